@@ -1,0 +1,63 @@
+"""Which Kubernetes API is meant: a cluster that is configured, or else the embedded engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from cpod_jupyter.errors import CpodError
+
+if TYPE_CHECKING:
+    from cpod_jupyter.client import Client
+    from cpod_jupyter.local import Engine
+
+ENGINE = "engine"
+"""The context that means the embedded engine, whatever else is configured."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A client, and the engine behind it when it is the embedded one."""
+
+    client: Client
+    engine: Engine | None
+
+
+def connect(context: str | None = None) -> Connection:
+    """A connection to the API of a context, of the configured cluster, or of the engine.
+
+    The engine is started when nothing else is configured and it doesn't run yet. A cluster is
+    configured by KUBECONFIG, by running inside one, or by a current context in ~/.kube/config;
+    `context`, or CPOD_CONTEXT, chooses one, and `engine` the embedded engine.
+    Raises CpodError when there is no such context, ApiUnreachable when the server is silent.
+    """
+    from cpod_jupyter.client import Client
+
+    context = context or os.environ.get("CPOD_CONTEXT") or None
+    if context == ENGINE or (context is None and not configured()):
+        from cpod_jupyter import local
+
+        engine = local.ensure()
+        return Connection(Client.from_kubeconfig(engine.kubeconfig), engine)
+    return Connection(Client.connect(context), None)
+
+
+def configured(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> bool:
+    """Whether a cluster is configured, so that the engine is not what is meant."""
+    if environ.get("KUBECONFIG") or environ.get("KUBERNETES_SERVICE_HOST"):
+        return True
+    file = (home or Path.home()) / ".kube" / "config"
+    try:
+        content = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        return False
+    except (OSError, yaml.YAMLError) as error:
+        raise CpodError(
+            f"{file} cannot be read ({error}); mend it, or use the embedded engine: CPOD_CONTEXT=engine"
+        ) from error
+    return isinstance(content, dict) and bool(content.get("current-context"))
