@@ -37,7 +37,10 @@ class ServedKind:
     def schema(self) -> Mapping[str, Any]:
         """The structural schema; of a built-in kind, by the official client's model of it."""
         if self.own_schema is not None:
-            return self.own_schema
+            own = self.own_schema
+            always = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+            metadata = {"metadata": kubernetes_schema("V1ObjectMeta")}
+            return {**own, "properties": {**(own.get("properties") or {}), **always, **metadata}}
         if self.resource.kind in _UNCHECKED:
             return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         prefix = "Core" if self.resource.kind == "Event" else ""
