@@ -234,7 +234,10 @@ def _tell(descriptor: int | None, message: dict[str, object]) -> None:
 
 def as_dict(engine: Engine) -> dict[str, object]:
     """For output as JSON."""
-    return {**{key: str(value) for key, value in dataclasses.asdict(engine).items()}, "kubeconfig": str(engine.kubeconfig)}
+    return {
+        **{key: str(value) for key, value in dataclasses.asdict(engine).items()},
+        "kubeconfig": str(engine.kubeconfig),
+    }
 
 
 if __name__ == "__main__":
