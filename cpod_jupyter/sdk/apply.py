@@ -12,7 +12,7 @@ from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.states import status_of
 
 if TYPE_CHECKING:
-    from cpod_jupyter.client import Client
+    from cpod_jupyter.client.client import Client
 
 Outcome = Literal["created", "configured", "unchanged"]
 
@@ -63,9 +63,7 @@ def submit(client: Client, obj: Object, *, new: bool = False) -> tuple[Object, O
     raise CpodError(f"{word_of(resource)}/{name} changes all the time; try again")
 
 
-def remove(
-    client: Client, resource: Resource, name: str, namespace: str | None, *, missing_ok: bool = False
-) -> None:
+def remove(client: Client, resource: Resource, name: str, namespace: str | None, *, missing_ok: bool = False) -> None:
     """Delete an object and what was made for it, and wait until it is gone."""
     try:
         uid = meta.uid_of(client.get(resource, name, namespace))

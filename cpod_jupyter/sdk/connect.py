@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
-from cpod_jupyter.errors import CpodError
-
 if TYPE_CHECKING:
-    from cpod_jupyter.client import Client
+    from cpod_jupyter.client.client import Client
     from cpod_jupyter.local import Engine
 
 ENGINE = "engine"
@@ -36,28 +30,13 @@ def connect(context: str | None = None) -> Connection:
     `context`, or CPOD_CONTEXT, chooses one, and `engine` the embedded engine.
     Raises CpodError when there is no such context, ApiUnreachable when the server is silent.
     """
-    from cpod_jupyter.client import Client
+    from cpod_jupyter.client.client import Client
+    from cpod_jupyter.client.connection import is_configured
 
     context = context or os.environ.get("CPOD_CONTEXT") or None
-    if context == ENGINE or (context is None and not configured()):
+    if context == ENGINE or (context is None and not is_configured()):
         from cpod_jupyter import local
 
         engine = local.ensure()
         return Connection(Client.from_kubeconfig(engine.kubeconfig), engine)
     return Connection(Client.connect(context), None)
-
-
-def configured(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> bool:
-    """Whether a cluster is configured, so that the engine is not what is meant."""
-    if environ.get("KUBECONFIG") or environ.get("KUBERNETES_SERVICE_HOST"):
-        return True
-    file = (home or Path.home()) / ".kube" / "config"
-    try:
-        content = yaml.safe_load(file.read_text())
-    except FileNotFoundError:
-        return False
-    except (OSError, yaml.YAMLError) as error:
-        raise CpodError(
-            f"{file} cannot be read ({error}); mend it, or use the embedded engine: CPOD_CONTEXT=engine"
-        ) from error
-    return isinstance(content, dict) and bool(content.get("current-context"))

@@ -15,19 +15,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import EVENTS, NODES, PODS, Object, Resource
+from cpod_jupyter.api.resources import EVENTS, NODES, Object, Resource
 from cpod_jupyter.control.api import WatchEvent
 from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, NotFound, WaitTimeout
 from cpod_jupyter.sdk.history import History
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log, main_container
-from cpod_jupyter.sdk.pods import BELOW, Family, containers_of, ended, rank, unscheduled, whole
+from cpod_jupyter.sdk.pods import BELOW, Family, containers_of, has_started, rank, unscheduled, whole
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of
 from cpod_jupyter.sdk.words import explain
 
 if TYPE_CHECKING:
-    from cpod_jupyter.client import Client
+    from cpod_jupyter.client.client import Client
 
 INTERVAL = 0.25
 """Seconds between snapshots at least."""
@@ -127,7 +127,11 @@ class Tracker:
         for pod in pods:
             owner = _owner(pod)
             best[owner] = min(rank(pod), best.get(owner, rank(pod)))
-        found = [pod for pod in pods if meta.uid_of(pod) not in self.logs and rank(pod) == best[_owner(pod)]]
+        found = [
+            pod
+            for pod in pods
+            if meta.uid_of(pod) not in self.logs and rank(pod) == best[_owner(pod)] and has_started(pod)
+        ]
         for pod in found:
             self.logs[meta.uid_of(pod)] = False
         return found
@@ -230,7 +234,7 @@ class Follower:
     def __iter__(self) -> Iterator[Snapshot]:
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
         try:
-            yield from self._follow(Tracker(self._begin(), self._known_nodes), deadline)
+            yield from self._follow(Tracker(self._begin(), self.nodes), deadline)
         except KeyboardInterrupt:
             raise Detached(word_of(self.resource), self.name) from None
         finally:
@@ -353,7 +357,7 @@ class Follower:
             self._put(Line(uid, f"(the log cannot be read: {error})"))
         self._put(LogEnded(uid))
 
-    def _known_nodes(self) -> list[Object]:
+    def nodes(self) -> list[Object]:
         """The nodes, not older than a few seconds; none where one may not see them."""
         if time.monotonic() - self._nodes_at > _NODES_SECONDS:
             self._nodes_at = time.monotonic()
@@ -364,15 +368,14 @@ class Follower:
         return self._nodes
 
 
-def log_of(client: Client, family: Family, tail: int = 50) -> tuple[str, ...]:
+def log_of(client: Client, family: Family, tail: int | None = 50) -> tuple[str, ...]:
     """The last lines of the pod that speaks for an object, as far as it has written any."""
     for pod in family.pods():
-        if family.resource == PODS or ended(pod) or (pod.get("status") or {}).get("phase") == "Running":
-            try:
-                lines = client.logs(
-                    meta.name_of(pod), meta.namespace_of(pod), container=main_container(pod), tail_lines=tail
-                )
-                return tuple(lines)
-            except (ApiError, ApiUnreachable):
-                continue
+        if not has_started(pod):
+            continue
+        name, container = meta.name_of(pod), main_container(pod)
+        try:
+            return tuple(client.logs(name, meta.namespace_of(pod), container=container, tail_lines=tail))
+        except (ApiError, ApiUnreachable):
+            continue
     return ()

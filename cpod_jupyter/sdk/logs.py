@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import PODS, Object
-from cpod_jupyter.errors import ApiUnreachable, NotFound, ServerError
+from cpod_jupyter.errors import ApiUnreachable, BadRequest, NotFound, ServerError
 from cpod_jupyter.sdk.pods import ended
 
 if TYPE_CHECKING:
-    from cpod_jupyter.client import Client
+    from cpod_jupyter.client.client import Client
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d) ?")
 _LONGEST_PAUSE = 5.0
@@ -60,6 +60,8 @@ def follow_log(client: Client, pod: Object, stopped: threading.Event | None = No
 
     A lost connection is taken up again. Ends early when the pod is deleted, or once `stopped` is set.
     """
+    from cpod_jupyter.client.client import is_waiting
+
     stopped = stopped or threading.Event()
     name, namespace = meta.name_of(pod), meta.namespace_of(pod)
     once = Deduplicator()
@@ -81,6 +83,9 @@ def follow_log(client: Client, pod: Object, stopped: threading.Event | None = No
                     return
         except NotFound:
             return
+        except BadRequest as error:
+            if not is_waiting(error):
+                raise
         except (ApiUnreachable, ServerError):
             over = False
         if over:

@@ -91,7 +91,8 @@ def load(
             continue
         found.append(reader.object())
     if faults:
-        raise ManifestError([str(fault) for fault in sorted(dict.fromkeys(faults), key=lambda f: f.place)], origin.where)
+        in_order = sorted(dict.fromkeys(faults), key=lambda fault: fault.place)
+        raise ManifestError([str(fault) for fault in in_order], origin.where)
     return [obj for obj in found if obj is not None]
 
 

@@ -149,6 +149,15 @@ def ended(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
+def has_started(pod: Object) -> bool:
+    """Whether the pod's containers have run, so that there is a log."""
+    for container in (pod.get("status") or {}).get("containerStatuses") or []:
+        state = container.get("state") or {}
+        if "running" in state or "terminated" in state or container.get("restartCount"):
+            return True
+    return False
+
+
 def unscheduled(pod: Object) -> bool:
     """Whether the scheduler has found no node for a pod."""
     scheduled = meta.condition(pod, "PodScheduled")
@@ -175,7 +184,7 @@ def _is_child(obj: Object, uids: Iterable[str], names: Iterable[tuple[str, str]]
     )
 
 
-def _about(event: Object, uids: Iterable[str], named: Iterable[tuple[str, str]]) -> bool:
+def _about(event: Object, uids: Iterable[str], named: Iterable[tuple[Any, Any]]) -> bool:
     about = event.get("involvedObject") or {}
     if about.get("uid"):
         return about["uid"] in uids

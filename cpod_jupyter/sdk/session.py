@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import (
@@ -23,14 +23,17 @@ from cpod_jupyter.errors import ApiError, CpodError, ManifestError, NotFound
 from cpod_jupyter.sdk import manifest
 from cpod_jupyter.sdk.apply import Outcome, remove, submit
 from cpod_jupyter.sdk.connect import Connection, connect
-from cpod_jupyter.sdk.handles import Deployment, Handle, Job, Storage, handle_for
-from cpod_jupyter.sdk.kinds import WORDS, resource_of, word_of
+from cpod_jupyter.sdk.deployment import Deployment
+from cpod_jupyter.sdk.handles import Handle, Job, Storage
+from cpod_jupyter.sdk.kinds import RUN_ONCE, WORDS, resource_of, word_of
 from cpod_jupyter.sdk.listing import Listing
 from cpod_jupyter.sdk.pods import Family, whole
 
 if TYPE_CHECKING:
-    from cpod_jupyter.client import Client
+    from cpod_jupyter.client.client import Client
     from cpod_jupyter.local import Engine
+
+HandleT = TypeVar("HandleT", bound=Handle)
 
 
 class Session:
@@ -144,7 +147,7 @@ class Session:
             except NotFound:
                 continue
         # A CPodJob and the PyTorchJob that it made have one name; the person means the former.
-        named = [handle for handle in found if meta.controller_of(handle.object) is None] or found
+        named = [handle for handle in found if not _is_part(handle.object)] or found
         if not named:
             raise NotFound(
                 f'there is no {", ".join(list(WORDS)[:-2])} or {list(WORDS)[-2]} named "{name}" in namespace '
@@ -171,7 +174,7 @@ class Session:
                 found += [handle.object for handle in self.list(resource)]
             except NotFound:
                 continue  # a cluster without this kind
-        return Listing([obj for obj in found if meta.controller_of(obj) is None], self.namespace)
+        return Listing([obj for obj in found if not _is_part(obj)], self.namespace)
 
     def delete(self, kind: str | Resource, name: str) -> None:
         """Delete an object and what was made for it; returns when it is gone. Raises NotFound."""
@@ -183,8 +186,9 @@ class Session:
 
     # ---- inner
 
-    def _make[H: Handle](self, kind: type[H], resource: Resource, name: str, spec: Mapping[str, Any], new: bool) -> H:
-        obj = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}, "spec": dict(spec)}
+    def _make(self, kind: type[HandleT], resource: Resource, name: str, spec: Mapping[str, Any], new: bool) -> HandleT:
+        identity = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
+        obj = {**identity, "spec": dict(spec)}
         checked = manifest.check(obj, schema_of=self._schema, directory=Path.cwd())
         handle, _ = self.submit(self._placed(checked, None), new=new)
         assert isinstance(handle, kind)
@@ -220,3 +224,17 @@ class Session:
             f"{self.client.server} does not serve {resource.kind} ({resource.api_version}): {error}. "
             "Is the operator with its definitions installed there?"
         )
+
+
+def _is_part(obj: Object) -> bool:
+    """Whether a job is a part of another object, which is what the person submitted."""
+    return obj["kind"] in ("CPodJob", "PyTorchJob") and meta.controller_of(obj) is not None
+
+
+def handle_for(client: Client, obj: Object, resource: Resource) -> Handle:
+    """The handle that fits an object's kind."""
+    if resource in (MODELSTORAGES, DATASETSTORAGES):
+        return Storage(client, obj, resource)
+    if resource in RUN_ONCE:
+        return Job(client, obj, resource)
+    return (Deployment if resource == INFERENCES else Handle)(client, obj, resource)

@@ -27,6 +27,7 @@ class Words:
     evidence: tuple[str, ...] = ()
 
 
+_START = ("CreateContainerConfigError", "RunContainerError", "CreateContainerError")
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
 _CAUSES: tuple[tuple[re.Pattern[str], str, str], ...] = (
@@ -100,7 +101,9 @@ def _waiting(family: Family, status: Status) -> Words:
         name = meta.name_of(need)
         if there.state is State.FAILED:
             return Words(
-                status, f"the {word} {name} failed: {there.message}", f"delete the {word}, mend its cell and run it again"
+                status,
+                f"the {word} {name} failed: {there.message}",
+                f"delete the {word}, mend its cell and run it again",
             )
         if not there.state.good:
             return Words(status, f"waits for the {word} {name} ({there.phase})")
@@ -188,7 +191,7 @@ def _container_trouble(pod: Object, family: Family) -> _Trouble | None:
         if waiting and waiting.get("reason") in _IMAGE:
             said = waiting.get("message") or waiting["reason"]
             return _Trouble(f"the image {image} cannot be had: {said}", "check spec.image for a typo", fatal=True)
-        if waiting and waiting.get("reason") in ("CreateContainerConfigError", "RunContainerError", "CreateContainerError"):
+        if waiting and waiting.get("reason") in _START:
             return _Trouble(f"the container cannot start: {waiting.get('message') or waiting['reason']}", fatal=True)
         if waiting and waiting.get("reason") == "CrashLoopBackOff":
             why = _exit(container, last or {})

@@ -122,7 +122,7 @@ class _Builder:
             self.faults.append(Fault(self.place(node), f"the tag {node.tag} is not allowed", dotted(path)))
             return None
         try:
-            return self._loader.construct_object(node)  # type: ignore[no-untyped-call]
+            return self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError):
             self.faults.append(Fault(self.place(node), f"{node.value!r} cannot be read", dotted(path)))
             return None
