@@ -13,9 +13,9 @@ LABEL_LIMIT = 63
 """Characters of a label's value and of a host name."""
 
 LABEL_CPODJOB = "cpod.cpod/cpodjob"
-"""On the pods of a CPodJob: its name."""
+"""On the pods of a CPodJob and on its result: its name."""
 LABEL_MODELSTORAGE = "cpod.cpod/modelstorage"
-"""On the pods that fetch a model: its ModelStorage. On a result: its readable name."""
+"""On the pods that fetch a model: its ModelStorage."""
 LABEL_DATASETSTORAGE = "cpod.cpod/datasetstorage"
 LABEL_INFERENCE = "cpod.cpod/inference"
 LABEL_USER = "cpod.cpod/userID"

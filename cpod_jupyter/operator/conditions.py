@@ -16,7 +16,10 @@ Conditions = list[dict[str, Any]]
 
 _RESTARTED = "Restarted"
 _DEADLINE = "DeadlineExceeded"
+_HELD_UP = "ContainerWaiting"
 UNSCHEDULABLE = "Unschedulable"
+TROUBLE = frozenset({UNSCHEDULABLE, _HELD_UP, _RESTARTED})
+"""Reasons of Running that a person is warned of."""
 
 
 def ended(job: Object) -> Literal["Succeeded", "Failed", ""]:
@@ -66,7 +69,7 @@ def observe(job: Object, pods: Sequence[Object], conditions: Conditions) -> Work
     if sentence := words.unschedulable(pods):
         return Work(CPodJobCondition.RUNNING, False, UNSCHEDULABLE, sentence)
     if reason := words.held_up(pods):
-        return Work(CPodJobCondition.RUNNING, False, "ContainerWaiting", reason)
+        return Work(CPodJobCondition.RUNNING, False, _HELD_UP, reason)
     if words.restarts(pods) and (last_words := words.failure(pods) or remembered):
         return Work(CPodJobCondition.RUNNING, words.any_running(pods), _RESTARTED, last_words)
     if words.any_running(pods):
