@@ -91,7 +91,7 @@ class Client:
                 raise api_error(response.status, _status(text))
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiUnreachable(f"the API server at {self.server} does not answer: {error}") from error
-        return cast(urllib3.BaseHTTPResponse, response)
+        return response
 
     def _json(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None,
               *, content_type: str = "application/json") -> dict[str, Any]:  # fmt: skip
@@ -133,9 +133,15 @@ class Client:
         return self._json("PUT", path, None, _typed(resource, obj))
 
     def patch(
-        self, resource: Resource, name: str, patch: dict[str, Any], namespace: str | None = None, *, subresource: str = "",
+        self,
+        resource: Resource,
+        name: str,
+        patch: dict[str, Any],
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
         dry_run: bool = False,
-    ) -> Object:  # fmt: skip
+    ) -> Object:
         return self._json(
             "PATCH",
             resource.path(namespace, name, subresource),

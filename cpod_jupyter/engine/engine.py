@@ -139,9 +139,7 @@ class Engine:
                 }
             ],
             "users": [{"name": CONTEXT, "user": {"token": self.credentials.token}}],
-            "contexts": [
-                {"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": "default"}}
-            ],
+            "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": "default"}}],
         }
         return yaml.safe_dump(document, sort_keys=False)
 

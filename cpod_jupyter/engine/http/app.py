@@ -17,8 +17,15 @@ from cpod_jupyter.engine.http.paths import Target, parse
 from cpod_jupyter.engine.http.proxy import ServiceProxy
 from cpod_jupyter.engine.http.verbs import Verbs
 from cpod_jupyter.engine.objects import Objects
-from cpod_jupyter.errors import ApiError, BadRequest, Forbidden, MethodNotAllowed, ServerError, Unauthorized
-from cpod_jupyter.errors import UnsupportedMediaType
+from cpod_jupyter.errors import (
+    ApiError,
+    BadRequest,
+    Forbidden,
+    MethodNotAllowed,
+    ServerError,
+    Unauthorized,
+    UnsupportedMediaType,
+)
 
 log = logging.getLogger(__name__)
 

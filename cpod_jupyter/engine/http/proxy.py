@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from typing import Any
 
@@ -61,7 +60,7 @@ class ServiceProxy:
                 request.method, url, params=request.query, headers=headers, data=data, allow_redirects=False
             ) as answer:
                 return await _relay(request, answer)
-        except (aiohttp.ClientConnectionError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientConnectionError) as error:
             raise ServerError(f"error trying to reach service: {error}", code=503) from error
 
 

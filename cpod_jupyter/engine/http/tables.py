@@ -70,8 +70,11 @@ def _spec(path: str) -> Callable[[Object], Cell]:
     return read
 
 
-def _age(obj: Object) -> Cell:
-    return age(obj["metadata"].get("creationTimestamp"))
+def _since(path: str) -> Callable[[Object], Cell]:
+    return lambda obj: age(at(obj, path))
+
+
+_age = _since(".metadata.creationTimestamp")
 
 
 _NAME: Column = ("Name", "string", 0, _spec(".metadata.name"))
@@ -199,10 +202,8 @@ def columns(kind: ServedKind) -> tuple[Column, ...]:
         return (_NAME, _AGE)
     printed: list[Column] = [_NAME]
     for column in kind.columns:
-        read = _spec(column["jsonPath"])
-        if column["type"] == "date":
-            path = column["jsonPath"]
-            read = lambda obj, path=path: age(at(obj, path))  # noqa: E731
+        path = str(column["jsonPath"])
+        read = _since(path) if column["type"] == "date" else _spec(path)
         printed.append((column["name"], column["type"], int(column.get("priority") or 0), read))
     return tuple(printed)
 
@@ -219,7 +220,13 @@ def table(kind: ServedKind, objects: Iterable[Object], metadata: dict[str, Any],
             row["object"] = partial(obj)
         rows.append(row)
     definitions = [
-        {"name": name, "type": type_, "format": "name" if name == "Name" else "", "description": "", "priority": priority}
+        {
+            "name": name,
+            "type": type_,
+            "format": "name" if name == "Name" else "",
+            "description": "",
+            "priority": priority,
+        }
         for name, type_, priority, _ in shown
     ]
     return {
