@@ -165,7 +165,9 @@ def _unstarted(plan: PodPlan) -> PodReport:
     return PodReport(
         supervisor_pid=0,
         supervisor_mark="",
-        init_containers=[ContainerReport(c.name, {"waiting": {"reason": "PodInitializing"}}) for c in plan.init_containers],
+        init_containers=[
+            ContainerReport(c.name, {"waiting": {"reason": "PodInitializing"}}) for c in plan.init_containers
+        ],
         containers=[ContainerReport(c.name, dict(waiting)) for c in plan.containers],
     )
 

@@ -37,7 +37,9 @@ class Supervisor:
         self.report = PodReport(
             supervisor_pid=os.getpid(),
             supervisor_mark=processes.start_mark(os.getpid()) or "",
-            init_containers=[ContainerReport(c.name, {"waiting": {"reason": "PodInitializing"}}) for c in plan.init_containers],
+            init_containers=[
+                ContainerReport(c.name, {"waiting": {"reason": "PodInitializing"}}) for c in plan.init_containers
+            ],
             containers=[ContainerReport(c.name, dict(waiting)) for c in plan.containers],
         )
         pairs = zip(plan.init_containers, self.report.init_containers, strict=True)
