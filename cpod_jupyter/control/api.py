@@ -54,7 +54,13 @@ class KubeApi(Protocol):
         ...
 
     def patch(
-        self, resource: Resource, name: str, patch: dict[str, Any], namespace: str | None = None, *, subresource: str = ""
+        self,
+        resource: Resource,
+        name: str,
+        patch: dict[str, Any],
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
     ) -> Object:
         """Merge patch (RFC 7396) of the object or its status."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,15 @@ from cpod_jupyter.api.model import kubernetes_schema
 from cpod_jupyter.api.resources import Object, Resource
 from cpod_jupyter.errors import Invalid, NotFound
 
-_WITH_STATUS = {"namespaces", "nodes", "pods", "services", "persistentvolumeclaims", "jobs", "customresourcedefinitions"}
+_WITH_STATUS = {
+    "namespaces",
+    "nodes",
+    "pods",
+    "services",
+    "persistentvolumeclaims",
+    "jobs",
+    "customresourcedefinitions",
+}
 _UNCHECKED = {"CustomResourceDefinition": "its schema is recursive; `check_crd` looks at what matters"}
 
 
@@ -37,7 +45,10 @@ class ServedKind:
     def schema(self) -> Mapping[str, Any]:
         """The structural schema; of a built-in kind, by the official client's model of it."""
         if self.own_schema is not None:
-            return self.own_schema
+            own = self.own_schema
+            always = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+            metadata = {"metadata": kubernetes_schema("V1ObjectMeta")}
+            return {**own, "properties": {**(own.get("properties") or {}), **always, **metadata}}
         if self.resource.kind in _UNCHECKED:
             return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         prefix = "Core" if self.resource.kind == "Event" else ""
@@ -59,7 +70,6 @@ class Kinds:
     def _add(self, kind: ServedKind) -> None:
         self._kinds[kind.resource.group, kind.resource.version, kind.resource.plural] = kind
         self.generation += 1
-
 
     def all(self) -> list[ServedKind]:
         return list(self._kinds.values())
@@ -135,7 +145,7 @@ def check_crd(definition: Object) -> None:
     names, versions = spec.get("names") or {}, spec.get("versions") or []
     faults = []
     if name != f"{names.get('plural')}.{spec.get('group')}":
-        faults.append(("metadata.name", "must be spec.names.plural+\".\"+spec.group"))
+        faults.append(("metadata.name", 'must be spec.names.plural+"."+spec.group'))
     if not names.get("kind"):
         faults.append(("spec.names.kind", "Required value"))
     if spec.get("scope") not in ("Namespaced", "Cluster"):

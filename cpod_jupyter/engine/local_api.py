@@ -47,7 +47,13 @@ class LocalApi:
         return copy.deepcopy(self._objects.update(kind, namespace, name, obj, subresource=subresource))
 
     def patch(
-        self, resource: Resource, name: str, patch: dict[str, Any], namespace: str | None = None, *, subresource: str = ""
+        self,
+        resource: Resource,
+        name: str,
+        patch: dict[str, Any],
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
     ) -> Object:
         kind = self._objects.kinds.of(resource)
         done = self._objects.patch(kind, namespace or "", name, MERGE_PATCH, patch, subresource=subresource)

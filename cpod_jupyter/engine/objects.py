@@ -103,7 +103,9 @@ class Objects:
             old = self.get(kind, namespace, name)
             asked = new["metadata"].get("resourceVersion")
             if not asked and not kind.built_in and not subresource:
-                problem = Problem(("metadata", "resourceVersion"), "FieldValueInvalid", "must be specified for an update")
+                problem = Problem(
+                    ("metadata", "resourceVersion"), "FieldValueInvalid", "must be specified for an update"
+                )
                 raise _invalid(kind, name, [problem])
             if asked and asked != old["metadata"]["resourceVersion"]:
                 raise _conflict(kind, name)
@@ -222,9 +224,8 @@ class Objects:
                 del new["status"]
         new["metadata"] = _kept_metadata(kind, old, new["metadata"])
         new = self._admitted(kind, new, strict, old=old)
-        if check := strategies.CHECK.get(kind.key):
-            if found := check(old, new):
-                raise _invalid(kind, meta.name_of(old), found)
+        if (check := strategies.CHECK.get(kind.key)) and (found := check(old, new)):
+            raise _invalid(kind, meta.name_of(old), found)
         if _content(old) != _content(new):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
         if new == old or dry_run:

@@ -7,6 +7,7 @@ the stored ones: readers must not change them.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import json
 import sqlite3
@@ -143,7 +144,7 @@ class Store:
             if kind is None or kind == change.kind:
                 listener(change)
 
-    def changes(self, kind: str, since: int) -> list[Change]:
+    def changes(self, kind: str, since: int) -> builtins.list[Change]:
         """The changes of a kind after a revision. Raises Expired when some are no longer kept."""
         with self.lock:
             if since < self._oldest - 1:
