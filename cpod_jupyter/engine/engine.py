@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 from pathlib import Path
@@ -15,7 +14,8 @@ from cpod_jupyter.engine.http.app import Api
 from cpod_jupyter.engine.http.server import Server
 from cpod_jupyter.engine.install import install
 from cpod_jupyter.engine.kinds import Kinds
-from cpod_jupyter.engine.kubelet import Kubelet
+from cpod_jupyter.engine.kubelet.kubelet import Kubelet
+from cpod_jupyter.engine.kubelet.node import default_node_name
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.store import Store
@@ -32,7 +32,7 @@ class Engine:
         objects = Objects(self._store, Kinds())
         self.api = LocalApi(objects)
         self._collector = Collector(objects)
-        self._kubelet = Kubelet(self.api, home)
+        self._kubelet = Kubelet(self.api, home, default_node_name())
         self._manager = Manager(self.api, [*controllers(self.api), *self._kubelet.controllers()])
         credentials = ensure_credentials(home / "pki")
         application = Api(objects, credentials.token, self._kubelet).application()
@@ -42,7 +42,7 @@ class Engine:
         """Serve, and start every controller."""
         install(self.api)
         self._collector.start()
-        self._kubelet.start(asyncio.get_running_loop())
+        self._kubelet.start()
         self._manager.start()
         await self.server.start()
         write_private(self.home / "kubeconfig", self.server.kubeconfig().encode())
