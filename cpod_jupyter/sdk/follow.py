@@ -46,7 +46,7 @@ class Detached(KeyboardInterrupt):
         cancel = f"%cpod cancel {name}" if word in map(word_of, RUN_ONCE) else f"%cpod delete {word} {name}"
         super().__init__(
             f"detached from {word}/{name}; it goes on without this cell\n"
-            f"  to follow it again:  %cpod logs {name}   (or run this cell again)\n"
+            f"  to follow it again:  %cpod follow {name}   (or run the cell again)\n"
             f"  to stop it:          {cancel}"
         )
 

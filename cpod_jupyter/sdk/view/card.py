@@ -43,7 +43,7 @@ def text(snapshot: Snapshot) -> str:
     if snapshot.reason:
         lines.append(f"  {snapshot.reason}")
     if snapshot.advice:
-        lines.append(f"  to mend it: {snapshot.advice}")
+        lines.append(f"  what to do: {snapshot.advice}")
     if snapshot.state is State.FAILED:
         lines += [f"  | {line}" for line in snapshot.evidence[-3:]]
     elif not snapshot.state.final and not snapshot.metrics:
@@ -118,7 +118,7 @@ def _numbers(snapshot: Snapshot) -> str:
 
 
 def _reason(snapshot: Snapshot) -> str:
-    advice = f"To mend it: {escape(snapshot.advice)}" if snapshot.advice else ""
+    advice = f"What to do: {escape(snapshot.advice)}" if snapshot.advice else ""
     if snapshot.state is State.FAILED:
         shown = "\n".join(part for part in (f"<b>{escape(snapshot.reason)}</b>", advice) if part)
         lines = escape("\n".join(snapshot.evidence))

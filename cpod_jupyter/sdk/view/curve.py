@@ -73,8 +73,8 @@ def svg(metrics: Sequence[Metrics], total_steps: float | None = None, *, standal
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 2}" text-anchor="end" fill="currentColor" opacity=".7">step</text>'
         f'<polyline points="{line}" fill="none" stroke="{stroke}" stroke-width="1.8" stroke-linejoin="round"/>'
         f'<circle cx="{end_x}" cy="{end_y}" r="3" fill="{stroke}"/>'
-        f'<text x="{end_x + 7}" y="{end_y + 4}" fill="{stroke}" font-weight="600" font-size="12">loss {last:.3f}</text>'
-        "</svg>"
+        f'<text x="{end_x + 6}" y="{max(end_y - 5, _TOP + 8)}" fill="{stroke}" font-weight="600" font-size="12">'
+        f"loss {last:.3f}</text></svg>"
     )
 
 
