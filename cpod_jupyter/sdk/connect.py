@@ -31,12 +31,19 @@ def connect(context: str | None = None) -> Connection:
     Raises CpodError when there is no such context, ApiUnreachable when the server is silent.
     """
     from cpod_jupyter.client.client import Client
-    from cpod_jupyter.client.connection import is_configured
 
     context = context or os.environ.get("CPOD_CONTEXT") or None
-    if context == ENGINE or (context is None and not is_configured()):
+    if means_engine(context):
         from cpod_jupyter import local
 
         engine = local.ensure()
         return Connection(Client.from_kubeconfig(engine.kubeconfig), engine)
     return Connection(Client.connect(context), None)
+
+
+def means_engine(context: str | None) -> bool:
+    """Whether a context, or none, means the embedded engine."""
+    from cpod_jupyter.client.connection import is_configured
+
+    context = context or os.environ.get("CPOD_CONTEXT") or None
+    return context == ENGINE or (context is None and not is_configured())

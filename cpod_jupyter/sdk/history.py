@@ -74,8 +74,10 @@ class History:
 
     def _progress(self, record: Mapping[str, Any]) -> None:
         done, total = _number(record.get("done")), _number(record.get("total"))
-        eta = _number(record.get("eta_seconds"))
-        self.progress = Progress(str(record.get("phase", "")), done or 0, total, str(record.get("unit", "")), eta)
+        phase, eta = str(record.get("phase", "")), _number(record.get("eta_seconds"))
+        if eta is None and self.progress is not None and self.progress.phase == phase and done != total:
+            eta = self.progress.eta  # the trainer's metrics say it, its progress doesn't
+        self.progress = Progress(phase, done or 0, total, str(record.get("unit", "")), eta)
 
     def _metrics(self, record: Mapping[str, Any]) -> None:
         step = _number(record.get("step"))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("kind", "name", "phase", "about", "age")
+EVENT_COLUMNS = ("when", "type", "reason", "about", "message")
 
 
 class Listing(Sequence[Object]):

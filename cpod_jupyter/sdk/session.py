@@ -16,6 +16,7 @@ from cpod_jupyter.api.resources import (
     FINETUNES,
     INFERENCES,
     MODELSTORAGES,
+    NODES,
     Object,
     Resource,
     of_object,
@@ -29,6 +30,7 @@ from cpod_jupyter.sdk.handles import Handle, Job, Storage
 from cpod_jupyter.sdk.kinds import RUN_ONCE, WORDS, resource_of, word_of
 from cpod_jupyter.sdk.listing import Listing
 from cpod_jupyter.sdk.pods import Family, whole
+from cpod_jupyter.sdk.words import gpus_of
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
@@ -65,6 +67,21 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session(context={self.context!r}, namespace={self.namespace!r}, server={self.client.server!r})"
+
+    def where(self) -> str:
+        """`the engine on this machine at https://127.0.0.1:6443, namespace default`."""
+        if self.engine is None:
+            return f"context {self.context} at {self.client.server}, namespace {self.namespace}"
+        started = "started the engine" if self.engine.started_now else "the engine"
+        return f"{started} on this machine at {self.engine.url}, namespace {self.namespace}"
+
+    def gpus(self) -> str:
+        """The GPUs of the nodes in words, `2 NVIDIA-H100`; empty when there are none, or one may not look."""
+        try:
+            nodes = self.client.list(NODES).items
+        except ApiError:
+            return ""
+        return gpus_of(nodes)
 
     # ---- submitting
 
@@ -105,6 +122,11 @@ class Session:
         except NotFound as error:
             raise self._explained(error, resource) from error
         return handle_for(self.client, whole(stored, resource), resource), outcome
+
+    def title(self, obj: Object) -> str:
+        """`finetune/facts`."""
+        resource = of_object(obj)
+        return f"{word_of(resource) if resource else obj.get('kind')}/{meta.name_of(obj)}"
 
     def validate(self, obj: Object) -> None:
         """Have the server check an object as if it were submitted; nothing is stored. Raises Invalid."""

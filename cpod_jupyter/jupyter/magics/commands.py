@@ -15,8 +15,8 @@ from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, INFERENCES, Object
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics import grammar, template
 from cpod_jupyter.jupyter.magics.live import Live, show
-from cpod_jupyter.jupyter.magics.overview import Events, Outcomes, Overview, where
-from cpod_jupyter.sdk import Deployment, Handle, Job, Session, engine
+from cpod_jupyter.jupyter.magics.overview import Events, Outcomes, Overview
+from cpod_jupyter.sdk import Deployment, Handle, Job, Session, accuracy, engine
 from cpod_jupyter.sdk.handles import to_yaml
 from cpod_jupyter.sdk.kinds import WORDS, word_of
 from cpod_jupyter.sdk.listing import event_rows
@@ -76,7 +76,7 @@ class CpodMagics(Magics):
         if known is None:
             known = self._sessions[key] = Session(key[0] or None, key[1] or None)
             if known.engine is not None and known.engine.started_now and options.command:
-                print(where(known))
+                print(known.where())
         return known
 
     # ---- cells
@@ -180,6 +180,20 @@ class CpodMagics(Magics):
 
     def _yaml(self, options: argparse.Namespace) -> None:
         print(self.session(options).find(options.name).to_yaml(), end="")
+
+    def _accuracy(self, options: argparse.Namespace) -> None:
+        session = self.session(options)
+        deployments = [found for name in options.name if isinstance(found := session.get(INFERENCES, name), Deployment)]
+        live = Live(self._ip)
+        compared = accuracy(
+            deployments,
+            options.rows,
+            max_tokens=options.max_tokens,
+            tell=lambda done, total: live.show({"text/plain": f"{done} of {total} answers"}),
+        )
+        live.show(compared._repr_mimebundle_())
+        if options.output:
+            self._ip.user_ns[options.output] = compared
 
     def _cancel(self, options: argparse.Namespace) -> None:
         handle = self.session(options).find(options.name)

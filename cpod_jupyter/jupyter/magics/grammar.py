@@ -27,6 +27,7 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %cpod yaml NAME           the manifest that makes it again
   %cpod cancel NAME         stop a job
   %cpod delete NAME...      remove it with all that was made for it
+  %cpod accuracy NAME... --rows FILE   ask deployments held-out questions, and compare
   %cpod help COMMAND        the options of a command
 
   %%cpod model NAME         have a model           the body is YAML, the spec of that kind,
@@ -112,6 +113,11 @@ def _line_parser(command: str, common: argparse.ArgumentParser) -> _Parser:
         parser.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
         parser.add_argument("--tail", type=int, metavar="N", help="only the last lines")
         parser.add_argument("--grep", metavar="TEXT", help="only lines with this text")
+    if command == "accuracy":
+        parser.add_argument("name", metavar="NAME", nargs="+", help="deployments")
+        parser.add_argument("--rows", metavar="FILE", required=True, help="JSONL: messages (the question) and answer")
+        parser.add_argument("--max-tokens", type=int, default=64, help="the longest answer")
+        parser.add_argument("-o", "--output", metavar="VAR", help="the variable that gets the comparison")
     if command == "help":
         parser.add_argument("topic", metavar="COMMAND", nargs="?")
     return parser
@@ -119,7 +125,7 @@ def _line_parser(command: str, common: argparse.ArgumentParser) -> _Parser:
 
 LINES = (
     "", "up", "down", "ls", "models", "datasets", "status", "follow", "logs", "events", "yaml", "cancel", "delete",
-    "help",
+    "accuracy", "help",
 )  # fmt: skip
 _COMMON = _common()
 _PARSERS = {

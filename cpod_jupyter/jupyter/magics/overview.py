@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from cpod_jupyter.sdk import Session
+from cpod_jupyter.sdk.listing import EVENT_COLUMNS
 from cpod_jupyter.sdk.view import table, theme
 
 
@@ -13,7 +14,7 @@ class Overview:
     """A session in a line, and the table of what is in its namespace."""
 
     def __init__(self, session: Session) -> None:
-        self.where = where(session)
+        self.where = session.where()
         self.listing = session.ls()
 
     def __repr__(self) -> str:
@@ -23,14 +24,6 @@ class Overview:
         below = self.listing._repr_mimebundle_()["text/html"].removeprefix(theme.STYLE)
         html = theme.block(f'<span class="cpod-dim">{escape(self.where)}</span>') + below
         return {"text/plain": repr(self), "text/html": html}
-
-
-def where(session: Session) -> str:
-    """`engine on this machine at https://127.0.0.1:6443, namespace default`."""
-    if session.engine is None:
-        return f"context {session.context} at {session.client.server}, namespace {session.namespace}"
-    started = "started the engine" if session.engine.started_now else "the engine"
-    return f"{started} on this machine at {session.engine.url}, namespace {session.namespace}"
 
 
 class Outcomes:
@@ -49,15 +42,13 @@ class Outcomes:
 class Events:
     """Events as a table, the oldest first."""
 
-    COLUMNS = ("when", "type", "reason", "about", "message")
-
     def __init__(self, rows: list[tuple[str, ...]], title: str) -> None:
         self.rows = rows
         self.title = title
 
     def __repr__(self) -> str:
-        return table.text(self.COLUMNS, self.rows) if self.rows else f"no events about {self.title}"
+        return table.text(EVENT_COLUMNS, self.rows) if self.rows else f"no events about {self.title}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        html = table.html(self.COLUMNS, self.rows) if self.rows else table.note(repr(self))
+        html = table.html(EVENT_COLUMNS, self.rows) if self.rows else table.note(repr(self))
         return {"text/plain": repr(self), "text/html": html}

@@ -56,10 +56,12 @@ def progress_words(snapshot: Snapshot) -> str:
     progress = snapshot.progress
     if progress is None:
         return ""
+    if snapshot.state is State.SUCCEEDED and snapshot.metrics:
+        return f"{snapshot.metrics[-1]['step']:g} steps"
     if progress.unit == "B":
         of = f" of {amount(progress.total)}" if progress.total else ""
         words = f"{progress.phase}: {amount(progress.done)}{of}"
-    elif progress.unit == "steps":
+    elif progress.phase == "train":
         of = f" of {progress.total:g}" if progress.total else ""
         words = f"step {progress.done:g}{of}"
     else:
