@@ -96,7 +96,7 @@ class Terminal:
             self._console.print(Padding(Text(text), (0, 2)))
 
 
-class Runner(NotebookClient):  # type: ignore[misc]
+class Runner(NotebookClient):
     """nbclient that shows what the cells show, as they show it."""
 
     def __init__(self, notebook: NotebookNode, screen: Screen, folder: Path) -> None:
@@ -154,8 +154,8 @@ def write(notebook: NotebookNode, name: str, folder: Path) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     executed, page = folder / f"{name}.ipynb", folder / f"{name}.html"
-    nbformat.write(notebook, executed)
-    exporter = HTMLExporter(embed_images=True)
+    executed.write_text(nbformat.writes(notebook), encoding="utf-8")  # type: ignore[no-untyped-call]
+    exporter = HTMLExporter(embed_images=True)  # type: ignore[no-untyped-call]
     for trait in _SCRIPTS:
         setattr(exporter, trait, "")
     html, _ = exporter.from_notebook_node(notebook)
@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("build"), help="folder for what is written")
     options = parser.parse_args(arguments)
     try:
-        notebook = nbformat.read(options.notebook, as_version=4)
+        notebook = nbformat.read(options.notebook, as_version=4)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         print(f"{options.notebook} cannot be read: {error}", file=sys.stderr)
         return 1
