@@ -49,7 +49,7 @@ def refusal(service: Object) -> Refusal | None:
     if uri and claim_of(uri) is None:
         return Refusal(
             "StorageNotSupported",
-            f"STORAGE_URI {uri}: the embedded engine mounts pvc://CLAIM[/path]; download another source to a claim first",
+            f"STORAGE_URI {uri}: the embedded engine mounts pvc://CLAIM[/path]; download others to a claim first",
         )
     return None
 
@@ -84,18 +84,13 @@ def _predictor(service: Object, pods: Sequence[Object], refused: Refusal | None)
         return False, refused.reason, refused.message, None
     wanted = wanted_replicas(service)
     if wanted == 0:
-        stopped = is_stopped(service)
-        return (
-            not stopped,
-            *(("Stopped", "the service is stopped") if stopped else ("ScaledToZero", "minReplicas is 0")),
-            None,
-        )
+        if is_stopped(service):
+            return False, "Stopped", "the service is stopped", None
+        return True, "ScaledToZero", "minReplicas is 0: nothing runs", None
     current = revision(service)
     ready = [pod for pod in pods if podset.is_ready(pod)]
-    fresh_first = sorted(
-        ready, key=lambda pod: (pod["metadata"]["labels"].get(HASH_LABEL) != current, meta.name_of(pod))
-    )
-    url = f"http://{fresh_first[0]['status']['podIP']}:{_port(service, fresh_first[0])}" if ready else None
+    ready.sort(key=lambda pod: (not _is_of(pod, current), meta.name_of(pod)))
+    url = f"http://{ready[0]['status']['podIP']}:{_port(service, ready[0])}" if ready else None
     stuck = next(
         (found for pod in pods if _is_of(pod, current) and (found := podset.trouble(pod)) is not None),
         None,

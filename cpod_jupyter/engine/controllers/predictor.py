@@ -47,9 +47,8 @@ def wanted_replicas(service: Object) -> int:
 def serving_container(predictor: dict[str, Any]) -> dict[str, Any] | None:
     """The container that serves: the one named `kserve-container`, else the first."""
     containers = predictor.get("containers") or []
-    return next(
-        (entry for entry in containers if entry.get("name") == CONTAINER), containers[0] if containers else None
-    )
+    named = [entry for entry in containers if entry.get("name") == CONTAINER]
+    return next(iter([*named, *containers]), None)
 
 
 def serving_port(service: Object) -> int:
@@ -86,10 +85,9 @@ def pod_spec(service: Object) -> dict[str, Any]:
     if source is not None:
         claim, path = source
         mount = {"name": _MODEL_VOLUME, "mountPath": MODEL_DIRECTORY, "readOnly": True}
-        container["volumeMounts"] = [
-            *(container.get("volumeMounts") or []),
-            {**mount, **({"subPath": path} if path else {})},
-        ]
+        if path:
+            mount["subPath"] = path
+        container["volumeMounts"] = [*(container.get("volumeMounts") or []), mount]
         volume = {"name": _MODEL_VOLUME, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
         spec["volumes"] = [*(spec.get("volumes") or []), volume]
         for variable in container["env"]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
 import shutil
 import threading
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import CONFIGMAPS, EVENTS, PODS, PVCS, SECRETS, Object
@@ -106,14 +106,28 @@ class Kubelet:
     def pod_directory(self, namespace: str, name: str, uid: str) -> Path:
         return self._pods / f"{namespace}_{name}_{uid}"
 
-    def log(self, pod: Object, options: LogRequest) -> AsyncIterator[bytes]:
+    def log(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        container: str,
+        *,
+        follow: bool = False,
+        tail_lines: int | None = None,
+        limit_bytes: int | None = None,
+        since: dt.datetime | None = None,
+        since_seconds: int | None = None,
+        timestamps: bool = False,
+        previous: bool = False,
+    ) -> AsyncIterator[bytes]:
         """A container's log, for an asyncio server. Raises BadRequest, at once, when the container has none yet."""
-        name, container = meta.name_of(pod), options.container
-        pod_dir = self.pod_directory(meta.namespace_of(pod), name, meta.uid_of(pod))
+        if since_seconds is not None:
+            since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=since_seconds)
+        pod_dir = self.pod_directory(namespace, name, uid)
         state = _report_of(self._runtime.observe(pod_dir), container)
         if state is None or (not state.running and not state.terminated and not state.last_state):
-            told = (state.state if state else _waiting_in(pod, container)).get("waiting") or {}
-            reason = told.get("reason") or "ContainerCreating"
+            reason = ((state.state if state else {}).get("waiting") or {}).get("reason") or "ContainerCreating"
             raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
         run = state.restart_count
 
@@ -121,7 +135,8 @@ class Kubelet:
             now = _report_of(self._runtime.observe(pod_dir), container)
             return now is None or now.restart_count != run or not now.running
 
-        return read_log(pod_dir, options, self._watcher, ended)
+        request = LogRequest(container, follow, previous, timestamps, since, tail_lines, limit_bytes)
+        return read_log(pod_dir, request, self._watcher, ended)
 
     # ---- what wakes the reconciler
 
@@ -296,9 +311,3 @@ def _report_of(report: PodReport | None, container: str) -> ContainerReport | No
     if report is None:
         return None
     return next((entry for entry in report.all_containers() if entry.name == container), None)
-
-
-def _waiting_in(pod: Object, container: str) -> dict[str, Any]:
-    """The state that the pod's status has for a container which was not started."""
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    return next((dict(entry["state"]) for entry in statuses if entry["name"] == container), {})

@@ -8,8 +8,9 @@ import datetime as dt
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from cpod_jupyter.engine.kubelet.crilog import Entry, parse_entry, time_stamp
 from cpod_jupyter.engine.kubelet.watcher import PodWatcher
@@ -20,23 +21,17 @@ _SAFETY_SECONDS = 1.0
 """A follower looks again after this time, should the watcher miss a change (a directory that is just made)."""
 
 
-class LogRequest(Protocol):
-    """What is asked of a log: PodLogOptions (core/v1)."""
+@dataclass(frozen=True)
+class LogRequest:
+    """What is asked of a log (core/v1 PodLogOptions). `since` leaves out what is older."""
 
-    @property
-    def container(self) -> str: ...
-    @property
-    def follow(self) -> bool: ...
-    @property
-    def previous(self) -> bool: ...
-    @property
-    def timestamps(self) -> bool: ...
-    @property
-    def since(self) -> dt.datetime | None: ...
-    @property
-    def tail_lines(self) -> int | None: ...
-    @property
-    def limit_bytes(self) -> int | None: ...
+    container: str
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    since: dt.datetime | None = None
+    tail_lines: int | None = None
+    limit_bytes: int | None = None
 
 
 class Joiner:
