@@ -204,15 +204,16 @@ def _made(folder: Path) -> Path:
 async def _serve(folder: Path, port: int | None, ready: int | None) -> None:
     from cpod_jupyter.client.client import Client
     from cpod_jupyter.control.controller import Manager
-    from cpod_jupyter.engine import engine as embedded
+    from cpod_jupyter.engine.engine import Engine as EmbeddedEngine
+    from cpod_jupyter.engine.http.server import listen
     from cpod_jupyter.operator.manager import controllers
     from cpod_jupyter.operator.settings import Settings
 
-    server = embedded.Engine(folder, embedded.listen(port))
-    await server.start()
+    embedded = EmbeddedEngine(folder, listen(port))
+    await embedded.start()
     operator = Manager(client := Client.from_kubeconfig(folder / "kubeconfig"), controllers(client, Settings()))
     operator.start()
-    state = {"pid": os.getpid(), "url": server.address.url}
+    state = {"pid": os.getpid(), "url": embedded.server.address.url}
     (folder / "engine.json").write_text(json.dumps(state))
     _tell(ready, state)
     stopped = asyncio.Event()
@@ -221,7 +222,7 @@ async def _serve(folder: Path, port: int | None, ready: int | None) -> None:
     await stopped.wait()
     logging.info("stopping")
     await asyncio.to_thread(operator.stop)
-    await server.stop()
+    await embedded.stop()
 
 
 def _tell(descriptor: int | None, message: dict[str, object]) -> None:

@@ -70,10 +70,9 @@ class StorageReconciler:
         """One step of the way from a source to files in a claim of the storage's own."""
         source = self._source(storage)
         job = find_child(self.api, JOBS, names.download_job(self.kind.word, meta.name_of(storage)), storage)
-        settled = (
-            phase_of(storage) in (StoragePhase.DONE, StoragePhase.FAILED)
-            and observed_generation(storage) == generation(storage)
-        )
+        settled = phase_of(storage) in (StoragePhase.DONE, StoragePhase.FAILED) and observed_generation(
+            storage
+        ) == generation(storage)
         if job is not None and (is_going(job) or self._outdated(job, storage, source)):
             self._clear_away(job)
             return _downloading("")
@@ -112,9 +111,7 @@ class StorageReconciler:
             )
 
     def _begin(self, storage: Object, source: str) -> Changes:
-        claim, _ = ensure_child(
-            self.api, PVCS, download.storage_claim(self.kind, storage, self.settings), storage
-        )
+        claim, _ = ensure_child(self.api, PVCS, download.storage_claim(self.kind, storage, self.settings), storage)
         _, created = ensure_child(
             self.api, JOBS, download.download_job(self.kind, storage, source, self.settings), storage
         )

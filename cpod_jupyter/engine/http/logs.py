@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -16,24 +15,25 @@ from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import BadRequest, MethodNotAllowed
 
 
-@dataclass(frozen=True)
-class LogOptions:
-    """PodLogOptions (core/v1)."""
-
-    container: str
-    follow: bool = False
-    previous: bool = False
-    timestamps: bool = False
-    since: dt.datetime | None = None
-    tail_lines: int | None = None
-    limit_bytes: int | None = None
-
-
 class LogSource(Protocol):
     """Where logs are: the kubelet."""
 
-    def log(self, pod: Object, options: LogOptions) -> AsyncIterator[bytes]:
-        """Chunks of the log. Raises BadRequest while the container has not started."""
+    def log(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        container: str,
+        *,
+        follow: bool = False,
+        tail_lines: int | None = None,
+        limit_bytes: int | None = None,
+        since: dt.datetime | None = None,
+        since_seconds: int | None = None,
+        timestamps: bool = False,
+        previous: bool = False,
+    ) -> AsyncIterator[bytes]:
+        """Chunks of a container's log. Raises BadRequest while the container has not started."""
         ...
 
 
@@ -43,8 +43,9 @@ async def pod_log(
     if request.method != "GET" or source is None:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
     pod = objects.get(target.kind, target.scope, str(target.name))
-    options = _options(request, pod)
-    chunks = source.log(pod, options)
+    container = _container(request.query.get("container", ""), pod)
+    options = _options(request)
+    chunks = source.log(meta.namespace_of(pod), meta.name_of(pod), meta.uid_of(pod), container, **options)
     first = await anext(chunks, b"")  # a container that waits is an error, said before the headers go
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     response.enable_chunked_encoding()
@@ -57,11 +58,9 @@ async def pod_log(
     return response
 
 
-def _options(request: web.Request, pod: Object) -> LogOptions:
+def _options(request: web.Request) -> dict[str, Any]:
+    """PodLogOptions (core/v1), as the kubelet takes them."""
     query = request.query
-
-    def flag(name: str) -> bool:
-        return query.get(name, "").lower() in ("true", "1")
 
     def number(name: str) -> int | None:
         try:
@@ -70,23 +69,19 @@ def _options(request: web.Request, pod: Object) -> LogOptions:
             raise BadRequest(f"{name} must be a number, not {query[name]!r}") from error
 
     since = None
-    seconds = number("sinceSeconds")
-    if seconds is not None:
-        since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds)
-    elif query.get("sinceTime"):
+    if query.get("sinceTime"):
         try:
             since = meta.parse_time(query["sinceTime"])
         except ValueError as error:
             raise BadRequest(f"sinceTime must be a time, not {query['sinceTime']!r}") from error
-    return LogOptions(
-        _container(query.get("container", ""), pod),
-        flag("follow"),
-        flag("previous"),
-        flag("timestamps"),
-        since,
-        number("tailLines"),
-        number("limitBytes"),
-    )
+    flags = {name: query.get(name, "").lower() in ("true", "1") for name in ("follow", "previous", "timestamps")}
+    return {
+        **flags,
+        "since": since,
+        "since_seconds": number("sinceSeconds"),
+        "tail_lines": number("tailLines"),
+        "limit_bytes": number("limitBytes"),
+    }
 
 
 def _container(asked: str, pod: Object) -> str:

