@@ -119,7 +119,11 @@ class Cluster:
         self.apply(PVCS, name, spec)
 
     def pod(self, job: Object, label: str, status: dict[str, Any], name: str = "") -> str:
-        """A pod of that job, as its controller would make one, in the state given."""
+        """A pod of that job or service, as its controller would make one, in the state given."""
+        spec = job["spec"]
+        workers = (spec.get("pytorchReplicaSpecs") or {}).get("Worker") or {}
+        template = spec.get("template") or workers.get("template") or {}
+        labels = (template.get("metadata") or {}).get("labels") or {}
         name = name or f"{meta.name_of(job)}-0"
         pod = {
             "apiVersion": "v1",
@@ -127,7 +131,7 @@ class Cluster:
             "metadata": {
                 "name": name,
                 "namespace": NAMESPACE,
-                "labels": {label: meta.name_of(job)},
+                "labels": {**labels, label: meta.name_of(job)},
                 "ownerReferences": [meta.owner_reference(job)],
             },
             "spec": {"containers": [{"name": "main", "image": "image"}]},
@@ -142,6 +146,9 @@ class Cluster:
         )
         self.api.patch(NODES, name, {"status": {"allocatable": allocatable}}, subresource="status")
         self.settle()
+
+    def nodes(self) -> list[Object]:
+        return self.api.list(NODES).items
 
     def events(self, name: str) -> list[tuple[str, str, str]]:
         """Type, reason and message of the events about an object."""

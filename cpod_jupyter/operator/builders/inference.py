@@ -148,10 +148,6 @@ def _mount_adapter(predictor: dict[str, Any], container: dict[str, Any], claim: 
 
 def inference_service(inference: Object, predictor: dict[str, Any]) -> Object:
     """The InferenceService, marked with the hash of what it was made from."""
-    predictor = {
-        **predictor,
-        "labels": {**(predictor.get("labels") or {}), names.LABEL_INFERENCE: meta.name_of(inference)},
-    }
     spec = {"predictor": predictor}
     mark = {names.ANNOTATION_SPEC_HASH: meta.spec_hash(spec)}
     return {
