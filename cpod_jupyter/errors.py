@@ -1,23 +1,23 @@
 """Every error this project raises, in one tree.
 
-    CpodError
-    ├── ApiError                 the Kubernetes API answered with a Status of failure
-    │   ├── BadRequest           400  the request itself is malformed
-    │   ├── Unauthorized         401  no token, or a wrong one
-    │   ├── Forbidden            403  not allowed
-    │   ├── NotFound             404  no such object or kind
-    │   ├── MethodNotAllowed     405  the kind does not offer this verb
-    │   ├── Conflict             409  the object changed meanwhile (reason Conflict)
-    │   ├── AlreadyExists        409  the name is taken (reason AlreadyExists)
-    │   ├── Expired              410  a watch or list version is too old: list again
-    │   ├── UnsupportedMediaType 415  a body or patch type that is not understood
-    │   ├── Invalid              422  the object breaks its schema or a rule
-    │   └── ServerError          5xx  the server failed
-    ├── ApiUnreachable           no answer from the API server at all
-    ├── EngineError              the embedded engine could not be started, found or stopped
-    ├── ManifestError            a manifest or a cell is wrong: line, column, field
-    ├── WorkFailed               a job, download or deployment ended in failure
-    └── WaitTimeout              something did not become true in the time allowed
+CpodError
+├── ApiError                 the Kubernetes API answered with a Status of failure
+│   ├── BadRequest           400  the request itself is malformed
+│   ├── Unauthorized         401  no token, or a wrong one
+│   ├── Forbidden            403  not allowed
+│   ├── NotFound             404  no such object or kind
+│   ├── MethodNotAllowed     405  the kind does not offer this verb
+│   ├── Conflict             409  the object changed meanwhile (reason Conflict)
+│   ├── AlreadyExists        409  the name is taken (reason AlreadyExists)
+│   ├── Expired              410  a watch or list version is too old: list again
+│   ├── UnsupportedMediaType 415  a body or patch type that is not understood
+│   ├── Invalid              422  the object breaks its schema or a rule
+│   └── ServerError          5xx  the server failed
+├── ApiUnreachable           no answer from the API server at all
+├── EngineError              the embedded engine could not be started, found or stopped
+├── ManifestError            a manifest or a cell is wrong: line, column, field
+├── WorkFailed               a job, download or deployment ended in failure
+└── WaitTimeout              something did not become true in the time allowed
 """
 
 from __future__ import annotations

@@ -1,0 +1,61 @@
+# Everything a machine needs is made here; Python 3.11 or newer and a network that reaches PyPI are enough.
+#
+#   make demo     fine-tune, deploy and question a model: the quick start, headless, showing what happens
+#   make lab      JupyterLab on the quick start
+#   make test     every check and test
+#   make install  the set-up alone: .venv with the package and the `cpod` command in it
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo lab test lint check-format format unit clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+install: $(VENV)/.installed
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt pip
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing the packages (a few minutes the first time) ..."
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,lab]'
+	@touch $@
+
+$(VENV)/.installed-for-tests: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,lab,test,lint]'
+	@touch $@
+
+demo: install
+	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb --output build
+
+lab: install
+	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+
+test: lint unit
+
+lint: $(VENV)/.installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.installed-for-tests
+	$(BIN)/python -m pytest $(TESTS) -n 2 -m "not slow"
+	$(BIN)/python -m pytest $(TESTS) -m slow
+
+format: $(VENV)/.installed-for-tests
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

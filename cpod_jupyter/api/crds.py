@@ -1,0 +1,21 @@
+"""All CustomResourceDefinitions that this project brings."""
+
+from __future__ import annotations
+
+from cpod_jupyter.api.cpodjob import cpodjob_crd
+from cpod_jupyter.api.finetune import finetune_crd
+from cpod_jupyter.api.inference import inference_crd
+from cpod_jupyter.api.kserve import inference_service_crd
+from cpod_jupyter.api.kubeflow import pytorchjob_crd
+from cpod_jupyter.api.resources import Object
+from cpod_jupyter.api.storage import dataset_storage_crd, model_storage_crd
+
+
+def cpod_crds() -> list[Object]:
+    """The project's own kinds."""
+    return [model_storage_crd(), dataset_storage_crd(), finetune_crd(), cpodjob_crd(), inference_crd()]
+
+
+def engine_crds() -> list[Object]:
+    """What the embedded engine installs: the project's kinds, and those a cluster has from others."""
+    return [*cpod_crds(), pytorchjob_crd(), inference_service_crd()]

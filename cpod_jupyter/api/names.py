@@ -1,0 +1,110 @@
+"""Names, labels and annotations that the kinds derive from each other. Clusters depend on them; pure.
+
+Kubernetes keeps a Job's, a PyTorchJob's and an InferenceService's name in labels and host names of
+their pods, which end at 63 characters (RFC 1123 label). So a name from which such a name is derived
+has a limit of its own, and one beyond it is refused before anything is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+LABEL_LIMIT = 63
+"""Characters of a label's value and of a host name."""
+
+LABEL_CPODJOB = "cpod.cpod/cpodjob"
+"""On the pods of a CPodJob and on its result: its name."""
+LABEL_MODELSTORAGE = "cpod.cpod/modelstorage"
+"""On the pods that fetch a model: its ModelStorage."""
+LABEL_DATASETSTORAGE = "cpod.cpod/datasetstorage"
+LABEL_INFERENCE = "cpod.cpod/inference"
+LABEL_USER = "cpod.cpod/userID"
+LABEL_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
+"""KServe's own, on the pods of an InferenceService."""
+LABEL_JOB = "batch.kubernetes.io/job-name"
+"""Kubernetes' own, on the pods of a Job."""
+
+ANNOTATION_MODEL_NAME = "cpod.cpod/modelstorageName"
+"""The name that a person knows a result by."""
+ANNOTATION_BASE_MODEL = "cpod.cpod/baseModelstorageName"
+"""On a result: the ModelStorage that it was made from."""
+ANNOTATION_MODEL_SIZE = "cpod.cpod/cpod-model-size"
+"""Bytes; before a download an estimate."""
+ANNOTATION_DATASET_SIZE = "cpod.cpod/cpod-dataset-size"
+ANNOTATION_READABLE_NAME = "cpod.cpod/cpod-model-readable-name"
+ANNOTATION_ADAPTER = "cpod.cpod/cpod-adapter-id-name"
+"""On an Inference: the adapter's ModelStorage, served with the model."""
+ANNOTATION_FINETUNE = "cpod.cpod/cpod-finetune-id"
+ANNOTATION_AUTO_MERGE = "cpod.cpod/cpod-auto-merge"
+"""Present when the result is to be a merged model."""
+ANNOTATION_OWNER_GENERATION = "cpod.cpod/owner-generation"
+"""On a child: the generation of its owner that it was made for."""
+ANNOTATION_SOURCE = "cpod.cpod/source"
+"""On a download Job: the URI it fetches."""
+ANNOTATION_MADE_BY = "cpod.cpod/made-by-uid"
+"""On a result, which nothing owns: the uid of the CPodJob it comes from."""
+ANNOTATION_SPEC_HASH = "cpod.cpod/spec-hash"
+"""On a child that is kept up to date: the hash of the specification applied last."""
+
+MODELSTORAGE_URI = "modelstorage://"
+"""In an Inference's storage URIs: the ModelStorage of that name, wherever its files are."""
+
+
+def cpodjob_of_finetune(finetune: str) -> str:
+    return f"{finetune}-cpodjob"
+
+
+def config_of_finetune(finetune: str) -> str:
+    return f"{finetune}-config"
+
+
+def checkpoint_claim(cpodjob: str) -> str:
+    return f"{cpodjob}-ckpt"
+
+
+def result_claim(cpodjob: str) -> str:
+    return f"{cpodjob}-modelsave-pvc"
+
+
+def result_storage(cpodjob: str) -> str:
+    return f"{cpodjob}-modelsavestorage"
+
+
+def download_job(word: str, storage: str) -> str:
+    """`word` is model or dataset."""
+    return f"{word}-{storage}"
+
+
+def storage_claim(word: str, storage: str) -> str:
+    """The claim of a storage: `pvc-model-NAME`; for a hub's `model-storage-H` the original's `pvc-model-H`."""
+    return f"pvc-{word}-{storage.removeprefix(f'{word}-storage-')}"
+
+
+def inference_service(inference: str) -> str:
+    return f"{inference}-is"
+
+
+def hub_model_storage(model: str) -> str:
+    """The ModelStorage of a hub's model: `model-storage-H`, H from the SHA-1 of its storage path."""
+    path = f"models/public/{model}"
+    return f"model-storage-{hashlib.sha1(path.encode(), usedforsecurity=False).hexdigest()[:16]}"
+
+
+_LONGEST_DERIVED = {
+    "ModelStorage": len("model-"),
+    "DataSetStorage": len("dataset-"),
+    "CPodJob": len("-worker-999"),
+    "FineTune": len("-cpodjob-worker-999"),
+    "Inference": len("-is-predictor"),
+}
+
+
+def too_long(kind: str, name: str) -> str | None:
+    """Why the name is too long for what is derived from it, or None when it is not."""
+    limit = LABEL_LIMIT - _LONGEST_DERIVED[kind]
+    if len(name) <= limit:
+        return None
+    return (
+        f"the name has {len(name)} characters, and names of pods and services are derived from it: "
+        f"a {kind} may have at most {limit}"
+    )

@@ -1,0 +1,105 @@
+"""The resources of the API that this project names: group, version, plural, kind, scope.
+
+Objects themselves are plain dictionaries in the API's own JSON form (`Object`); a `Resource`
+says where such objects live.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+"""One API object, as JSON has it: apiVersion, kind, metadata, spec, status."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A served kind, and how its URLs are made (Kubernetes API concepts, "Resource URIs")."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def singular(self) -> str:
+        return self.kind.lower()
+
+    @property
+    def qualified(self) -> str:
+        """`plural.group`, as kubectl and error messages name it; the plural alone in the core group."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
+        """The URL path of the collection, of one object, or of its subresource."""
+        parts = [f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name:
+            parts.append(name)
+        if subresource:
+            parts.append(subresource)
+        return "/".join(parts)
+
+
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False, short_names=("ns",))
+NODES = Resource("", "v1", "nodes", "Node", namespaced=False, short_names=("no",))
+PODS = Resource("", "v1", "pods", "Pod", short_names=("po",), categories=("all",))
+SERVICES = Resource("", "v1", "services", "Service", short_names=("svc",), categories=("all",))
+CONFIGMAPS = Resource("", "v1", "configmaps", "ConfigMap", short_names=("cm",))
+SECRETS = Resource("", "v1", "secrets", "Secret")
+SERVICEACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", short_names=("sa",))
+EVENTS = Resource("", "v1", "events", "Event", short_names=("ev",))
+PVCS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", short_names=("pvc",))
+JOBS = Resource("batch", "v1", "jobs", "Job", categories=("all",))
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+CRDS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition",
+    namespaced=False, short_names=("crd", "crds"),
+)  # fmt: skip
+
+GROUP = "cpod.cpod"
+MODELSTORAGES = Resource(GROUP, "v1", "modelstorages", "ModelStorage", short_names=("ms",), categories=("cpod",))
+DATASETSTORAGES = Resource(GROUP, "v1", "datasetstorages", "DataSetStorage", short_names=("ds",), categories=("cpod",))
+FINETUNES = Resource(GROUP, "v1beta1", "finetunes", "FineTune", short_names=("ft",), categories=("cpod",))
+CPODJOBS = Resource(GROUP, "v1beta1", "cpodjobs", "CPodJob", short_names=("cpj",), categories=("cpod",))
+INFERENCES = Resource(GROUP, "v1beta1", "inferences", "Inference", short_names=("inf",), categories=("cpod",))
+
+PYTORCHJOBS = Resource("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob")
+INFERENCESERVICES = Resource(
+    "serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService", short_names=("isvc",)
+)
+
+BUILT_IN = (
+    NAMESPACES, NODES, PODS, SERVICES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS, PVCS, JOBS, LEASES, CRDS,
+)  # fmt: skip
+"""What the embedded engine serves without a CustomResourceDefinition."""
+
+CPOD_KINDS = (MODELSTORAGES, DATASETSTORAGES, FINETUNES, CPODJOBS, INFERENCES)
+KNOWN = (*BUILT_IN, *CPOD_KINDS, PYTORCHJOBS, INFERENCESERVICES)
+
+
+def find(word: str) -> Resource | None:
+    """The known resource a person means by its plural, singular, kind or short name, any case."""
+    lowered = word.lower()
+    for resource in KNOWN:
+        if lowered in (resource.plural, resource.singular, resource.qualified, *resource.short_names):
+            return resource
+    return None
+
+
+def of_object(obj: Object) -> Resource | None:
+    """The known resource of an object, by its apiVersion and kind."""
+    for resource in KNOWN:
+        if obj.get("kind") == resource.kind and obj.get("apiVersion") == resource.api_version:
+            return resource
+    return None

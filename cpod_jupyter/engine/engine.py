@@ -1,0 +1,57 @@
+"""The engine put together: store, API server, kubelet, and a cluster's controllers, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from pathlib import Path
+
+from cpod_jupyter.control.controller import Manager
+from cpod_jupyter.engine.certs import ensure_credentials, write_private
+from cpod_jupyter.engine.collector import Collector
+from cpod_jupyter.engine.controllers import controllers
+from cpod_jupyter.engine.http.app import Api
+from cpod_jupyter.engine.http.server import Server
+from cpod_jupyter.engine.install import install
+from cpod_jupyter.engine.kinds import Kinds
+from cpod_jupyter.engine.kubelet import Kubelet
+from cpod_jupyter.engine.local_api import LocalApi
+from cpod_jupyter.engine.objects import Objects
+from cpod_jupyter.engine.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Start it in a running event loop; its folder holds everything that must survive."""
+
+    def __init__(self, home: Path, listener: socket.socket) -> None:
+        self.home = home
+        self._store = Store(home / "objects.db")
+        objects = Objects(self._store, Kinds())
+        self.api = LocalApi(objects)
+        self._collector = Collector(objects)
+        self._kubelet = Kubelet(self.api, home)
+        self._manager = Manager(self.api, [*controllers(self.api), *self._kubelet.controllers()])
+        credentials = ensure_credentials(home / "pki")
+        application = Api(objects, credentials.token, self._kubelet).application()
+        self.server = Server(application, listener, credentials)
+
+    async def start(self) -> None:
+        """Serve, and start every controller."""
+        install(self.api)
+        self._collector.start()
+        self._kubelet.start(asyncio.get_running_loop())
+        self._manager.start()
+        await self.server.start()
+        write_private(self.home / "kubeconfig", self.server.kubeconfig().encode())
+        log.info("the engine serves at %s", self.server.address.url)
+
+    async def stop(self) -> None:
+        """Stop serving. Pods go on: they are processes of their own."""
+        await self.server.stop()
+        self._manager.stop()
+        self._kubelet.stop()
+        self._collector.stop()
+        self._store.close()

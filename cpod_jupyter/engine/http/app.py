@@ -1,0 +1,178 @@
+"""The HTTP application: who may call, what a body is, and how an error is said."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import yaml
+from aiohttp import web
+
+from cpod_jupyter.engine.http import discovery
+from cpod_jupyter.engine.http.logs import LogSource, pod_log
+from cpod_jupyter.engine.http.paths import Target, parse
+from cpod_jupyter.engine.http.proxy import ServiceProxy
+from cpod_jupyter.engine.http.verbs import Verbs
+from cpod_jupyter.engine.objects import Objects
+from cpod_jupyter.errors import (
+    ApiError,
+    BadRequest,
+    Forbidden,
+    MethodNotAllowed,
+    ServerError,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+BODY_LIMIT = 3 * 2**20
+"""Bytes of a request's body, as the API server's limit."""
+_OPEN_PATHS = ("/healthz", "/livez", "/readyz")
+
+
+class Api:
+    """Builds the application over the engine's objects."""
+
+    def __init__(self, objects: Objects, token: str, logs: LogSource | None = None) -> None:
+        self._objects = objects
+        self._token = token
+        self._verbs = Verbs(objects)
+        self._logs = logs
+        self._proxy = ServiceProxy(objects)
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[self._boundary], client_max_size=BODY_LIMIT)
+        for path in _OPEN_PATHS:
+            app.router.add_get(path, _ok)
+        app.router.add_get("/version{slash:/?}", self._version)
+        app.router.add_get("/openapi/v3{slash:/?}", self._openapi_index)
+        app.router.add_get("/openapi/v3/{path:.+}", self._openapi)
+        app.router.add_route("*", "/{path:apis?(?:/.*)?}", self._api)
+        app.on_shutdown.append(self._shutdown)
+        return app
+
+    async def _shutdown(self, app: web.Application) -> None:
+        self._verbs.close()
+        await self._proxy.close()
+
+    # ---- the boundary: every error becomes a Status
+
+    @web.middleware
+    async def _boundary(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            if request.path not in _OPEN_PATHS:
+                self._authenticate(request)
+            return await handler(request)
+        except ApiError as error:
+            return answer(error.to_status(), error.code)
+        except web.HTTPException as error:
+            body = {"message": error.reason, "code": error.status, "status": "Failure", "reason": ""}
+            return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, **body}, error.status)
+        except Exception as error:
+            log.exception("%s %s failed", request.method, request.path)
+            return answer(ServerError(f"Internal error occurred: {error!r}").to_status(), 500)
+
+    def _authenticate(self, request: web.Request) -> None:
+        """A bearer token, and nothing that a web page in a browser could send."""
+        if "Origin" in request.headers:
+            raise Forbidden("requests from browsers' pages are refused")
+        host = request.host.rsplit(":", 1)[0].strip("[]")
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            raise Forbidden(f"the host {host!r} is not this server")
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token.encode()):
+            raise Unauthorized("Unauthorized")
+
+    # ---- what is not an object
+
+    async def _version(self, request: web.Request) -> web.StreamResponse:
+        return answer(discovery.VERSION)
+
+    async def _openapi_index(self, request: web.Request) -> web.StreamResponse:
+        return answer(discovery.openapi_index(self._objects.kinds))
+
+    async def _openapi(self, request: web.Request) -> web.StreamResponse:
+        parts = request.match_info["path"].strip("/").split("/")
+        group, version = ("", parts[1]) if parts[0] == "api" and len(parts) == 2 else (parts[-2], parts[-1])
+        return answer(discovery.openapi_document(self._objects.kinds, group, version))
+
+    async def _discover(self, parts: list[str]) -> web.StreamResponse:
+        kinds = self._objects.kinds
+        if parts == ["api"]:
+            return answer(discovery.api_versions())
+        if parts == ["apis"]:
+            return answer(discovery.group_list(kinds))
+        if parts[0] == "apis" and len(parts) == 2:
+            return answer(discovery.one_group(kinds, parts[1]))
+        group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
+        return answer(discovery.resource_list(kinds, group, version))
+
+    # ---- objects
+
+    async def _api(self, request: web.Request) -> web.StreamResponse:
+        parts = request.path.strip("/").split("/")
+        if len(parts) <= (2 if parts[0] == "api" else 3):
+            if request.method != "GET":
+                raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            return await self._discover(parts)
+        target = parse(request.path, self._objects.kinds)
+        if target.kind.key == "/pods" and target.subresource == "log" and target.name:
+            return await pod_log(request, self._objects, target, self._logs)
+        if target.kind.key == "/services" and target.subresource == "proxy" and target.name:
+            return await self._proxy.forward(request, target)
+        if target.subresource not in ("", "status"):
+            raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
+        return await self._verb(request, target)
+
+    async def _verb(self, request: web.Request, target: Target) -> web.StreamResponse:
+        verbs, method = self._verbs, request.method
+        if method == "GET":
+            if request.query.get("watch", "").lower() in ("true", "1"):
+                return await verbs.watch(request, target)
+            found, code = (verbs.get(request, target) if target.name else verbs.list(request, target)), 200
+        elif method == "POST" and not target.name:
+            found, code = verbs.create(request, target, await body(request)), 201
+        elif method == "PUT" and target.name:
+            found, code = verbs.update(request, target, await body(request)), 200
+        elif method == "PATCH" and target.name:
+            found, code = verbs.patch(request, target, await body(request, patch=True)), 200
+        elif method == "DELETE":
+            options = await body(request) if request.can_read_body else {}
+            found, code = verbs.delete(request, target, options), 200
+        else:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        return answer(found, code)
+
+
+async def _ok(request: web.Request) -> web.StreamResponse:
+    return web.Response(text="ok")
+
+
+async def body(request: web.Request, *, patch: bool = False) -> Any:
+    """The request's body as JSON, from JSON or YAML; a missing content type is JSON."""
+    kind = request.headers.get("Content-Type", "application/json").split(";")[0].strip().lower()
+    text = await request.read()
+    if not text:
+        return {}
+    known = ("application/json", "application/yaml", "application/octet-stream", "")
+    if not patch and kind not in known:
+        raise UnsupportedMediaType(
+            f"the body of the request was in an unknown format ({kind}) - "
+            "accepted media types include: application/json, application/yaml"
+        )
+    try:
+        return yaml.safe_load(text) if kind.endswith("yaml") else json.loads(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise BadRequest(f"the body of the request is not valid: {error}") from error
+
+
+def answer(value: Any, code: int = 200) -> web.Response:
+    """Compact JSON; the header is exactly `application/json`, which some clients compare."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
+    return web.Response(body=text.encode(), status=code, content_type="application/json")

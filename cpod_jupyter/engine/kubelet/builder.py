@@ -1,0 +1,137 @@
+"""From a Pod to the plan its supervisor runs: nothing is left to look up, translate or expand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.quantity import parse_quantity
+from cpod_jupyter.api.records import TERMINATION_LOG, TERMINATION_LOG_ENV
+from cpod_jupyter.api.resources import Object
+from cpod_jupyter.engine.kubelet import volumes
+from cpod_jupyter.engine.kubelet.env import PodFacts, declared, expand_references, inherited
+from cpod_jupyter.engine.kubelet.images import ImageNotRunnable, Images
+from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
+from cpod_jupyter.engine.kubelet.network import HOST_IP
+from cpod_jupyter.engine.kubelet.plan import ContainerPlan, PodPlan
+from cpod_jupyter.engine.kubelet.rewriting import Rewriter
+from cpod_jupyter.engine.kubelet.runtime import POD_UID_ENV
+
+GPU = "nvidia.com/gpu"
+GPU_ANNOTATION = "cpod.cpod/gpus"
+"""On a pod: the indices of its GPUs on its node, `0,3`. The scheduler chooses them."""
+
+DEFAULT_GRACE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Plans pods of one engine. `node_gpus` is how many GPUs this machine has."""
+
+    home: Path
+    images: Images
+    allocatable: Mapping[str, str]
+    node_gpus: int
+
+    def plan(self, pod: Object, pod_dir: Path, pod_ip: str, lookup: Lookup) -> PodPlan:
+        """Prepare a pod's directory and plan it. Raises ConfigError when something is missing or not offered."""
+        spec = pod["spec"]
+        if any(container.get("restartPolicy") == "Always" for container in spec.get("initContainers") or []):
+            raise ConfigError("sidecar init containers (restartPolicy: Always) are not offered by the embedded engine")
+        facts = PodFacts(pod, pod_ip, HOST_IP, self.allocatable)
+        directories = volumes.prepare(pod, pod_dir, self.home, lookup)
+        gpus = [
+            index
+            for index in str((pod["metadata"].get("annotations") or {}).get(GPU_ANNOTATION, "")).split(",")
+            if index
+        ]
+        apps = []
+        for container in spec["containers"]:
+            count = _gpu_count(container)
+            apps.append(self._container(container, pod_dir, facts, directories, lookup, gpus[:count]))
+            gpus = gpus[count:]
+        every_gpu = str((pod["metadata"].get("annotations") or {}).get(GPU_ANNOTATION, "")).split(",")
+        init = [
+            self._container(container, pod_dir, facts, directories, lookup, every_gpu[: _gpu_count(container)])
+            for container in spec.get("initContainers") or []
+        ]
+        seconds = spec.get("activeDeadlineSeconds")
+        return PodPlan(
+            uid=meta.uid_of(pod),
+            name=meta.name_of(pod),
+            namespace=meta.namespace_of(pod),
+            pod_ip=pod_ip,
+            restart_policy=str(spec.get("restartPolicy") or "Always"),
+            grace_seconds=float(spec.get("terminationGracePeriodSeconds") or DEFAULT_GRACE_SECONDS),
+            deadline=None if seconds is None else time.time() + float(seconds),
+            init_containers=init,
+            containers=apps,
+        )
+
+    def _container(
+        self,
+        container: Mapping[str, Any],
+        pod_dir: Path,
+        facts: PodFacts,
+        directories: Mapping[str, Path],
+        lookup: Lookup,
+        gpus: list[str],
+    ) -> ContainerPlan:
+        name, image = str(container["name"]), str(container.get("image") or "")
+        own = declared(container, facts, lookup)
+        termination_log = pod_dir / name / "termination-log"
+        inside = str(container.get("terminationMessagePath") or TERMINATION_LOG)
+        mounts = [*volumes.mounts(container, directories, own), (inside, str(termination_log))]
+        rewrite = Rewriter(mounts)
+        try:
+            argv = self.images.argv(image, list(container.get("command") or []), list(container.get("args") or []))
+        except ImageNotRunnable as error:
+            raise ConfigError(str(error), "ErrImagePull") from error
+        (pod_dir / name).mkdir(exist_ok=True)
+        env = {
+            **inherited(),
+            "PATH": self.images.path(image),
+            "HOSTNAME": facts.field("metadata.name"),
+            "PYTHONUNBUFFERED": "1",
+            POD_UID_ENV: facts.field("metadata.uid"),
+            TERMINATION_LOG_ENV: str(termination_log),
+            **({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if self.node_gpus else {}),
+            **{key: rewrite(value) for key, value in own.items()},
+        }
+        return ContainerPlan(
+            name=name,
+            argv=[rewrite(expand_references(word, own)) for word in argv],
+            env=env,
+            cwd=_working_directory(container, pod_dir, rewrite, mounts),
+            termination_log=str(termination_log),
+            fallback_to_logs=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",
+            mounts=mounts,
+        )
+
+
+def _gpu_count(container: Mapping[str, Any]) -> int:
+    resources = container.get("resources") or {}
+    asked = (resources.get("limits") or {}).get(GPU, (resources.get("requests") or {}).get(GPU, 0))
+    return int(parse_quantity(asked))
+
+
+def _working_directory(
+    container: Mapping[str, Any], pod_dir: Path, rewrite: Rewriter, mounts: list[tuple[str, str]]
+) -> str:
+    """workingDir in this machine's terms; without one, a directory of the container's own.
+
+    One below a mount is made when it is missing, as container runtimes do; others must exist.
+    """
+    asked = str(container.get("workingDir") or "")
+    if not asked:
+        own = pod_dir / "work" / str(container["name"])
+        own.mkdir(parents=True, exist_ok=True)
+        return str(own)
+    directory = rewrite(asked)
+    if directory != asked and any(directory.startswith(outside) for _, outside in mounts):
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    return directory

@@ -1,0 +1,62 @@
+"""What an image means without a container runtime: which program a container starts, and on which PATH."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+RUNTIME_REPOSITORY = "cpod-jupyter/runtime"
+RUNTIME_ENTRYPOINT = ("python", "-m", "cpod_jupyter.runtime")
+"""What the project's runtime image starts when the pod names no command."""
+
+_PYTHONS = {"python", "python3"}
+
+
+class ImageNotRunnable(Exception):
+    """The image can't be run as a process; the message says what to do."""
+
+
+def repository(image: str) -> str:
+    """An image's name without tag and digest: `host:5000/a/b:v1@sha256:…` is `host:5000/a/b`."""
+    name = image.split("@", 1)[0]
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.split(":", 1)[0]
+
+
+def is_runtime(image: str) -> bool:
+    """Whether the image is this project's own, which is the installed package itself."""
+    name = repository(image)
+    return name == "cpod-jupyter" or name == RUNTIME_REPOSITORY or name.endswith("/" + RUNTIME_REPOSITORY)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Maps images to programs. `environments`: image repository to the virtual environment that stands for it."""
+
+    environments: Mapping[str, Path] = field(default_factory=dict)
+
+    def python(self, image: str) -> str:
+        """The interpreter that `python` means in the image."""
+        environment = self.environments.get(repository(image))
+        return str(environment / "bin" / "python") if environment else sys.executable
+
+    def path(self, image: str) -> str:
+        """The container's PATH: the interpreter's directory, then this machine's."""
+        return os.pathsep.join([str(Path(self.python(image)).parent), os.environ.get("PATH", os.defpath)])
+
+    def argv(self, image: str, command: list[str], args: list[str]) -> list[str]:
+        """The program and its arguments, by Kubernetes' rule for `command` and `args`. Raises ImageNotRunnable."""
+        ours = is_runtime(image)
+        start = command or (list(RUNTIME_ENTRYPOINT) if ours else [])
+        if not start:
+            raise ImageNotRunnable(
+                f'image "{image}" names no command here: the embedded engine runs pods as processes and cannot read '
+                "an image's own entrypoint. Give the container a command, or use a cluster"
+            )
+        argv = [*start, *args]
+        if argv[0] in _PYTHONS and (ours or repository(image) in self.environments):
+            argv[0] = self.python(image)
+        return argv

@@ -1,0 +1,319 @@
+"""The kubelet: brings the pods bound to this node to life, and their life into their status."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import shutil
+import threading
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import CONFIGMAPS, EVENTS, PODS, PVCS, SECRETS, Object
+from cpod_jupyter.control.api import KubeApi
+from cpod_jupyter.control.controller import Controller, Key, Recorder
+from cpod_jupyter.engine.kubelet import node, status
+from cpod_jupyter.engine.kubelet.builder import DEFAULT_GRACE_SECONDS, Builder
+from cpod_jupyter.engine.kubelet.images import Images
+from cpod_jupyter.engine.kubelet.logs import read_log
+from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
+from cpod_jupyter.engine.kubelet.network import PodNetwork
+from cpod_jupyter.engine.kubelet.plan import ContainerReport, PodPlan, PodReport
+from cpod_jupyter.engine.kubelet.pod_probes import PodProbes
+from cpod_jupyter.engine.kubelet.runtime import PodRuntime, ProcessRuntime
+from cpod_jupyter.engine.kubelet.scheduler import scheduler_controller
+from cpod_jupyter.engine.kubelet.watcher import PodWatcher
+from cpod_jupyter.errors import BadRequest, NotFound
+
+log = logging.getLogger(__name__)
+
+_LIVENESS_SECONDS = 1.0
+_CONFIG_RETRY_SECONDS = 5.0
+
+
+class Kubelet:
+    """One node's pods, in directories below HOME/pods.
+
+        kubelet = Kubelet(api, home, node.default_node_name())
+        kubelet.start()                                     # the Node, the watch, the pods of before
+        Manager(api, [*kubelet.controllers(), …]).start()
+        kubelet.stop()                                      # pods go on; the next engine finds them
+
+    `environments` maps an image's repository to a virtual environment that stands for it.
+    """
+
+    def __init__(
+        self,
+        api: KubeApi,
+        home: Path,
+        node_name: str,
+        *,
+        runtime: PodRuntime | None = None,
+        environments: Mapping[str, Path] | None = None,
+    ) -> None:
+        self.node_name = node_name
+        self._api = api
+        self._pods = home.resolve() / "pods"
+        self._runtime = runtime or ProcessRuntime()
+        found = node.node_object(node_name)["status"]["allocatable"]
+        self._builder = Builder(home.resolve(), Images(environments or {}), found, len(node.gpus()))
+        self._network = PodNetwork(home)
+        self._events = Recorder(api, "kubelet", EVENTS)
+        self._probes = PodProbes(self._events, self._look_at)
+        self._watcher = PodWatcher(self._pods, self._look_at_directory)
+        self._lock = threading.Lock()
+        self._starting = threading.Lock()
+        self._seen: dict[str, PodReport | None] = {}
+        """Reports by pod directory, as last handled; what differs from it is news."""
+        self._unconfigured: set[Key] = set()
+        self._stopped = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="kubelet-liveness", daemon=True)
+        self._controller = Controller(
+            "kubelet",
+            self._reconcile,
+            {
+                PODS: self._own_pods,
+                CONFIGMAPS: self._waiting_for_configuration,
+                SECRETS: self._waiting_for_configuration,
+                PVCS: self._waiting_for_configuration,
+            },
+            workers=4,
+        )
+
+    def controllers(self) -> list[Controller]:
+        """What a Manager runs: the kubelet itself and the scheduler."""
+        return [self._controller, scheduler_controller(self._api)]
+
+    def start(self) -> None:
+        """Register the Node, watch the pods' directories, and look at every pod that is there already."""
+        node.register(self._api, self.node_name)
+        self._watcher.start()
+        self._ticker.start()
+        for directory in self._pods.iterdir():
+            self._look_at_directory(directory.name)
+
+    def stop(self) -> None:
+        """Stop watching and probing. Pods go on."""
+        self._stopped.set()
+        self._probes.stop()
+        self._watcher.stop()
+        self._ticker.join(timeout=5)
+
+    def pod_directory(self, namespace: str, name: str, uid: str) -> Path:
+        return self._pods / f"{namespace}_{name}_{uid}"
+
+    def log(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        container: str,
+        *,
+        follow: bool = False,
+        tail_lines: int | None = None,
+        limit_bytes: int | None = None,
+        since: dt.datetime | None = None,
+        since_seconds: int | None = None,
+        timestamps: bool = False,
+        previous: bool = False,
+    ) -> AsyncIterator[bytes]:
+        """A container's log, for an asyncio server. Raises BadRequest, at once, when the container has none yet."""
+        pod_dir = self.pod_directory(namespace, name, uid)
+        report = self._runtime.observe(pod_dir)
+        state = _report_of(report, container)
+        if state is None or (not state.running and not state.terminated and not state.last_state):
+            reason = ((state.state.get("waiting") or {}) if state else {}).get("reason", "ContainerCreating")
+            raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
+        run = state.restart_count
+
+        def ended() -> bool:
+            now = _report_of(self._runtime.observe(pod_dir), container)
+            return now is None or now.restart_count != run or not now.running
+
+        return read_log(
+            pod_dir,
+            container,
+            watcher=self._watcher,
+            ended=ended,
+            follow=follow,
+            tail_lines=tail_lines,
+            limit_bytes=limit_bytes,
+            since=since,
+            since_seconds=since_seconds,
+            timestamps=timestamps,
+            previous=previous,
+        )
+
+    # ---- what wakes the reconciler
+
+    def _own_pods(self, pod: Object) -> Iterable[Key]:
+        if pod["spec"].get("nodeName") == self.node_name:
+            yield Key(meta.namespace_of(pod), meta.name_of(pod))
+
+    def _waiting_for_configuration(self, obj: Object) -> Iterable[Key]:
+        with self._lock:
+            return [key for key in self._unconfigured if key.namespace == meta.namespace_of(obj)]
+
+    def _look_at(self, key: Key) -> None:
+        self._controller.queue.add(key)
+
+    def _look_at_directory(self, directory: str) -> None:
+        parts = directory.split("_")
+        if len(parts) == 3:
+            self._look_at(Key(parts[0], parts[1]))
+
+    def _tick(self) -> None:
+        """Notice supervisors that died, and any report that the watch did not tell of."""
+        while not self._stopped.wait(_LIVENESS_SECONDS):
+            with self._lock:
+                active = [(name, seen) for name, seen in self._seen.items() if seen is None or not seen.ended]
+            for name, seen in active:
+                with contextlib.suppress(OSError, ValueError):
+                    if self._runtime.observe(self._pods / name) != seen:
+                        self._look_at_directory(name)
+
+    # ---- the reconciler
+
+    def _reconcile(self, key: Key) -> float | None:
+        try:
+            pod = self._api.get(PODS, key.name, key.namespace)
+        except NotFound:
+            pod = None
+        if pod is not None and pod["spec"].get("nodeName") != self.node_name:
+            pod = None
+        current = self.pod_directory(key.namespace, key.name, meta.uid_of(pod)) if pod else None
+        for directory in self._pods.glob(f"{key.namespace}_{key.name}_*"):
+            if directory != current:
+                self._remove(directory)
+        if pod is None or current is None:
+            with self._lock:
+                self._unconfigured.discard(key)
+            return None
+        report = self._runtime.observe(current)
+        if pod["metadata"].get("deletionTimestamp"):
+            return self._end(pod, current, report)
+        if report is None:
+            return self._begin(pod, current)
+        self._report(pod, current, report)
+        return None
+
+    def _begin(self, pod: Object, pod_dir: Path) -> float | None:
+        """Start a pod that was never started here."""
+        old = pod.get("status") or {}
+        if old.get("phase") in ("Succeeded", "Failed"):
+            return None
+        if any("waiting" not in (c.get("state") or {}) for c in old.get("containerStatuses") or []):
+            self._write_status(pod, status.lost_status(pod))
+            return None
+        key = Key(meta.namespace_of(pod), meta.name_of(pod))
+        pod_dir.mkdir(parents=True, exist_ok=True)
+        pod_dir.chmod(0o700)
+        try:
+            with self._starting:  # an address is taken once its plan is written
+                address = self._network.address(self._used_addresses())
+                plan = self._builder.plan(pod, pod_dir, address, Lookup(self._api, key.namespace))
+                self._runtime.start(pod_dir, plan)
+        except ConfigError as error:
+            with self._lock:
+                self._unconfigured.add(key)
+            if self._write_status(pod, status.waiting_status(pod, error.reason, str(error))):
+                self._events.warning(pod, "Failed", f"Error: {error}")
+            return _CONFIG_RETRY_SECONDS
+        with self._lock:
+            self._unconfigured.discard(key)
+            self._seen[pod_dir.name] = None
+        return None
+
+    def _report(self, pod: Object, pod_dir: Path, report: PodReport) -> None:
+        """Bring what runs into the pod's status, and say what happened in events."""
+        with self._lock:
+            self._seen[pod_dir.name] = report
+        plan = PodPlan.read(pod_dir)
+        assert plan is not None
+        probes = self._probes.follow(pod, plan, report)
+        new = status.pod_status(pod, status.Observed(report, plan.pod_ip, probes))
+        if self._write_status(pod, new):
+            self._say_what_happened(pod, new)
+
+    def _end(self, pod: Object, pod_dir: Path, report: PodReport | None) -> float | None:
+        """Stop a pod that is being deleted; take its object away once nothing runs."""
+        self._probes.forget(meta.uid_of(pod))
+        if report is not None and not report.ended:
+            grace = pod["metadata"].get("deletionGracePeriodSeconds")
+            seconds = DEFAULT_GRACE_SECONDS if grace is None else float(grace)
+            self._report_ending(pod, pod_dir, report)
+            self._runtime.stop(pod_dir, seconds)
+            return None
+        if report is not None:
+            self._report_ending(pod, pod_dir, report)
+        with contextlib.suppress(NotFound):
+            self._api.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0, uid=meta.uid_of(pod))
+        self._remove(pod_dir)
+        return None
+
+    def _report_ending(self, pod: Object, pod_dir: Path, report: PodReport) -> None:
+        with self._lock:
+            first = self._seen.get(pod_dir.name) is None or not self._seen[pod_dir.name] == report
+            self._seen[pod_dir.name] = report
+        plan = PodPlan.read(pod_dir)
+        assert plan is not None
+        unready = {container.name: status.ProbeState(ready=False) for container in report.containers}
+        self._write_status(pod, status.pod_status(pod, status.Observed(report, plan.pod_ip, unready)))
+        for container in report.all_containers():
+            if container.running and first:
+                self._events.normal(pod, "Killing", f"Stopping container {container.name}")
+
+    def _remove(self, pod_dir: Path) -> None:
+        self._probes.forget(pod_dir.name.rpartition("_")[2])
+        self._runtime.remove(pod_dir)
+        shutil.rmtree(pod_dir, ignore_errors=True)
+        with self._lock:
+            self._seen.pop(pod_dir.name, None)
+
+    def _used_addresses(self) -> set[str]:
+        """The addresses of the pods here that have not ended."""
+        used = set()
+        for directory in self._pods.iterdir():
+            plan = PodPlan.read(directory)
+            report = PodReport.read(directory)
+            if plan is not None and (report is None or not report.ended):
+                used.add(plan.pod_ip)
+        return used
+
+    def _write_status(self, pod: Object, new: status.Status) -> bool:
+        """Store a status if it differs from the pod's; whether it did. Raises Conflict when the pod changed."""
+        if new == pod.get("status"):
+            return False
+        self._api.replace(PODS, {**pod, "status": new}, subresource="status")
+        return True
+
+    def _say_what_happened(self, pod: Object, new: status.Status) -> None:
+        """Events for containers that started, failed to, or wait to start again since the pod's old status."""
+        old = {
+            entry["name"]: entry
+            for kind in ("initContainerStatuses", "containerStatuses")
+            for entry in (pod.get("status") or {}).get(kind) or []
+        }
+        for entry in [*(new.get("initContainerStatuses") or []), *new["containerStatuses"]]:
+            name, before = entry["name"], old.get(entry["name"]) or {}
+            fresh = before.get("restartCount", -1) != entry["restartCount"] or "waiting" in (before.get("state") or {})
+            ended = entry["state"].get("terminated") or {}
+            waiting = entry["state"].get("waiting") or {}
+            if ended.get("reason") == "StartError" and before.get("state") != entry["state"]:
+                self._events.warning(pod, "Failed", f"Error: {ended.get('message')}")
+            elif fresh and not waiting:
+                self._events.normal(pod, "Created", f"Created container: {name}")
+                self._events.normal(pod, "Started", f"Started container {name}")
+            if waiting.get("reason") == "CrashLoopBackOff" and before.get("state") != entry["state"]:
+                where = f"{meta.name_of(pod)}_{meta.namespace_of(pod)}({meta.uid_of(pod)})"
+                self._events.warning(pod, "BackOff", f"Back-off restarting failed container {name} in pod {where}")
+        if new.get("reason") and new["reason"] != (pod.get("status") or {}).get("reason"):
+            self._events.warning(pod, str(new["reason"]), str(new.get("message") or ""))
+
+
+def _report_of(report: PodReport | None, container: str) -> ContainerReport | None:
+    if report is None:
+        return None
+    return next((entry for entry in report.all_containers() if entry.name == container), None)

@@ -1,0 +1,142 @@
+"""This machine as a Node: what it is called, what it has, how it is labelled."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import NODES, Object
+from cpod_jupyter.control.api import KubeApi
+from cpod_jupyter.engine.kubelet.builder import GPU
+from cpod_jupyter.engine.kubelet.network import HOST_IP
+from cpod_jupyter.errors import AlreadyExists
+
+_PODS = 110
+_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU; `memory_mib` as GPU feature discovery counts it."""
+
+    product: str
+    memory_mib: int
+
+
+def default_node_name() -> str:
+    """This host's name as an object's name."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", socket.gethostname().lower()).strip("-.")
+    return name or "localhost"
+
+
+@functools.cache
+def gpus() -> tuple[Gpu, ...]:
+    """The machine's NVIDIA GPUs, by NVML; none where there is no driver."""
+    try:
+        import pynvml
+    except ImportError:
+        return ()
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return tuple(
+            Gpu(_text(pynvml.nvmlDeviceGetName(handle)), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) // 2**20)
+            for handle in handles
+        )
+    except pynvml.NVMLError:
+        return ()
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def cpu_count() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def node_object(name: str) -> Object:
+    """The Node, status included. A machine with several kinds of GPU is labelled by its first."""
+    found = gpus()
+    architecture = _ARCHITECTURES.get(platform.machine().lower(), platform.machine().lower())
+    system = platform.system().lower()
+    labels = {"kubernetes.io/os": system, "kubernetes.io/arch": architecture, "kubernetes.io/hostname": name}
+    capacity = {"cpu": str(cpu_count()), "memory": f"{psutil.virtual_memory().total // 1024}Ki", "pods": str(_PODS)}
+    if found:
+        capacity[GPU] = str(len(found))
+        labels["nvidia.com/gpu.present"] = "true"
+        labels["nvidia.com/gpu.product"] = found[0].product.replace(" ", "-")
+        labels["nvidia.com/gpu.memory"] = str(found[0].memory_mib)
+        labels["nvidia.com/gpu.count"] = str(len(found))
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {},
+        "status": {
+            "capacity": capacity,
+            "allocatable": dict(capacity),
+            "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": name}],
+            "conditions": [_ready()],
+            "nodeInfo": _node_info(system, architecture),
+        },
+    }
+
+
+def _ready() -> dict[str, Any]:
+    stamp = meta.now()
+    return {
+        "type": "Ready",
+        "status": "True",
+        "reason": "KubeletReady",
+        "message": "the embedded engine runs pods as processes",
+        "lastHeartbeatTime": stamp,
+        "lastTransitionTime": stamp,
+    }
+
+
+def _node_info(system: str, architecture: str) -> dict[str, str]:
+    def read(path: str) -> str:
+        try:
+            return Path(path).read_text().strip()
+        except OSError:
+            return ""
+
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)', read("/etc/os-release"), re.MULTILINE))
+    return {
+        "architecture": architecture,
+        "bootID": read("/proc/sys/kernel/random/boot_id"),
+        "containerRuntimeVersion": "process://1",
+        "kernelVersion": platform.release(),
+        "kubeProxyVersion": "",
+        "kubeletVersion": "v1.34.0-cpod",
+        "machineID": read("/etc/machine-id"),
+        "operatingSystem": system,
+        "osImage": release.get("PRETTY_NAME") or f"{platform.system()} {platform.release()}",
+        "systemUUID": "",
+    }
+
+
+def register(api: KubeApi, name: str) -> Object:
+    """Make the Node, or bring the one there is up to date."""
+    node = node_object(name)
+    try:
+        api.create(NODES, node)
+    except AlreadyExists:
+        api.patch(NODES, name, {"metadata": {"labels": node["metadata"]["labels"]}})
+    return api.patch(NODES, name, {"status": node["status"]}, subresource="status")

@@ -1,0 +1,129 @@
+"""What the kubelet asks of a supervisor, and what it reports: `pod.json` and `status.json`.
+
+Both are files in the pod's directory, so that a pod needs no engine to run and an engine needs no
+memory of its pods. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+PLAN, STATUS, STOP = "pod.json", "status.json", "stop.json"
+
+
+@dataclass(frozen=True)
+class ContainerPlan:
+    """One container, fully resolved: nothing is left to look up.
+
+    `mounts` are (path in the pod, path on this machine), by which probes translate their commands.
+    """
+
+    name: str
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    termination_log: str
+    fallback_to_logs: bool = False
+    mounts: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PodPlan:
+    """One pod. `grace_seconds` is between TERM and KILL; `deadline` is a Unix time in seconds."""
+
+    uid: str
+    name: str
+    namespace: str
+    pod_ip: str
+    restart_policy: str
+    grace_seconds: float
+    deadline: float | None
+    init_containers: list[ContainerPlan]
+    containers: list[ContainerPlan]
+
+    def write(self, pod_dir: Path) -> None:
+        write_json(pod_dir / PLAN, asdict(self))
+
+    @staticmethod
+    def read(pod_dir: Path) -> PodPlan | None:
+        """The plan of a pod, or None when it was never written."""
+        data = read_json(pod_dir / PLAN)
+        if data is None:
+            return None
+        for kind in ("init_containers", "containers"):
+            data[kind] = [ContainerPlan(**_pairs(container)) for container in data[kind]]
+        return PodPlan(**data)
+
+
+def _pairs(container: dict[str, Any]) -> dict[str, Any]:
+    return {**container, "mounts": [(inside, outside) for inside, outside in container["mounts"]]}
+
+
+@dataclass
+class ContainerReport:
+    """The state of one container; `state` and `last_state` are Kubernetes ContainerStates."""
+
+    name: str
+    state: dict[str, Any]
+    last_state: dict[str, Any] = field(default_factory=dict)
+    restart_count: int = 0
+    pid: int = 0
+    mark: str = ""
+    """With `pid`, the identity of the process that leads the container's session; 0 when none runs."""
+
+    @property
+    def running(self) -> bool:
+        return "running" in self.state
+
+    @property
+    def terminated(self) -> dict[str, Any] | None:
+        return self.state.get("terminated")
+
+
+@dataclass
+class PodReport:
+    """What a supervisor knows of its pod. `ended`: nothing runs any more and nothing will."""
+
+    supervisor_pid: int
+    supervisor_mark: str
+    init_containers: list[ContainerReport]
+    containers: list[ContainerReport]
+    ended: bool = False
+    reason: str = ""
+    message: str = ""
+
+    def write(self, pod_dir: Path) -> None:
+        write_json(pod_dir / STATUS, asdict(self))
+
+    @staticmethod
+    def read(pod_dir: Path) -> PodReport | None:
+        data = read_json(pod_dir / STATUS)
+        if data is None:
+            return None
+        for kind in ("init_containers", "containers"):
+            data[kind] = [ContainerReport(**container) for container in data[kind]]
+        return PodReport(**data)
+
+    def all_containers(self) -> list[ContainerReport]:
+        return [*self.init_containers, *self.containers]
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace a file as one step: a reader sees the old content or the new. Mode 0600, plans hold secrets."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(descriptor, "w") as stream:
+        json.dump(data, stream)
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return data if isinstance(data, dict) else None

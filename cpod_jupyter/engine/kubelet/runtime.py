@@ -1,0 +1,196 @@
+"""How a pod is run: the plug-in point below the API.
+
+`PodRuntime` is what the kubelet needs; `ProcessRuntime` is the variant that runs a pod's
+containers as processes of this machine, each pod under a supervisor of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from cpod_jupyter.engine.kubelet import processes
+from cpod_jupyter.engine.kubelet.plan import PLAN, STATUS, STOP, ContainerReport, PodPlan, PodReport, write_json
+
+POD_UID_ENV = "CPOD_POD_UID"
+"""In every container's environment, so that its processes are known even without their supervisor."""
+
+_START_SECONDS = 10.0
+
+
+class PodRuntime(Protocol):
+    """Runs pods that live in directories. Calls return soon; what follows shows in `observe`."""
+
+    def start(self, pod_dir: Path, plan: PodPlan) -> None:
+        """Run a pod. The directory exists; the plan is kept in it."""
+        ...
+
+    def observe(self, pod_dir: Path) -> PodReport | None:
+        """The pod as it is, or None when it was never started. A pod that was lost is reported as ended."""
+        ...
+
+    def stop(self, pod_dir: Path, grace_seconds: float) -> None:
+        """Ask the pod to end: TERM, and KILL after the grace period."""
+        ...
+
+    def remove(self, pod_dir: Path) -> None:
+        """End whatever still runs, now, and delete the pod's directory. Blocks until both are done."""
+        ...
+
+
+class ProcessRuntime:
+    """Pods as local processes."""
+
+    def __init__(self) -> None:
+        self._started: dict[Path, tuple[subprocess.Popen[bytes], float]] = {}
+
+    def start(self, pod_dir: Path, plan: PodPlan) -> None:
+        plan.write(pod_dir)
+        root = str(Path(__file__).parents[3])
+        paths = [root, os.environ.get("PYTHONPATH", "")]
+        with (pod_dir / "supervisor.log").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "cpod_jupyter.engine.kubelet.supervisor", str(pod_dir)],
+                cwd=pod_dir,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._started[pod_dir] = (process, time.monotonic())
+
+    def observe(self, pod_dir: Path) -> PodReport | None:
+        alive = self._alive_child(pod_dir)
+        report = PodReport.read(pod_dir)
+        if report is None:
+            if not (pod_dir / PLAN).exists():
+                return None
+            plan = PodPlan.read(pod_dir)
+            assert plan is not None
+            report = _unstarted(plan)
+            return report if alive or self._is_fresh(pod_dir) else self._lost(pod_dir, report)
+        if report.ended or alive or processes.is_alive(report.supervisor_pid, report.supervisor_mark):
+            return report
+        latest = PodReport.read(pod_dir)  # it may have ended well between the two looks
+        assert latest is not None
+        return latest if latest.ended else self._lost(pod_dir, latest)
+
+    def stop(self, pod_dir: Path, grace_seconds: float) -> None:
+        report = self.observe(pod_dir)
+        if report is None or report.ended:
+            return
+        write_json(pod_dir / STOP, {"grace_seconds": grace_seconds})
+        pid = report.supervisor_pid
+        if not pid and pod_dir in self._started:  # between its start and its first report it has no handler yet
+            until = time.monotonic() + _START_SECONDS
+            while not (pod_dir / STATUS).exists() and time.monotonic() < until:
+                time.sleep(0.01)
+            report = self.observe(pod_dir)
+            pid = report.supervisor_pid if report is not None else 0
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def remove(self, pod_dir: Path) -> None:
+        report = self.observe(pod_dir)
+        if report is not None and not report.ended:
+            self.stop(pod_dir, 0)
+            until = time.monotonic() + _START_SECONDS
+            while (report := self.observe(pod_dir)) and not report.ended and time.monotonic() < until:
+                time.sleep(0.02)
+            if report and not report.ended:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(report.supervisor_pid, signal.SIGKILL)
+                self._kill_orphans(pod_dir, report)
+        self._forget(pod_dir)
+        shutil.rmtree(pod_dir, ignore_errors=True)
+
+    def _alive_child(self, pod_dir: Path) -> bool:
+        """Whether this engine started the pod's supervisor and it runs; collects one that has ended."""
+        entry = self._started.get(pod_dir)
+        return entry is not None and entry[0].poll() is None
+
+    def _is_fresh(self, pod_dir: Path) -> bool:
+        """Whether another engine, killed just now, may have started a supervisor that is still coming up."""
+        with contextlib.suppress(OSError):
+            return pod_dir not in self._started and time.time() - (pod_dir / PLAN).stat().st_mtime < _START_SECONDS
+        return False
+
+    def _forget(self, pod_dir: Path) -> None:
+        entry = self._started.pop(pod_dir, None)
+        if entry is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                entry[0].wait(timeout=5)
+
+    def _lost(self, pod_dir: Path, report: PodReport) -> PodReport:
+        """The supervisor died without a word: end what it left, and write the pod's end in its place."""
+        self._kill_orphans(pod_dir, report)
+        detail = _tail(pod_dir / "supervisor.log")
+        report.ended = True
+        report.reason = "SupervisorLost"
+        report.message = (
+            "the process that keeps this pod is gone (killed, out of memory, or the machine restarted); "
+            "what it ran has been ended" + (f": {detail}" if detail else "")
+        )
+        for container in report.all_containers():
+            if container.running:
+                _mark_lost(container)
+        report.write(pod_dir)
+        return report
+
+    def _kill_orphans(self, pod_dir: Path, report: PodReport) -> None:
+        """SIGKILL to what a pod has running: its sessions, and any process with its uid in the environment."""
+        for container in report.all_containers():
+            if container.pid and processes.is_alive(container.pid, container.mark):
+                processes.kill_session(container.pid)
+        plan = PodPlan.read(pod_dir)
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if plan is not None and process.environ().get(POD_UID_ENV) == plan.uid:
+                    process.kill()
+
+
+def _unstarted(plan: PodPlan) -> PodReport:
+    waiting = {"waiting": {"reason": "ContainerCreating"}}
+    return PodReport(
+        supervisor_pid=0,
+        supervisor_mark="",
+        init_containers=[
+            ContainerReport(c.name, {"waiting": {"reason": "PodInitializing"}}) for c in plan.init_containers
+        ],
+        containers=[ContainerReport(c.name, dict(waiting)) for c in plan.containers],
+    )
+
+
+def _mark_lost(container: ContainerReport) -> None:
+    """As the kubelet reports a container whose end nobody saw: 137, ContainerStatusUnknown."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    container.state = {
+        "terminated": {
+            "exitCode": 137,
+            "reason": "ContainerStatusUnknown",
+            "message": "The container could not be located when the pod was terminated",
+            "startedAt": container.state["running"]["startedAt"],
+            "finishedAt": stamp,
+        }
+    }
+    container.pid, container.mark = 0, ""
+
+
+def _tail(path: Path) -> str:
+    """The last line a supervisor wrote, which is its error if it failed by itself."""
+    try:
+        lines = path.read_text(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:500]

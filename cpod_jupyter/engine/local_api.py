@@ -1,0 +1,118 @@
+"""The Kubernetes API for what runs inside the engine: the same semantics, without HTTP."""
+
+from __future__ import annotations
+
+import copy
+import queue
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import Object, Resource
+from cpod_jupyter.control.api import ObjectList, Propagation, WatchEvent
+from cpod_jupyter.engine.objects import Objects
+from cpod_jupyter.engine.patches import MERGE_PATCH
+from cpod_jupyter.engine.selectors import field_selector as parse_fields
+from cpod_jupyter.engine.selectors import label_selector as parse_labels
+from cpod_jupyter.engine.watches import WatchScope, open_watch
+
+_BOOKMARK_SECONDS = 5.0
+
+
+class LocalApi:
+    """`control.api.KubeApi` over the engine's objects."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
+        return copy.deepcopy(self._objects.get(self._objects.kinds.of(resource), namespace or "", name))
+
+    def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> ObjectList:
+        kind = self._objects.kinds.of(resource)
+        labels, fields = parse_labels(label_selector), parse_fields(field_selector, kind.key)
+        found, revision = self._objects.list(kind, namespace)
+        return ObjectList([copy.deepcopy(obj) for obj in found if labels(obj) and fields(obj)], str(revision))
+
+    def create(self, resource: Resource, obj: Object) -> Object:
+        namespace = meta.namespace_of(obj) if resource.namespaced else ""
+        return copy.deepcopy(self._objects.create(self._objects.kinds.of(resource), namespace, obj))
+
+    def replace(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
+        kind = self._objects.kinds.of(resource)
+        namespace, name = meta.namespace_of(obj), meta.name_of(obj)
+        return copy.deepcopy(self._objects.update(kind, namespace, name, obj, subresource=subresource))
+
+    def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: dict[str, Any],
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
+    ) -> Object:
+        kind = self._objects.kinds.of(resource)
+        done = self._objects.patch(kind, namespace or "", name, MERGE_PATCH, patch, subresource=subresource)
+        return copy.deepcopy(done)
+
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        propagation: Propagation = "Background",
+        grace_seconds: int | None = None,
+        uid: str | None = None,
+    ) -> None:
+        self._objects.delete(
+            self._objects.kinds.of(resource),
+            namespace or "",
+            name,
+            grace_seconds=grace_seconds,
+            propagation=propagation,
+            preconditions={"uid": uid} if uid else None,
+        )
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout_seconds: int = 300,
+    ) -> Iterator[WatchEvent]:
+        kind = self._objects.kinds.of(resource)
+        labels, fields = parse_labels(label_selector), parse_fields(field_selector, kind.key)
+        scope = WatchScope(kind, namespace, lambda obj: labels(obj) and fields(obj))
+        events: queue.SimpleQueue[WatchEvent] = queue.SimpleQueue()
+        stop, _ = open_watch(
+            self._objects,
+            scope,
+            int(resource_version) if resource_version else None,
+            lambda type_, obj: events.put(WatchEvent(type_, obj)),
+        )
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                with self._objects.store.lock:
+                    seen = self._objects.store.revision  # what this watch has to say up to it is queued
+                try:
+                    event = events.get(timeout=min(left, _BOOKMARK_SECONDS))
+                except queue.Empty:
+                    yield _bookmark(resource, seen)
+                else:
+                    yield WatchEvent(event.type, copy.deepcopy(event.object))
+        finally:
+            stop()
+
+
+def _bookmark(resource: Resource, revision: int) -> WatchEvent:
+    metadata = {"resourceVersion": str(revision)}
+    return WatchEvent("BOOKMARK", {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata})

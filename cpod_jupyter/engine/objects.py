@@ -1,0 +1,391 @@
+"""The verbs on objects, with the semantics of the Kubernetes API server.
+
+Everything that changes an object passes here, whether it comes over HTTP or from the engine's own
+controllers: names, schemas, defaults, versions, generations, finalizers, deletion
+(Kubernetes API conventions, "Metadata" and "Concurrency control").
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import random
+import re
+import uuid
+from typing import Any
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import Object
+from cpod_jupyter.api.schema import Problem, defaulted, problems, pruned
+from cpod_jupyter.engine import strategies
+from cpod_jupyter.engine.kinds import Kinds, ServedKind
+from cpod_jupyter.engine.patches import patched
+from cpod_jupyter.engine.store import ObjectKey, Store
+from cpod_jupyter.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, MethodNotAllowed, NotFound
+
+_LABEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LABEL_NAMED = {"/namespaces", "/services"}
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+_NAMESPACE = "/namespaces"
+_CRD = "apiextensions.k8s.io/customresourcedefinitions"
+
+
+class Objects:
+    """The verbs. Objects handed out are the stored ones: callers must not change them."""
+
+    def __init__(self, store: Store, kinds: Kinds) -> None:
+        self.store = store
+        self.kinds = kinds
+        for definition in store.list(_CRD):
+            kinds.install(definition)
+
+    # ---- reading
+
+    def get(self, kind: ServedKind, namespace: str, name: str) -> Object:
+        found = self.store.get((kind.key, namespace, name))
+        if found is None:
+            raise _not_found(kind, name)
+        return self.typed(kind, found)
+
+    def list(self, kind: ServedKind, namespace: str | None) -> tuple[list[Object], int]:
+        """The objects, and the revision that they are of."""
+        with self.store.lock:
+            found = self.store.list(kind.key, namespace)
+            return [self.typed(kind, obj) for obj in found], self.store.revision
+
+    @staticmethod
+    def typed(kind: ServedKind, obj: Object) -> Object:
+        """The object in the version asked for (conversion strategy None: only apiVersion differs)."""
+        if obj.get("apiVersion") == kind.resource.api_version:
+            return obj
+        return {**obj, "apiVersion": kind.resource.api_version}
+
+    # ---- writing
+
+    def create(
+        self, kind: ServedKind, namespace: str, obj: Object, *, dry_run: bool = False, strict: bool = False
+    ) -> Object:
+        new = _checked_envelope(kind, copy.deepcopy(obj), namespace)
+        metadata = new["metadata"]
+        if metadata.get("resourceVersion"):
+            raise BadRequest("resourceVersion should not be set on objects to be created")
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = metadata["generateName"] + "".join(random.choices(_SUFFIX, k=5))
+        _check_name(kind, metadata.get("name"))
+        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+            metadata.pop(field, None)
+        metadata.update(uid=str(uuid.uuid4()), creationTimestamp=meta.now(), generation=1)
+        if kind.has_status:
+            new.pop("status", None)
+        with self.store.lock:
+            self._check_namespace(kind, namespace)
+            key = (kind.key, namespace, metadata["name"])
+            if self.store.get(key) is not None:
+                raise AlreadyExists(f'{kind.resource.qualified} "{key[2]}" already exists', _details(kind, key[2]))
+            new = self._admitted(kind, new, strict)
+            return new if dry_run else self._written(kind, key, new)
+
+    def update(
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        obj: Object,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        strict: bool = False,
+    ) -> Object:
+        new = _checked_envelope(kind, copy.deepcopy(obj), namespace)
+        if new["metadata"].get("name", name) != name:
+            raise BadRequest(f"the name of the object ({new['metadata']['name']}) does not match the URL ({name})")
+        with self.store.lock:
+            old = self.get(kind, namespace, name)
+            asked = new["metadata"].get("resourceVersion")
+            if not asked and not kind.built_in and not subresource:
+                problem = Problem(
+                    ("metadata", "resourceVersion"), "FieldValueInvalid", "must be specified for an update"
+                )
+                raise _invalid(kind, name, [problem])
+            if asked and asked != old["metadata"]["resourceVersion"]:
+                raise _conflict(kind, name)
+            return self._replaced(kind, old, new, subresource, dry_run, strict)
+
+    def patch(
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        content_type: str,
+        patch: Any,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        strict: bool = False,
+    ) -> Object:
+        with self.store.lock:
+            old = self.get(kind, namespace, name)
+            new = patched(old, content_type, patch, built_in=kind.built_in)
+            metadata = new.get("metadata")
+            if not isinstance(metadata, dict) or metadata.get("name") != name:
+                raise BadRequest("a patch may not change the name of an object")
+            asked = metadata.get("resourceVersion")
+            if asked and asked != old["metadata"]["resourceVersion"]:
+                raise _conflict(kind, name)
+            return self._replaced(kind, old, copy.deepcopy(new), subresource, dry_run, strict)
+
+    def delete(
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        *,
+        grace_seconds: int | None = None,
+        propagation: str = "Background",
+        preconditions: dict[str, Any] | None = None,
+        dry_run: bool = False,
+    ) -> tuple[Object, bool]:
+        """The object as it is now, and whether it is gone already."""
+        with self.store.lock:
+            old = self.get(kind, namespace, name)
+            for field in ("uid", "resourceVersion"):
+                wanted = (preconditions or {}).get(field)
+                if wanted and wanted != old["metadata"].get(field):
+                    raise Conflict(
+                        f"Precondition failed: {field} in precondition: {wanted}, {field} in object meta: "
+                        f"{old['metadata'].get(field)}",
+                        _details(kind, name),
+                    )
+            if dry_run:
+                return old, not (old["metadata"].get("finalizers") or kind.key == "/pods")
+            return self._deleted(kind, old, grace_seconds, propagation)
+
+    def finish(self, kind: ServedKind, obj: Object) -> None:
+        """Take away an object whose deletion had to wait for what it held; for the collector."""
+        with self.store.lock:
+            self._removed(kind, (kind.key, meta.namespace_of(obj), meta.name_of(obj)))
+
+    # ---- the steps of writing; the lock is held
+
+    def _deleted(
+        self, kind: ServedKind, old: Object, grace_seconds: int | None, propagation: str
+    ) -> tuple[Object, bool]:
+        metadata = dict(old["metadata"])
+        key = (kind.key, meta.namespace_of(old), meta.name_of(old))
+        finalizers = list(metadata.get("finalizers") or [])
+        extra = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
+        if extra and extra not in finalizers:
+            finalizers.append(extra)
+        grace = self._grace(kind, old, grace_seconds)
+        waits = bool(finalizers) or grace > 0 or kind.key in (_NAMESPACE, _CRD)
+        if not waits:
+            return self._removed(kind, key), True
+        if finalizers:
+            metadata["finalizers"] = finalizers
+        if not metadata.get("deletionTimestamp"):
+            metadata["generation"] = int(metadata.get("generation") or 1) + 1
+            gone_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=grace)
+            metadata["deletionTimestamp"] = gone_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+            metadata["deletionGracePeriodSeconds"] = grace
+        elif grace < int(metadata.get("deletionGracePeriodSeconds") or 0):
+            metadata["deletionGracePeriodSeconds"] = grace
+        new = {**old, "metadata": metadata}
+        if kind.key == _NAMESPACE:
+            new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
+        return (old if new == old else self.store.put(key, new)), False
+
+    @staticmethod
+    def _grace(kind: ServedKind, old: Object, asked: int | None) -> int:
+        """Seconds that the kubelet has to end a pod; other kinds have none."""
+        if kind.key != "/pods":
+            return 0
+        if (old.get("status") or {}).get("phase") in ("Succeeded", "Failed") or not old["spec"].get("nodeName"):
+            return 0
+        return int(old["spec"].get("terminationGracePeriodSeconds", 30)) if asked is None else max(0, asked)
+
+    def _removed(self, kind: ServedKind, key: ObjectKey) -> Object:
+        last = self.store.remove(key)
+        if kind.key == _CRD:
+            self.kinds.remove(last)
+        return self.typed(kind, last)
+
+    def _replaced(
+        self, kind: ServedKind, old: Object, new: Object, subresource: str, dry_run: bool, strict: bool
+    ) -> Object:
+        if subresource == "status":
+            if not kind.has_status:
+                raise NotFound("the server could not find the requested resource", _details(kind, meta.name_of(old)))
+            new = {**old, "status": new.get("status") or {}}
+        elif subresource:
+            raise MethodNotAllowed(f"the subresource {subresource!r} is not served by this engine")
+        elif kind.has_status:
+            new["status"] = old.get("status")
+            if new["status"] is None:
+                del new["status"]
+        new["metadata"] = _kept_metadata(kind, old, new["metadata"])
+        new = self._admitted(kind, new, strict, old=old)
+        if (check := strategies.CHECK.get(kind.key)) and (found := check(old, new)):
+            raise _invalid(kind, meta.name_of(old), found)
+        if _content(old) != _content(new):
+            new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
+        if new == old or dry_run:
+            return new
+        key = (kind.key, meta.namespace_of(old), meta.name_of(old))
+        return self._written(kind, key, new)
+
+    def _written(self, kind: ServedKind, key: ObjectKey, new: Object) -> Object:
+        metadata = new["metadata"]
+        ending = metadata.get("deletionTimestamp") and not metadata.get("finalizers")
+        holds = kind.key == "/pods" or (kind.key == _NAMESPACE and new["spec"].get("finalizers"))
+        if ending and not holds and kind.key != _CRD:
+            self.store.put(key, new)
+            return self._removed(kind, key)
+        if kind.key == _CRD:
+            new["status"] = strategies.crd_status(new, metadata["creationTimestamp"])
+        stored = self.store.put(key, new)
+        if kind.key == _CRD:
+            self.kinds.install(stored)
+        elif kind.key == _NAMESPACE:
+            self._ensure_service_account(key[2])
+        return self.typed(kind, stored)
+
+    def _ensure_service_account(self, namespace: str) -> None:
+        """Every namespace has the account `default` (the service account controller's work)."""
+        kind = self.kinds.find("", "v1", "serviceaccounts")
+        terminating = self.store.get((_NAMESPACE, "", namespace)) or {"metadata": {"deletionTimestamp": "now"}}
+        if terminating["metadata"].get("deletionTimestamp") or self.store.get((kind.key, namespace, "default")):
+            return
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+        self.create(kind, namespace, account)
+
+    def _admitted(self, kind: ServedKind, new: Object, strict: bool, old: Object | None = None) -> Object:
+        name = meta.name_of(new)
+        found = list(problems(kind.schema, new, unknown=True)) if strict else []
+        if unknown := [problem for problem in found if problem.reason == "FieldValueUnknown"]:
+            listed = ", ".join(f'unknown field "{problem.field}"' for problem in unknown)
+            raise BadRequest(f"strict decoding error: {listed}", _details(kind, name))
+        new = defaulted(kind.schema, pruned(kind.schema, new))
+        if old is None and (prepare := strategies.PREPARE.get(kind.key)):
+            prepare(new)
+        elif kind.key == "/secrets":
+            strategies.PREPARE[kind.key](new)
+        if found := list(problems(kind.schema, new)):
+            raise _invalid(kind, name, found)
+        return new
+
+    def _check_namespace(self, kind: ServedKind, namespace: str) -> None:
+        if not kind.resource.namespaced:
+            return
+        holder = self.store.get((_NAMESPACE, "", namespace))
+        if holder is None:
+            raise NotFound(f'namespaces "{namespace}" not found', {"name": namespace, "kind": "namespaces"})
+        if holder["metadata"].get("deletionTimestamp"):
+            raise Forbidden(
+                f"unable to create new content in namespace {namespace} because it is being terminated",
+                {"name": namespace, "kind": "namespaces"},
+            )
+
+
+def _content(obj: Object) -> Object:
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion")}
+
+
+def _checked_envelope(kind: ServedKind, obj: Object, namespace: str) -> Object:
+    """The object with apiVersion, kind, metadata and namespace as the URL has them, or a refusal."""
+    if not isinstance(obj, dict):
+        raise BadRequest("the body of the request must be a JSON object")
+    resource = kind.resource
+    for field, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+        if obj.get(field) and obj[field] != wanted:
+            raise BadRequest(f"the {field} in the data ({obj[field]}) does not match the expected {field} ({wanted})")
+    metadata = obj.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
+        raise BadRequest("metadata must be an object")
+    metadata = {name: value for name, value in (metadata or {}).items() if value is not None}
+    if resource.namespaced:
+        if metadata.get("namespace") and metadata["namespace"] != namespace:
+            raise BadRequest(
+                f"the namespace of the provided object does not match the namespace sent on the request "
+                f"({metadata['namespace']} and {namespace})"
+            )
+        metadata["namespace"] = namespace
+    else:
+        metadata.pop("namespace", None)
+    for field in ("resourceVersion", "uid"):
+        if metadata.get(field) == "":
+            del metadata[field]
+    rest = {name: value for name, value in obj.items() if name not in ("apiVersion", "kind", "metadata")}
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **rest}
+
+
+def _check_name(kind: ServedKind, name: str | None) -> None:
+    path = ("metadata", "name")
+    if not name:
+        raise _invalid(kind, "", [Problem(path, "FieldValueRequired", "name or generateName is required")])
+    pattern, limit, what = meta.NAME_PATTERN, 253, "a lowercase RFC 1123 subdomain"
+    if kind.key in _LABEL_NAMED:
+        pattern, limit, what = _LABEL_NAME, 63, "a lowercase RFC 1123 label"
+    if kind.key.startswith("rbac.authorization.k8s.io/"):
+        return
+    if not pattern.fullmatch(name) or len(name) > limit:
+        text = f"must be {what}: lower-case letters, digits and '-', at most {limit} characters; {name!r} is not"
+        raise _invalid(kind, name, [Problem(path, "FieldValueInvalid", text)])
+
+
+def _kept_metadata(kind: ServedKind, old: Object, metadata: dict[str, Any]) -> dict[str, Any]:
+    """The new metadata with what a client may not change put back."""
+    before = old["metadata"]
+    result = {name: value for name, value in metadata.items() if value is not None}
+    if result.get("uid") and result["uid"] != before["uid"]:
+        raise Conflict(
+            f"Precondition failed: UID in precondition: {result['uid']}, UID in object meta: {before['uid']}",
+            _details(kind, meta.name_of(old)),
+        )
+    for field in (
+        "uid", "name", "namespace", "creationTimestamp", "generation", "resourceVersion", "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ):  # fmt: skip
+        if field in before:
+            result[field] = before[field]
+        else:
+            result.pop(field, None)
+    if before.get("deletionTimestamp"):
+        added = set(result.get("finalizers") or []) - set(before.get("finalizers") or [])
+        if added:
+            text = f"no new finalizers can be added if the object is being deleted, found {sorted(added)}"
+            raise _invalid(kind, meta.name_of(old), [Problem(("metadata", "finalizers"), "FieldValueForbidden", text)])
+    return result
+
+
+def _details(kind: ServedKind, name: str) -> dict[str, Any]:
+    details = {"name": name, "group": kind.resource.group, "kind": kind.resource.plural}
+    return {key: value for key, value in details.items() if value}
+
+
+def _not_found(kind: ServedKind, name: str) -> NotFound:
+    return NotFound(f'{kind.resource.qualified} "{name}" not found', _details(kind, name))
+
+
+def _conflict(kind: ServedKind, name: str) -> Conflict:
+    return Conflict(
+        f'Operation cannot be fulfilled on {kind.resource.qualified} "{name}": the object has been modified; '
+        "please apply your changes to the latest version and try again",
+        _details(kind, name),
+    )
+
+
+def _invalid(kind: ServedKind, name: str, found: list[Problem]) -> Invalid:
+    words = {
+        "FieldValueRequired": "Required value: ",
+        "FieldValueForbidden": "Forbidden: ",
+        "FieldValueNotSupported": "Unsupported value: ",
+        "FieldValueDuplicate": "Duplicate value: ",
+    }
+    listed = "; ".join(
+        f"{problem.field}: {words.get(problem.reason, 'Invalid value: ')}{problem.message}" for problem in found
+    )
+    resource = kind.resource
+    title = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    causes = [{"reason": item.reason, "message": item.message, "field": item.field} for item in found]
+    details = {"name": name, "group": resource.group, "kind": resource.kind, "causes": causes}
+    return Invalid(f'{title} "{name}" is invalid: {listed}', {key: value for key, value in details.items() if value})

@@ -1,0 +1,60 @@
+"""Watches over the store: the state or the history first, then what happens, none lost and none twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cpod_jupyter.api.resources import Object
+from cpod_jupyter.engine.kinds import ServedKind
+from cpod_jupyter.engine.objects import Objects
+from cpod_jupyter.engine.selectors import Matches
+from cpod_jupyter.engine.store import Change
+
+
+@dataclass(frozen=True)
+class WatchScope:
+    """Which objects of a kind a watch sees."""
+
+    kind: ServedKind
+    namespace: str | None
+    matches: Matches
+
+    def sees(self, obj: Object) -> bool:
+        in_namespace = self.namespace is None or obj["metadata"].get("namespace", "") == self.namespace
+        return in_namespace and self.matches(obj)
+
+    def event(self, change: Change) -> tuple[str, Object] | None:
+        """The watch event that a change is, within this scope: an object that leaves the selection is
+        DELETED, one that enters it ADDED."""
+        after = change.type != "DELETED" and self.sees(change.object)
+        before = change.previous is not None and self.sees(change.previous)
+        if not after and not before:
+            return None
+        type_ = ("MODIFIED" if before else "ADDED") if after else "DELETED"
+        return type_, Objects.typed(self.kind, change.object)
+
+
+def open_watch(
+    objects: Objects, scope: WatchScope, since: int | None, deliver: Callable[[str, Object], None]
+) -> tuple[Callable[[], None], int]:
+    """Start a watch: `deliver` gets the events, quickly and from any thread, some before this returns.
+
+    `since` None means the state as ADDED events first. Returns what ends the watch, and the revision
+    up to which the first events went. Raises Expired.
+    """
+    store = objects.store
+
+    def pass_on(change: Change) -> None:
+        if event := scope.event(change):
+            deliver(*event)
+
+    with store.lock:
+        if since is None:
+            for obj in store.list(scope.kind.key, scope.namespace):
+                if scope.matches(obj):
+                    deliver("ADDED", Objects.typed(scope.kind, obj))
+        else:
+            for change in store.changes(scope.kind.key, since):
+                pass_on(change)
+        return store.subscribe(scope.kind.key, pass_on), store.revision

@@ -1,0 +1,1 @@
+"""Pure functions from an object, and facts observed about it, to the manifests of its children."""

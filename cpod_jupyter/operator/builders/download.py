@@ -1,0 +1,63 @@
+"""A storage to the claim that holds its files and the Job that fetches them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cpod_jupyter.api import meta, names
+from cpod_jupyter.api.resources import Object
+from cpod_jupyter.operator.builders.claims import claim, claim_volume, with_headroom
+from cpod_jupyter.operator.objects import annotation, child_metadata, generation
+from cpod_jupyter.operator.settings import Settings
+from cpod_jupyter.operator.storages import MODEL, StorageKind
+
+RUNTIME = ("python", "-m", "cpod_jupyter.runtime")
+"""The command that every container of the runtime image starts with."""
+
+
+def storage_claim(kind: StorageKind, storage: Object, settings: Settings) -> Object:
+    """The claim: as large as the storage's size annotation asks, or else the default."""
+    default = settings.model_volume if kind is MODEL else settings.dataset_volume
+    size = stated_size(kind, storage)
+    name = names.storage_claim(kind.word, meta.name_of(storage))
+    return claim(name, storage, with_headroom(size) if size else default, settings)
+
+
+def stated_size(kind: StorageKind, storage: Object) -> int:
+    """Bytes by the storage's annotation; 0 when it has none that is a number."""
+    text = annotation(storage, kind.size_annotation)
+    return int(text) if text.isdecimal() else 0
+
+
+def download_job(kind: StorageKind, storage: Object, source: str, settings: Settings) -> Object:
+    """The Job that fetches `source` into the storage's claim. Credentials come from Secrets, never arguments."""
+    name = meta.name_of(storage)
+    destination = f"/data/{kind.word}"
+    container: dict[str, Any] = {
+        "name": "download",
+        "image": settings.runtime_image,
+        "command": list(RUNTIME),
+        "args": ["download", "--kind", kind.word, "--source", source, "--destination", destination],
+        "volumeMounts": [{"name": kind.word, "mountPath": destination}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if source.startswith("hf://"):
+        secret = {"name": settings.hub_token_secret, "key": "token", "optional": True}
+        container["env"] = [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": secret}}]
+    marks = {names.ANNOTATION_SOURCE: source, names.ANNOTATION_OWNER_GENERATION: str(generation(storage))}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": child_metadata(names.download_job(kind.word, name), storage, marks),
+        "spec": {
+            "backoffLimit": settings.download_retries,
+            "template": {
+                "metadata": {"labels": {kind.label: name}},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "containers": [container],
+                    "volumes": [claim_volume(kind.word, names.storage_claim(kind.word, name))],
+                },
+            },
+        },
+    }

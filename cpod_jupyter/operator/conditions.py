@@ -1,0 +1,159 @@
+"""From what is observed to what a status says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.cpodjob import CPodJobCondition
+from cpod_jupyter.api.finetune import FineTunePhase
+from cpod_jupyter.api.resources import Object
+from cpod_jupyter.operator import pods as words
+
+Conditions = list[dict[str, Any]]
+
+_RESTARTED = "Restarted"
+_DEADLINE = "DeadlineExceeded"
+_HELD_UP = "ContainerWaiting"
+UNSCHEDULABLE = "Unschedulable"
+TROUBLE = frozenset({UNSCHEDULABLE, _HELD_UP, _RESTARTED})
+"""Reasons of Running that a person is warned of."""
+
+
+def ended(job: Object) -> Literal["Succeeded", "Failed", ""]:
+    """How a Job (batch/v1: Complete, Failed) or a Kubeflow job (Succeeded, Failed) ended, if it did."""
+    if meta.is_true(job, "Failed"):
+        return "Failed"
+    if meta.is_true(job, "Succeeded") or meta.is_true(job, "Complete"):
+        return "Succeeded"
+    return ""
+
+
+def ending_message(job: Object, pods: Sequence[Object], remembered: str = "") -> str:
+    """Why a job failed: its containers' last words, those remembered from pods that are gone, or its own.
+
+    A deadline is the job's to tell: its containers only know that they were ended.
+    """
+    condition = meta.condition(job, "Failed") or {}
+    own = str(condition.get("message") or condition.get("reason") or "the job failed and gives no reason")
+    if condition.get("reason") == _DEADLINE:
+        return own
+    return words.failure(pods) or remembered or own
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the job under a CPodJob does, as one condition."""
+
+    type: CPodJobCondition
+    status: bool
+    reason: str
+    message: str
+
+
+def observe(job: Object, pods: Sequence[Object], conditions: Conditions) -> Work:
+    """Where the work stands.
+
+    `conditions` are the CPodJob's so far: a restarted container's last words are kept in Running, for
+    the pod may be gone when the job gives up (Kubeflow, cleanPodPolicy Running).
+    """
+    running = next((entry for entry in conditions if entry.get("type") == CPodJobCondition.RUNNING), {})
+    remembered = str(running.get("message") or "") if running.get("reason") == _RESTARTED else ""
+    outcome = ended(job)
+    if outcome == "Failed":
+        return Work(CPodJobCondition.FAILED, True, "JobFailed", ending_message(job, pods, remembered))
+    if outcome == "Succeeded":
+        return Work(CPodJobCondition.SUCCEEDED, True, "JobSucceeded", f"the {job['kind']} ended well")
+    if sentence := words.unschedulable(pods):
+        return Work(CPodJobCondition.RUNNING, False, UNSCHEDULABLE, sentence)
+    if reason := words.held_up(pods):
+        return Work(CPodJobCondition.RUNNING, False, _HELD_UP, reason)
+    if words.restarts(pods) and (last_words := words.failure(pods) or remembered):
+        return Work(CPodJobCondition.RUNNING, words.any_running(pods), _RESTARTED, last_words)
+    if words.any_running(pods):
+        return Work(CPodJobCondition.RUNNING, True, "JobRunning", f"the {job['kind']} is running")
+    return Work(CPodJobCondition.RUNNING, False, "Starting", "the pods are being started")
+
+
+def with_work(conditions: Conditions, work: Work) -> Conditions:
+    """The conditions with what was observed; what has ended does not run."""
+    result = set_condition(conditions, work.type, work.status, work.reason, work.message)
+    has_run = any(entry["type"] == CPodJobCondition.RUNNING for entry in result)
+    if work.type is not CPodJobCondition.RUNNING and has_run:
+        result = set_condition(result, CPodJobCondition.RUNNING, False, work.reason, "")
+    return result
+
+
+def set_condition(
+    conditions: Conditions, kind: CPodJobCondition, status: bool, reason: str, message: str = ""
+) -> Conditions:
+    """As `meta.with_condition`, the conditions that hold after those that don't.
+
+    kubectl's column State prints the last one.
+    """
+    result = meta.with_condition(conditions, kind.value, status, reason, message, updated=True)
+    return sorted(result, key=lambda entry: entry["status"] == "True")
+
+
+def is_finished(cpodjob: Object) -> bool:
+    return meta.is_true(cpodjob, CPodJobCondition.SUCCEEDED) or meta.is_true(cpodjob, CPodJobCondition.FAILED)
+
+
+def finetune_status(cpodjob: Object) -> dict[str, Any]:
+    """A FineTune's status from its CPodJob's conditions."""
+
+    def message(kind: CPodJobCondition) -> str:
+        return str((meta.condition(cpodjob, kind) or {}).get("message") or "")
+
+    if meta.is_true(cpodjob, CPodJobCondition.FAILED):
+        return {"phase": FineTunePhase.FAILED.value, "failureMessage": message(CPodJobCondition.FAILED)}
+    if meta.is_true(cpodjob, CPodJobCondition.SUCCEEDED):
+        result = str((cpodjob.get("status") or {}).get("modelStorage") or "")
+        return {"phase": FineTunePhase.SUCCEEDED.value, "failureMessage": "", "modelStorage": result}
+    if meta.is_true(cpodjob, CPodJobCondition.RUNNING):
+        return {"phase": FineTunePhase.RUNNING.value, "failureMessage": ""}
+    running = meta.condition(cpodjob, CPodJobCondition.RUNNING) or {}
+    if running.get("reason") == UNSCHEDULABLE:
+        return {"phase": FineTunePhase.PENDING.value, "failureMessage": str(running.get("message") or "")}
+    return {"phase": FineTunePhase.DATA_PREPARING.value, "failureMessage": ""}
+
+
+def inference_status(service: Object, pods: Sequence[Object], conditions: Conditions) -> dict[str, Any]:
+    """An Inference's status once its InferenceService exists: KServe's word, checked against the pods.
+
+    KServe's Ready says that the routes stand, and may stay True while the only pod crash-loops. A
+    service that may scale to zero is ready without pods.
+    """
+    observed = service.get("status") or {}
+    scaled_to_zero = service["spec"]["predictor"].get("minReplicas") == 0 and not pods
+    up_to_date = int(observed.get("observedGeneration") or 0) >= int(service["metadata"].get("generation") or 0)
+    crash_looping = words.crash_looping(pods)
+    ready = (
+        up_to_date
+        and meta.is_true(service, "Ready")
+        and (scaled_to_zero or words.any_ready(pods))
+        and not crash_looping
+    )
+    waiting = words.unschedulable(pods) or words.held_up(pods)
+    failure = (words.failure(pods) or waiting) if crash_looping else waiting
+    return {
+        "dataReady": True,
+        "ready": ready,
+        "url": with_scheme(observed.get("url")),
+        "failureMessage": "" if ready else failure or _failed_for_good(service),
+        "conditions": [*conditions, *(observed.get("conditions") or [])],
+    }
+
+
+def _failed_for_good(service: Object) -> str:
+    """KServe's own account of a model that can't be loaded (status.modelStatus.lastFailureInfo)."""
+    info = ((service.get("status") or {}).get("modelStatus") or {}).get("lastFailureInfo") or {}
+    return str(info.get("message") or info.get("reason") or "")
+
+
+def with_scheme(url: Any) -> str | None:
+    """A URL that a client can open: KServe's has a scheme, other controllers' may be a host only."""
+    text = str(url or "")
+    return None if not text else text if "://" in text else f"http://{text}"

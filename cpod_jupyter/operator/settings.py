@@ -1,0 +1,43 @@
+"""What whoever runs the operator may choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import metadata
+
+_VERSION_IN_A_CHECKOUT = "0.1.0"
+
+
+def runtime_image() -> str:
+    """The image with this very version of the runtime."""
+    try:
+        version = metadata.version("cpod-jupyter")
+    except metadata.PackageNotFoundError:
+        version = _VERSION_IN_A_CHECKOUT
+    return f"cpod-jupyter/runtime:{version}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes are Kubernetes quantities unless a unit is named."""
+
+    runtime_image: str = field(default_factory=runtime_image)
+    """Image with `python -m cpod_jupyter.runtime`: it downloads, trains and serves."""
+    storage_class: str = ""
+    """Storage class of the claims, which must offer ReadWriteMany; empty for the cluster's default."""
+    model_volume: str = "50Gi"
+    """Size of a model's claim when its size is not known before the download."""
+    dataset_volume: str = "5Gi"
+    """Size of a dataset's claim when its size is not known before the download."""
+    result_volume_mib: int = 30720
+    """Least size of the claims for a result and its checkpoints where the job names none, MiB."""
+    shared_memory: str = "5Gi"
+    """Size of /dev/shm for replicas with several GPUs, where NCCL and data loaders exchange data."""
+    default_gpu_count: int = 1
+    """GPUs of a FineTune that names no number, on a cluster that has GPUs."""
+    download_retries: int = 2
+    """How often a failed download is tried again."""
+    job_retries: int = 2
+    """How often a CPodJob that sets no backoffLimit is tried again."""
+    hub_token_secret: str = "huggingface"
+    """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""

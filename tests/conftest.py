@@ -1,0 +1,87 @@
+"""Fixtures: an API in this process, and the same API over HTTPS. Each test has its own store."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cpod_jupyter.client.client import Client
+from cpod_jupyter.engine.certs import ensure_credentials, write_private
+from cpod_jupyter.engine.collector import Collector
+from cpod_jupyter.engine.http.app import Api
+from cpod_jupyter.engine.http.server import Server, listen
+from cpod_jupyter.engine.install import install
+from cpod_jupyter.engine.kinds import Kinds
+from cpod_jupyter.engine.local_api import LocalApi
+from cpod_jupyter.engine.objects import Objects
+from cpod_jupyter.engine.store import Store
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Iterator[Objects]:
+    """The engine's objects with the project's kinds installed, and the garbage collector at work."""
+    store = Store(tmp_path / "objects.db")
+    found = Objects(store, Kinds())
+    install(LocalApi(found))
+    collector = Collector(found)
+    collector.start()
+    yield found
+    collector.stop()
+    store.close()
+
+
+@pytest.fixture
+def api(objects: Objects) -> LocalApi:
+    """The API in this process."""
+    return LocalApi(objects)
+
+
+@pytest.fixture
+def kubeconfig(objects: Objects, tmp_path: Path) -> Iterator[Path]:
+    """The same objects served over HTTPS by the engine's API server, without kubelet or controllers."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    credentials = ensure_credentials(tmp_path / "pki")
+
+    async def up() -> Server:
+        server = Server(Api(objects, credentials.token).application(), listen(0), credentials)
+        await server.start()
+        return server
+
+    server = asyncio.run_coroutine_threadsafe(up(), loop).result(10)
+    path = tmp_path / "kubeconfig"
+    write_private(path, server.kubeconfig().encode())
+    yield path
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture
+def client(kubeconfig: Path) -> Iterator[Client]:
+    """The project's client over HTTPS."""
+    found = Client.from_kubeconfig(kubeconfig)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def eventually() -> Callable[..., object]:
+    """Wait until a condition is true and return its value; fails with what was wanted."""
+
+    def wait(condition: Callable[[], object], wanted: str = "the condition", seconds: float = 30) -> object:
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"{wanted} did not come true in {seconds} s")
+            time.sleep(0.02)
+        return value
+
+    return wait
