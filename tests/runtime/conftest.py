@@ -1,74 +1,22 @@
-"""What the tests of the runtime stand on: the command line as a process, and a model that trains in seconds."""
+"""Fixtures of the runtime's tests: the command line as a process, and a model that trains in seconds."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from runtime_commands import CHATML, WORDS, Run, Start, Started, conversation, write_rows
 
-from cpod_jupyter.api.records import TERMINATION_LOG_ENV, parse_record
-
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-WORDS = [
-    "What colour is the boat?", "The boat is green.", "How many oars does it have?", "It has two oars.",
-    "Who rows the boat?", "My sister rows the boat every morning before school.", "user assistant system",
-]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-    message: str
-    """The termination message."""
-
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        """The records of type `kind`, in order."""
-        found = (parse_record(line) for line in self.out.splitlines())
-        return [record for record in found if record and record["type"] == kind]
-
-    def result(self) -> dict[str, Any]:
-        """The termination message of a success."""
-        assert self.code == 0, self.err
-        result = json.loads(self.message)
-        assert isinstance(result, dict)
-        return result
-
-
-@dataclass(frozen=True)
-class Started:
-    """A command that is running."""
-
-    process: subprocess.Popen[str]
-    message_file: Path
-
-    def wait(self, timeout: float = 120) -> Ended:
-        """Its end."""
-        out, err = self.process.communicate(timeout=timeout)
-        message = self.message_file.read_text("utf-8") if self.message_file.exists() else ""
-        return Ended(self.process.returncode, out, err, message)
-
-
-Start = Callable[..., Started]
-Run = Callable[..., Ended]
+from cpod_jupyter.api.records import TERMINATION_LOG_ENV
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Start:
+def start(tmp_path: Path) -> Iterator[Start]:
     """Start `python -m cpod_jupyter.runtime` with arguments, and environment variables by keyword."""
     started: list[Started] = []
 
@@ -146,14 +94,3 @@ def chat_data(tmp_path: Path) -> Path:
     rows.append({"prompt": pairs[2][0], "completion": pairs[2][1]})
     write_rows(directory / "train.jsonl", rows)
     return directory
-
-
-def conversation(*pairs: tuple[str, str]) -> list[dict[str, str]]:
-    """Questions and answers as messages."""
-    turns = [(("user", question), ("assistant", answer)) for question, answer in pairs]
-    return [{"role": role, "content": content} for pair in turns for role, content in pair]
-
-
-def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
-    """JSON Lines."""
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runtime_commands import CHATML, conversation
 
+from cpod_jupyter.runtime.data import Message
 from cpod_jupyter.runtime.train import MASKED, encode
-from tests.runtime.conftest import CHATML, conversation
 
-TALK = [{"role": "system", "content": "Be kind."}, *conversation(("Who?", "The boat."), ("Why?", "Boats do."))]
+TALK: list[Message] = [
+    {"role": "system", "content": "Be kind."},
+    *conversation(("Who?", "The boat."), ("Why?", "Boats do.")),
+]
 
 FORGETFUL = CHATML.replace(
     "{{ message['content'] }}",

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.runtime.conftest import Run, Start, conversation, write_rows
+from runtime_commands import Run, Start, conversation, write_rows
 
 
 def test_a_model_directory_is_copied_with_a_marker_that_names_every_file(

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.runtime.conftest import Run, Start, conversation
+from runtime_commands import Run, Start, conversation
 
 QUICK = {"num_train_epochs": "6", "per_device_train_batch_size": "4", "learning_rate": "0.01"}
 

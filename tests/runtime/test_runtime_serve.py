@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
 import time
@@ -14,19 +13,9 @@ from typing import Any
 
 import openai
 import pytest
-
-from tests.runtime.conftest import Run, Start, Started
+from runtime_commands import Run, Start, Started, ready
 
 QUESTION: Any = [{"role": "user", "content": "What colour is the boat?"}]
-
-
-def ready(started: Started) -> str:
-    """The base URL of a server, once it says that it answers."""
-    assert started.process.stdout is not None
-    for line in started.process.stdout:
-        if found := re.search(r"answers on (http://\S+)", line):
-            return found[1]
-    raise AssertionError(started.wait().err)
 
 
 @pytest.fixture
@@ -69,7 +58,8 @@ def test_temperature_0_is_greedy_and_so_is_none_while_a_higher_one_samples(
 
     def answer(**options: Any) -> str | None:
         done = client.chat.completions.create(model="boats", messages=QUESTION, max_tokens=10, **options)
-        return done.choices[0].message.content
+        content: str | None = done.choices[0].message.content
+        return content
 
     assert answer(temperature=0) == answer(temperature=0) == answer()
     assert len({answer(temperature=1.5, seed=seed) for seed in range(4)}) > 1
