@@ -5,6 +5,7 @@ Unlike a job, a deployment is never finished: whatever was missing may appear, a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from cpod_jupyter.api import meta, names
@@ -23,7 +24,7 @@ from cpod_jupyter.operator.objects import (
 )
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.storages import MODEL, claim_of, is_done, phase_of, wanted_storage
-from cpod_jupyter.operator.wakers import label_to, to_waiting
+from cpod_jupyter.operator.wakers import to_waiting
 
 Changes = dict[str, Any]
 DATA_READY = "DataReady"
@@ -144,6 +145,13 @@ def _uses(inference: Object, storage: Object) -> bool:
     return not data_ready or meta.name_of(storage) in build.models_of(inference).all
 
 
+def _pod_to_inference(pod: Object) -> Iterable[Key]:
+    service = str((pod["metadata"].get("labels") or {}).get(names.LABEL_INFERENCE_SERVICE, ""))
+    suffix = names.inference_service("")
+    if service.endswith(suffix):
+        yield Key(meta.namespace_of(pod), service.removesuffix(suffix))
+
+
 def controller(api: KubeApi, settings: Settings, recorder: Recorder) -> Controller:
     """Woken by the Inference, its InferenceService and pods, and the ModelStorages it serves."""
     return Controller(
@@ -153,6 +161,6 @@ def controller(api: KubeApi, settings: Settings, recorder: Recorder) -> Controll
             INFERENCES: to_itself,
             INFERENCESERVICES: to_controller(INFERENCES.kind),
             MODELSTORAGES: to_waiting(api, INFERENCES, _uses),
-            PODS: label_to(names.LABEL_INFERENCE),
+            PODS: _pod_to_inference,
         },
     )
