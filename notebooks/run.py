@@ -9,15 +9,20 @@ cell ran; 1 when one failed, with its message; 130 when interrupted: jobs go on 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 import nbformat
+from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 _PLAIN_SECONDS = 5.0
 _SCRIPTS = ("require_js_url", "jquery_url", "mathjax_url", "mermaid_js_url")
@@ -53,11 +58,13 @@ class Lines:
     def now(self, text: str) -> None:
         if time.monotonic() - self._at >= _PLAIN_SECONDS:
             self._at = time.monotonic()
-            print("  " + " · ".join(line.strip() for line in text.splitlines()[:3]), flush=True)
+            lines = [line.strip() for line in text.splitlines()[:3]]
+            print("  " + " · ".join(line for line in lines if not line.startswith("|")), flush=True)
 
     def done(self, text: str) -> None:
-        self._at = float("-inf")
-        print("\n".join(f"  {line}" for line in text.splitlines()), flush=True)
+        self._at = time.monotonic()
+        if text:
+            print("\n".join(f"  {line}" for line in text.splitlines()), flush=True)
 
 
 class Terminal:
@@ -99,11 +106,12 @@ class Terminal:
 class Runner(NotebookClient):
     """nbclient that shows what the cells show, as they show it."""
 
-    def __init__(self, notebook: NotebookNode, screen: Screen, folder: Path) -> None:
+    def __init__(self, notebook: NotebookNode, screen: Screen, folder: Path, sockets: str) -> None:
         super().__init__(
             notebook,
             timeout=None,
             kernel_name="python3",
+            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),  # for this user alone
             resources={"metadata": {"path": str(folder)}},
             on_cell_start=self._begin,
             on_cell_executed=self._end,
@@ -111,11 +119,33 @@ class Runner(NotebookClient):
         )
         self.screen = screen
         self.at = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self) -> str:
+        """Execute the notebook; why it failed, or nothing."""
+
+        async def execute() -> None:
+            self._loop = asyncio.get_running_loop()
+            await self.async_execute()
+
+        try:
+            asyncio.run(execute())
+        except CellExecutionError as error:
+            first = self.nb.cells[self.at].source.splitlines()[0]
+            return f"The cell `{first}` ended with {error.ename}:\n{error.evalue}"
+        except DeadKernelError as error:
+            return f"the kernel died: {error}"
+        return ""
+
+    def interrupt(self) -> None:
+        """From another thread: interrupt the cell that runs, as the stop button of a browser does."""
+        if self._loop is not None and self.km is not None:
+            asyncio.run_coroutine_threadsafe(ensure_async(self.km.interrupt_kernel()), self._loop)
 
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
         result = super().process_message(msg, cell, cell_index)
         content = msg["content"]
-        if msg["msg_type"] in ("display_data", "update_display_data", "execute_result"):
+        if msg["msg_type"] in ("display_data", "update_display_data"):
             self.screen.now(_text(content["data"].get("text/plain", "")))
         elif msg["msg_type"] == "stream":
             self.screen.now(content["text"].rstrip())
@@ -179,8 +209,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{options.notebook} cannot be read: {error}", file=sys.stderr)
         return 1
     screen: Screen = Terminal() if sys.stdout.isatty() else Lines()
-    runner = Runner(notebook, screen, options.notebook.resolve().parent)
-    code = _run(runner)
+    with tempfile.TemporaryDirectory(prefix="cpod-run-") as sockets:
+        code = _run(Runner(notebook, screen, options.notebook.resolve().parent, sockets))
     for path in write(notebook, options.notebook.stem, options.output):
         print(f"wrote {path}")
     if code == 0:
@@ -190,22 +220,27 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(runner: Runner) -> int:
+    """Execute in a thread of its own, so that Ctrl-C is for us: the cell that runs is interrupted,
+    ends as it would in a browser, and the kernel is shut down in good order."""
     began = time.monotonic()
-    try:
-        runner.execute()
-    except CellExecutionError as error:
-        runner.screen.done("")
-        first = runner.nb.cells[runner.at].source.splitlines()[0]
-        print(f"\nThe cell `{first}` failed:\n{error.ename}: {error.evalue}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, DeadKernelError) as error:
-        runner.screen.done("")
-        if isinstance(error, DeadKernelError) and not str(error).strip():
-            print("\nthe kernel died", file=sys.stderr)
-            return 1
-        print("\ninterrupted; jobs go on: cpod ls shows them, and running this again follows them", file=sys.stderr)
+    with ThreadPoolExecutor(1) as pool:
+        execution = pool.submit(runner.run)
+        interrupted = False
+        while True:
+            try:
+                failure = execution.result()
+                break
+            except KeyboardInterrupt:
+                interrupted = True
+                runner.interrupt()
+    runner.screen.done("")
+    if interrupted:
+        print(f"\n{failure or 'interrupted'}", file=sys.stderr)
         return 130
-    runner.screen.done(f"\n{time.monotonic() - began:.0f} s in all")
+    if failure:
+        print(f"\n{failure}", file=sys.stderr)
+        return 1
+    print(f"\n{time.monotonic() - began:.0f} s in all")
     return 0
 
 

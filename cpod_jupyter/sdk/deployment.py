@@ -137,14 +137,20 @@ class Deployment(Handle):
                 break
 
 
+def _without_authorization(request: Any) -> None:
+    """A hook of the HTTP library, before a request goes out."""
+    request.headers.pop("Authorization", None)
+
+
 def _probe(base: str, headers: dict[str, str], verify: Any) -> _Endpoint | str:
     """A client for a base URL if its list of models answers; else why not."""
     import openai
 
-    http = openai.DefaultHttpxClient(verify=verify, trust_env=False)
-    # The SDK would send its API key as Authorization: ours must be the one that arrives, or none at all.
-    credentials: Any = {name.title(): value for name, value in headers.items()}
-    credentials.setdefault("Authorization", openai.omit)
+    # The SDK sends its API key as Authorization: ours must be the one that arrives, or none at all
+    # (an API server that trusts a client certificate refuses a token that it doesn't know).
+    credentials = {name.title(): value for name, value in headers.items()}
+    hooks: Any = {} if "Authorization" in credentials else {"request": [_without_authorization]}
+    http = openai.DefaultHttpxClient(verify=verify, trust_env=False, event_hooks=hooks)
     client = openai.OpenAI(
         base_url=base,
         api_key="none",

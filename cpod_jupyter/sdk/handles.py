@@ -20,7 +20,7 @@ from cpod_jupyter.api.resources import (
 from cpod_jupyter.errors import CpodError, WorkFailed
 from cpod_jupyter.sdk.apply import remove, submit
 from cpod_jupyter.sdk.follow import Follower, Tracker, log_of
-from cpod_jupyter.sdk.history import History
+from cpod_jupyter.sdk.history import History, readable
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.logs import follow_log
 from cpod_jupyter.sdk.pods import Family, has_started
@@ -109,20 +109,19 @@ class Handle:
             raise WorkFailed(failure_text(last))
         return self.refresh()
 
-    def logs(self, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
-        """Lines of the pod that speaks for it; with `follow`, on to the end, over lost connections."""
-        pods = [pod for pod in self.family().pods() if has_started(pod)]
-        if not pods:
-            if follow:
-                yield from self._logs_from_the_start()
-            return
-        if follow:
-            yield from follow_log(self._client, pods[0])
-            return
-        yield from log_of(self._client, self.family(), tail=tail)
+    def logs(self, *, follow: bool = False, tail: int | None = None, raw: bool = False) -> Iterator[str]:
+        """Lines of the pod that speaks for it; with `follow`, on to the end, over lost connections.
 
-    def _logs_from_the_start(self) -> Iterator[str]:
-        """Wait until a pod has started, then its log."""
+        Records of progress and metrics are put in words; with `raw` they come as they were written.
+        """
+        lines = self._followed_log() if follow else iter(log_of(self._client, self.family(), tail=tail))
+        for line in lines:
+            shown = line if raw else readable(line)
+            if shown or not line:
+                yield shown
+
+    def _followed_log(self) -> Iterator[str]:
+        """Wait until a pod has started, then its log to the end."""
         for _ in self.follow():
             pods = [pod for pod in self.family().pods() if has_started(pod)]
             if pods:
@@ -162,7 +161,7 @@ class Job(Handle):
         import pandas as pd
 
         history = History()
-        for line in self.logs():
+        for line in self.logs(raw=True):
             history.add(line)
         rows = [{key: value for key, value in record.items() if key != "type"} for record in history.metrics]
         frame = pd.DataFrame(rows)

@@ -90,6 +90,24 @@ class History:
         self.progress = Progress("train", step, total, "steps", _number(record.get("eta_seconds")))
 
 
+def readable(line: str) -> str:
+    """A log line for people: a record in words, anything else as it is; empty for what is not worth a line."""
+    record = parse_record(line)
+    if record is None:
+        return line
+    if record["type"] == "metrics":
+        of = f" of {record['total_steps']}" if record.get("total_steps") else ""
+        loss, epoch = _number(record.get("loss")), _number(record.get("epoch"))
+        parts = [f"step {record.get('step')}{of}"]
+        parts += [f"epoch {epoch:.2f}"] if epoch is not None else []
+        parts += [f"loss {loss:.4f}"] if loss is not None else []
+        return "  ".join(parts)
+    if record["type"] == "progress" and record.get("phase") != "train":
+        of = f" of {record['total']}" if record.get("total") else ""
+        return f"{record.get('phase')}: {record.get('done')}{of} {record.get('unit', '')}".rstrip()
+    return ""
+
+
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

@@ -125,7 +125,7 @@ class Family:
             for event in self.events.values()
             if _about(event, uids, named) and (not warnings or event.get("type") == "Warning")
         ]
-        return sorted(found, key=event_time)
+        return sorted(found, key=lambda event: (event_time(event), _version(event)))
 
 
 def whole(obj: Object, resource: Resource) -> Object:
@@ -137,6 +137,12 @@ def event_time(event: Object) -> str:
     """When an event was last seen; whichever of the three fields its writer filled."""
     stamp = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp")
     return str(stamp or "")
+
+
+def _version(obj: Object) -> int:
+    """Orders what happened within one second; 0 for a server whose versions are no numbers."""
+    text = str(obj["metadata"].get("resourceVersion") or "")
+    return int(text) if text.isdigit() else 0
 
 
 def containers_of(pod: Object) -> list[dict[str, Any]]:

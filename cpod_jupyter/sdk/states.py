@@ -107,7 +107,8 @@ def _job(obj: Object) -> Status:
         ("Running", State.RUNNING),
     ):
         if meta.is_true(obj, kind):
-            return Status(state, kind, str((meta.condition(obj, kind) or {}).get("message") or ""))
+            said = (meta.condition(obj, kind) or {}).get("message") if state is State.FAILED else ""
+            return Status(state, kind, str(said or ""))
     if meta.is_true(obj, "Suspended"):
         return Status(State.PENDING, "Suspended", "suspended; it runs on when runPolicy.suspend is false")
     preparing = meta.condition(obj, "DataPreparing")
