@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from operator_cluster import RUNNING, Cluster, terminated, unschedulable
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME
 from cpod_jupyter.api.names import LABEL_JOB
 from cpod_jupyter.api.resources import CPODJOBS, DATASETSTORAGES, JOBS, MODELSTORAGES, PODS, PVCS, PYTORCHJOBS
-from tests.operator.conftest import RUNNING, Cluster, terminated, unschedulable
 
 TRAINING = {
     "jobType": "pytorch",
@@ -261,5 +261,3 @@ def test_a_finished_job_recreates_nothing(cluster: Cluster) -> None:
     cluster.api.delete(PVCS, "t-modelsave-pvc", "default")
     cluster.settle()
     assert not cluster.exists(PVCS, "t-modelsave-pvc")
-
-

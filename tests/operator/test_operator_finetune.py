@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from operator_cluster import RUNNING, Cluster, terminated, unschedulable
 
 from cpod_jupyter.api.catalog import find_model
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME
@@ -19,7 +20,6 @@ from cpod_jupyter.api.resources import (
     PVCS,
     PYTORCHJOBS,
 )
-from tests.operator.conftest import RUNNING, Cluster, terminated, unschedulable
 
 SPEC = {"model": "smol", "dataset": "facts"}
 GPU_NODE = {"cpu": "64", "nvidia.com/gpu": "2"}
@@ -187,7 +187,9 @@ def test_an_edit_after_a_failure_trains_anew(cluster: Cluster) -> None:
     cluster.edit(FINETUNES, "ft", {"config": {"lora_rank": "4"}})
 
     def anew() -> bool:
-        return cluster.exists(PYTORCHJOBS, "ft-cpodjob") and cluster.get(CPODJOBS, "ft-cpodjob")["metadata"]["uid"] != old
+        return (
+            cluster.exists(PYTORCHJOBS, "ft-cpodjob") and cluster.get(CPODJOBS, "ft-cpodjob")["metadata"]["uid"] != old
+        )
 
     cluster.until(anew)
     assert cluster.status(FINETUNES, "ft")["phase"] == "DataPreparing"

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from operator_cluster import Cluster, terminated
 
 from cpod_jupyter.api.names import LABEL_JOB
 from cpod_jupyter.api.resources import DATASETSTORAGES, JOBS, MODELSTORAGES, PVCS
-from tests.operator.conftest import Cluster, terminated
 
 SUM = "5" * 64
 
