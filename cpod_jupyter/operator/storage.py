@@ -18,20 +18,10 @@ from cpod_jupyter.control.controller import Controller, Key, Mapper, Recorder, t
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.builders import download
 from cpod_jupyter.operator.conditions import ended, ending_message
-from cpod_jupyter.operator.objects import (
-    Refused,
-    annotation,
-    ensure_child,
-    find,
-    find_child,
-    find_live,
-    generation,
-    is_going,
-    observed_generation,
-    write_status,
-)
+from cpod_jupyter.operator.metadata import annotation, generation, is_going, observed_generation
+from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_child, find_live, write_status
 from cpod_jupyter.operator.settings import Settings
-from cpod_jupyter.operator.storages import StorageKind, phase_of
+from cpod_jupyter.operator.storage_kinds import StorageKind, phase_of
 from cpod_jupyter.operator.wakers import label_to, pods_of
 
 Changes = dict[str, Any]

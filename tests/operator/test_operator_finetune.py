@@ -264,3 +264,31 @@ def test_somebody_elses_cpodjob_is_not_adopted(cluster: Cluster) -> None:
     cluster.apply(CPODJOBS, "ft-cpodjob", {"image": "busybox"})
     cluster.apply(FINETUNES, "ft", SPEC)
     assert "does not belong to this FineTune" in cluster.status(FINETUNES, "ft")["failureMessage"]
+
+
+def test_an_edit_after_success_does_not_write_over_the_result(cluster: Cluster) -> None:
+    cluster.apply(FINETUNES, "ft", SPEC)
+    cluster.end(PYTORCHJOBS, "ft-cpodjob", "Succeeded")
+    cluster.edit(FINETUNES, "ft", {"hyperParameters": {"n_epochs": "9"}})
+    cluster.until(lambda: cluster.status(FINETUNES, "ft")["phase"] == "Failed")
+    assert "choose another name, or delete ModelStorage" in cluster.status(FINETUNES, "ft")["failureMessage"]
+    assert cluster.status(MODELSTORAGES, "ft-cpodjob-modelsavestorage")["phase"] == "done"
+
+
+def test_a_fine_tune_applied_again_waits_for_the_end_of_the_last(cluster: Cluster) -> None:
+    cluster.apply(FINETUNES, "ft", SPEC)
+    old = cluster.get(CPODJOBS, "ft-cpodjob")["metadata"]["uid"]
+    cluster.api.delete(FINETUNES, "ft", "default")
+    cluster.apply(FINETUNES, "ft", SPEC)
+    cluster.until(lambda: cluster.exists(PYTORCHJOBS, "ft-cpodjob") and bool(cluster.status(FINETUNES, "ft")))
+    assert cluster.get(CPODJOBS, "ft-cpodjob")["metadata"]["uid"] != old
+    assert cluster.status(FINETUNES, "ft")["phase"] == "DataPreparing"
+
+
+def test_an_image_that_cannot_be_pulled_shows(cluster: Cluster) -> None:
+    cluster.apply(FINETUNES, "ft", SPEC)
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+    entry = {"name": "pytorch", "image": "x", "imageID": "", "ready": False, "restartCount": 0, "state": waiting}
+    job = cluster.get(PYTORCHJOBS, "ft-cpodjob")
+    cluster.pod(job, LABEL_JOB_NAME, {"phase": "Pending", "containerStatuses": [entry]})
+    assert cluster.status(FINETUNES, "ft")["failureMessage"] == "ErrImagePull: no such image"

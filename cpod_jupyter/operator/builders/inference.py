@@ -13,7 +13,7 @@ from cpod_jupyter.api.resources import INFERENCESERVICES, Object
 from cpod_jupyter.operator.builders.claims import claim_volume
 from cpod_jupyter.operator.builders.download import RUNTIME
 from cpod_jupyter.operator.builders.workload import GPU
-from cpod_jupyter.operator.objects import annotation, child_metadata
+from cpod_jupyter.operator.metadata import annotation, child_metadata
 from cpod_jupyter.operator.settings import Settings
 
 CONTAINER = "kserve-container"

@@ -9,7 +9,7 @@ from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.cpodjob import CPodJobSpec
 from cpod_jupyter.api.resources import JOBS, MODELSTORAGES, PYTORCHJOBS, Object, Resource
 from cpod_jupyter.operator.builders.claims import claim, claim_volume
-from cpod_jupyter.operator.objects import child_metadata, generation
+from cpod_jupyter.operator.metadata import child_metadata, generation
 from cpod_jupyter.operator.pods import whole_number
 from cpod_jupyter.operator.settings import Settings
 
