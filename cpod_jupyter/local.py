@@ -129,10 +129,15 @@ def _spawn(folder: Path, port: int | None) -> Engine:
         answer = _read_line(reader, _START_SECONDS)
     finally:
         os.close(reader)
-    state = json.loads(answer) if answer else {"error": f"it ended early or took too long; see {folder / 'engine.log'}"}
+    state = json.loads(answer) if answer else {"error": _last_words(folder / "engine.log")}
     if "error" in state:
         raise EngineError(f"the engine could not be started: {state['error']}")
     return Engine(process.pid, str(state["url"]), folder, started_now=True)
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    return f"it ended early or took too long; the last line of {log}: {lines[-1] if lines else 'none'}"
 
 
 def _read_line(descriptor: int, seconds: float) -> str:

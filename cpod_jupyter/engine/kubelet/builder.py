@@ -44,21 +44,17 @@ class Builder:
             raise ConfigError("sidecar init containers (restartPolicy: Always) are not offered by the embedded engine")
         facts = PodFacts(pod, pod_ip, HOST_IP, self.allocatable)
         directories = volumes.prepare(pod, pod_dir, self.home, lookup)
-        gpus = [
-            index
-            for index in str((pod["metadata"].get("annotations") or {}).get(GPU_ANNOTATION, "")).split(",")
-            if index
+        granted = str((pod["metadata"].get("annotations") or {}).get(GPU_ANNOTATION) or "")
+        gpus = granted.split(",") if granted else []
+        init = [
+            self._container(container, pod_dir, facts, directories, lookup, gpus[: _gpu_count(container)])
+            for container in spec.get("initContainers") or []
         ]
         apps = []
         for container in spec["containers"]:
             count = _gpu_count(container)
             apps.append(self._container(container, pod_dir, facts, directories, lookup, gpus[:count]))
             gpus = gpus[count:]
-        every_gpu = str((pod["metadata"].get("annotations") or {}).get(GPU_ANNOTATION, "")).split(",")
-        init = [
-            self._container(container, pod_dir, facts, directories, lookup, every_gpu[: _gpu_count(container)])
-            for container in spec.get("initContainers") or []
-        ]
         seconds = spec.get("activeDeadlineSeconds")
         return PodPlan(
             uid=meta.uid_of(pod),

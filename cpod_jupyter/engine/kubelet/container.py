@@ -83,7 +83,8 @@ class Container:
             message = f"failed to start container {self.plan.name!r}: {self._why(error)}"
             self._terminated(_START_FAILED, 0, "StartError", message)
             return
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         self._process = process
         self.outputs = {process.stdout.fileno(): "stdout", process.stderr.fileno(): "stderr"}
         for descriptor in self.outputs:
@@ -127,7 +128,8 @@ class Container:
 
     def exited(self, wait_status: int) -> None:
         """The process has ended: end what it left, and say how it ended."""
-        assert self._process is not None and self._log is not None
+        assert self._process is not None
+        assert self._log is not None
         code = os.waitstatus_to_exitcode(wait_status)
         self._process.returncode = code
         processes.kill_session(self.report.pid)

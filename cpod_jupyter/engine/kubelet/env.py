@@ -14,52 +14,16 @@ from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
 
 INHERITED = frozenset(
-    [
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "LANG",
-        "LANGUAGE",
-        "TZ",
-        "TMPDIR",
-        "PYTHONPATH",
-        "VIRTUAL_ENV",
-        "CONDA_PREFIX",
-        "LD_LIBRARY_PATH",
-        "DYLD_LIBRARY_PATH",
-        "CUDA_HOME",
-        "CUDA_PATH",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "ALL_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "no_proxy",
-        "all_proxy",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "REQUESTS_CA_BUNDLE",
-        "CURL_CA_BUNDLE",
-        "NODE_EXTRA_CA_CERTS",
-        "HF_HOME",
-        "HF_HUB_CACHE",
-        "HF_ENDPOINT",
-        "HF_HUB_OFFLINE",
-        "TRANSFORMERS_OFFLINE",
-        "HF_DATASETS_OFFLINE",
-        "HF_DATASETS_CACHE",
-        "MODELSCOPE_CACHE",
-        "TORCH_HOME",
-        "TRITON_CACHE_DIR",
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "TOKENIZERS_PARALLELISM",
-    ]
-)
+    {
+        "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV",
+        "CONDA_PREFIX", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "HTTP_PROXY",
+        "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+        "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+        "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE",
+        "TRANSFORMERS_OFFLINE", "MODELSCOPE_CACHE", "TORCH_HOME", "TRITON_CACHE_DIR", "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "TOKENIZERS_PARALLELISM",
+    }
+)  # fmt: skip
 """Variables of the engine that describe the machine: where things are, how to get out, how many threads.
 Everything else, tokens and keys above all, stays with the user; a pod gets those by Secret."""
 INHERITED_PREFIXES = ("LC_", "XDG_", "PIP_", "UV_")
@@ -74,7 +38,10 @@ def inherited(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def expand_references(text: str, known: Mapping[str, str]) -> str:
-    """`$(VAR)` becomes its value, `$$` a `$`; a reference to nothing stays (Kubernetes, "Define Dependent Environment Variables")."""
+    """`$(VAR)` becomes its value, `$$` a `$`; a reference to nothing stays.
+
+    Kubernetes, "Define Dependent Environment Variables".
+    """
 
     def replace(match: re.Match[str]) -> str:
         if match[0] == "$$":
@@ -111,9 +78,8 @@ class PodFacts:
             "status.podIPs": self.pod_ip,
         }
         if path not in simple:
-            raise ConfigError(
-                f"fieldRef {path!r} is not offered; there are {', '.join(sorted(simple))}, labels, annotations"
-            )
+            offered = ", ".join([*sorted(simple), "metadata.labels['KEY']", "metadata.annotations['KEY']"])
+            raise ConfigError(f"fieldRef {path!r} is not offered; there are {offered}")
         return str(simple[path] or "")
 
     def resource(self, container: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
@@ -126,11 +92,12 @@ class PodFacts:
         if of is None or kind not in ("limits", "requests") or not resource:
             raise ConfigError(f"resourceFieldRef {reference['resource']!r} of container {name!r} is not offered")
         resources = of.get("resources") or {}
-        amounts = {
-            **(resources.get("limits") or {}),
-            **((resources.get("requests") or {}) if kind == "requests" else {}),
-        }
-        amount = parse_quantity(amounts.get(resource, self.allocatable.get(resource, "0") if kind == "limits" else "0"))
+        limit = (resources.get("limits") or {}).get(resource)
+        if kind == "limits":
+            asked = limit or self.allocatable.get(resource, "0")
+        else:
+            asked = (resources.get("requests") or {}).get(resource) or limit or "0"
+        amount = parse_quantity(asked)
         divisor = parse_quantity(reference.get("divisor") or "1") or Decimal(1)
         return str(int(-(-amount // divisor)))
 

@@ -17,7 +17,7 @@ from cpod_jupyter.control.controller import Controller, Key, Recorder
 from cpod_jupyter.engine.kubelet import node, status
 from cpod_jupyter.engine.kubelet.builder import DEFAULT_GRACE_SECONDS, Builder
 from cpod_jupyter.engine.kubelet.images import Images
-from cpod_jupyter.engine.kubelet.logs import read_log
+from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
 from cpod_jupyter.engine.kubelet.network import PodNetwork
 from cpod_jupyter.engine.kubelet.plan import ContainerReport, PodPlan, PodReport
@@ -36,7 +36,7 @@ _CONFIG_RETRY_SECONDS = 5.0
 class Kubelet:
     """One node's pods, in directories below HOME/pods.
 
-        kubelet = Kubelet(api, home, node.default_node_name())
+        kubelet = Kubelet(api, home)                        # its Node is named as this host
         kubelet.start()                                     # the Node, the watch, the pods of before
         Manager(api, [*kubelet.controllers(), …]).start()
         kubelet.stop()                                      # pods go on; the next engine finds them
@@ -48,16 +48,16 @@ class Kubelet:
         self,
         api: KubeApi,
         home: Path,
-        node_name: str,
+        node_name: str | None = None,
         *,
         runtime: PodRuntime | None = None,
         environments: Mapping[str, Path] | None = None,
     ) -> None:
-        self.node_name = node_name
+        self.node_name = node_name or node.default_node_name()
         self._api = api
         self._pods = home.resolve() / "pods"
         self._runtime = runtime or ProcessRuntime()
-        found = node.node_object(node_name)["status"]["allocatable"]
+        found = node.node_object(self.node_name)["status"]["allocatable"]
         self._builder = Builder(home.resolve(), Images(environments or {}), found, len(node.gpus()))
         self._network = PodNetwork(home)
         self._events = Recorder(api, "kubelet", EVENTS)
@@ -68,6 +68,8 @@ class Kubelet:
         self._seen: dict[str, PodReport | None] = {}
         """Reports by pod directory, as last handled; what differs from it is news."""
         self._unconfigured: set[Key] = set()
+        self._ending: dict[str, float] = {}
+        """Grace seconds by directory, of pods that were asked to end."""
         self._stopped = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="kubelet-liveness", daemon=True)
         self._controller = Controller(
@@ -120,11 +122,12 @@ class Kubelet:
         previous: bool = False,
     ) -> AsyncIterator[bytes]:
         """A container's log, for an asyncio server. Raises BadRequest, at once, when the container has none yet."""
+        if since_seconds is not None:
+            since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=since_seconds)
         pod_dir = self.pod_directory(namespace, name, uid)
-        report = self._runtime.observe(pod_dir)
-        state = _report_of(report, container)
+        state = _report_of(self._runtime.observe(pod_dir), container)
         if state is None or (not state.running and not state.terminated and not state.last_state):
-            reason = ((state.state.get("waiting") or {}) if state else {}).get("reason", "ContainerCreating")
+            reason = ((state.state if state else {}).get("waiting") or {}).get("reason") or "ContainerCreating"
             raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
         run = state.restart_count
 
@@ -132,19 +135,8 @@ class Kubelet:
             now = _report_of(self._runtime.observe(pod_dir), container)
             return now is None or now.restart_count != run or not now.running
 
-        return read_log(
-            pod_dir,
-            container,
-            watcher=self._watcher,
-            ended=ended,
-            follow=follow,
-            tail_lines=tail_lines,
-            limit_bytes=limit_bytes,
-            since=since,
-            since_seconds=since_seconds,
-            timestamps=timestamps,
-            previous=previous,
-        )
+        request = LogRequest(container, follow, previous, timestamps, since, tail_lines, limit_bytes)
+        return read_log(pod_dir, request, self._watcher, ended)
 
     # ---- what wakes the reconciler
 
@@ -243,27 +235,28 @@ class Kubelet:
         if report is not None and not report.ended:
             grace = pod["metadata"].get("deletionGracePeriodSeconds")
             seconds = DEFAULT_GRACE_SECONDS if grace is None else float(grace)
-            self._report_ending(pod, pod_dir, report)
-            self._runtime.stop(pod_dir, seconds)
+            self._write_ending(pod, pod_dir, report)
+            if self._ending.get(pod_dir.name) != seconds:
+                self._ending[pod_dir.name] = seconds
+                self._runtime.stop(pod_dir, seconds)
+                for container in report.all_containers():
+                    if container.running:
+                        self._events.normal(pod, "Killing", f"Stopping container {container.name}")
             return None
         if report is not None:
-            self._report_ending(pod, pod_dir, report)
+            self._write_ending(pod, pod_dir, report)
         with contextlib.suppress(NotFound):
             self._api.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0, uid=meta.uid_of(pod))
         self._remove(pod_dir)
         return None
 
-    def _report_ending(self, pod: Object, pod_dir: Path, report: PodReport) -> None:
+    def _write_ending(self, pod: Object, pod_dir: Path, report: PodReport) -> None:
         with self._lock:
-            first = self._seen.get(pod_dir.name) is None or not self._seen[pod_dir.name] == report
             self._seen[pod_dir.name] = report
         plan = PodPlan.read(pod_dir)
         assert plan is not None
         unready = {container.name: status.ProbeState(ready=False) for container in report.containers}
         self._write_status(pod, status.pod_status(pod, status.Observed(report, plan.pod_ip, unready)))
-        for container in report.all_containers():
-            if container.running and first:
-                self._events.normal(pod, "Killing", f"Stopping container {container.name}")
 
     def _remove(self, pod_dir: Path) -> None:
         self._probes.forget(pod_dir.name.rpartition("_")[2])
@@ -271,6 +264,7 @@ class Kubelet:
         shutil.rmtree(pod_dir, ignore_errors=True)
         with self._lock:
             self._seen.pop(pod_dir.name, None)
+        self._ending.pop(pod_dir.name, None)
 
     def _used_addresses(self) -> set[str]:
         """The addresses of the pods here that have not ended."""

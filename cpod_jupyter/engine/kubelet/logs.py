@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +19,19 @@ from cpod_jupyter.errors import BadRequest
 _BLOCK = 2**18
 _SAFETY_SECONDS = 1.0
 """A follower looks again after this time, should the watcher miss a change (a directory that is just made)."""
+
+
+@dataclass(frozen=True)
+class LogRequest:
+    """What is asked of a log (core/v1 PodLogOptions). `since` leaves out what is older."""
+
+    container: str
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    since: dt.datetime | None = None
+    tail_lines: int | None = None
+    limit_bytes: int | None = None
 
 
 class Joiner:
@@ -131,9 +146,8 @@ def _line_starts(data: bytes) -> list[int]:
     starts, position, joined = [], 0, Joiner(timestamps=True)
     for line in data.splitlines(keepends=True):
         entry = parse_entry(line.rstrip(b"\n"))
-        if entry is not None:
-            if joined.text(entry).lstrip(b"\n").startswith(entry.stamp):
-                starts.append(position)
+        if entry is not None and joined.text(entry).lstrip(b"\n").startswith(entry.stamp):
+            starts.append(position)
         position += len(line)
     return starts
 
@@ -150,60 +164,46 @@ def log_path(pod_dir: Path, container: str, *, previous: bool = False) -> Path |
 
 
 async def read_log(
-    pod_dir: Path,
-    container: str,
-    *,
-    watcher: PodWatcher,
-    ended: Callable[[], bool],
-    follow: bool = False,
-    tail_lines: int | None = None,
-    limit_bytes: int | None = None,
-    since: dt.datetime | None = None,
-    since_seconds: int | None = None,
-    timestamps: bool = False,
-    previous: bool = False,
+    pod_dir: Path, request: LogRequest, watcher: PodWatcher, ended: Callable[[], bool]
 ) -> AsyncIterator[bytes]:
     """A container's log in pieces of bytes. Raises BadRequest when there is no such log.
 
-    With `follow`, it goes on until `ended` says that the run is over and everything is read.
-    `since` and `since_seconds` leave out what is older.
+    An empty piece comes first, at once, so that a server can begin its answer. With `follow`, the
+    log goes on until `ended` says that the run is over and everything is read.
     """
-    path = log_path(pod_dir, container, previous=previous)
+    container = request.container
+    path = log_path(pod_dir, container, previous=request.previous)
     if path is None:
-        what = f'previous terminated container "{container}"' if previous else f'container "{container}"'
-        raise BadRequest(f"{what} in pod {pod_dir.name.split('_')[1]!r} has no log")
-    oldest = _oldest(since, since_seconds)
-    left = limit_bytes
-    log, joiner = LogFile(path), Joiner(timestamps)
-    if tail_lines is not None:
-        log.skip_to_last(tail_lines)
+        what = f'previous terminated container "{container}"' if request.previous else f'container "{container}"'
+        raise BadRequest(f'{what} in pod "{pod_dir.name.split("_")[1]}" not found')
+    yield b""
+    log, joiner = LogFile(path), Joiner(request.timestamps)
+    if request.tail_lines is not None:
+        log.skip_to_last(request.tail_lines)
+    left = request.limit_bytes
+    oldest = time_stamp(int(request.since.timestamp() * 10**9)).encode() if request.since is not None else b""
     changed = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
+            loop.call_soon_threadsafe(changed.set)
+
     try:
-        with watcher.follow(pod_dir, lambda: loop.call_soon_threadsafe(changed.set)):
+        with watcher.follow(pod_dir, wake):
             while True:
                 changed.clear()
-                over = not follow or previous or ended()  # asked before the read, which so is the last
+                over = not request.follow or request.previous or ended()  # asked first: the read after it is the last
                 for piece in _pieces(log, joiner, oldest):
-                    if left is not None:
-                        piece, left = piece[:left], left - len(piece)
-                    yield piece
-                    if left is not None and left <= 0:
+                    yield piece if left is None else piece[:left]
+                    if left is not None and (left := left - len(piece)) <= 0:
                         return
                 if over:
                     return
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), _SAFETY_SECONDS)
-                except TimeoutError:
-                    continue
     finally:
         log.close()
-
-
-def _oldest(since: dt.datetime | None, since_seconds: int | None) -> bytes:
-    if since_seconds is not None:
-        since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=since_seconds)
-    return time_stamp(int(since.timestamp() * 10**9)).encode() if since is not None else b""
 
 
 def _pieces(log: LogFile, joiner: Joiner, oldest: bytes) -> Iterator[bytes]:

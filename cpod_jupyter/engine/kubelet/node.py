@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import platform
 import re
@@ -42,7 +43,7 @@ def default_node_name() -> str:
 def gpus() -> tuple[Gpu, ...]:
     """The machine's NVIDIA GPUs, by NVML; none where there is no driver."""
     try:
-        import pynvml
+        pynvml: Any = importlib.import_module("pynvml")  # untyped, and only where there may be GPUs
     except ImportError:
         return ()
     try:

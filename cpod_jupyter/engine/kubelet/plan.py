@@ -113,6 +113,11 @@ class PodReport:
         return [*self.init_containers, *self.containers]
 
 
+def waiting_reports(containers: list[ContainerPlan], reason: str) -> list[ContainerReport]:
+    """The reports of containers that have not been started."""
+    return [ContainerReport(container.name, {"waiting": {"reason": reason}}) for container in containers]
+
+
 def write_json(path: Path, data: Any) -> None:
     """Replace a file as one step: a reader sees the old content or the new. Mode 0600, plans hold secrets."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

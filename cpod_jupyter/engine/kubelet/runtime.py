@@ -19,7 +19,16 @@ from typing import Protocol
 import psutil
 
 from cpod_jupyter.engine.kubelet import processes
-from cpod_jupyter.engine.kubelet.plan import PLAN, STATUS, STOP, ContainerReport, PodPlan, PodReport, write_json
+from cpod_jupyter.engine.kubelet.plan import (
+    PLAN,
+    STATUS,
+    STOP,
+    ContainerReport,
+    PodPlan,
+    PodReport,
+    waiting_reports,
+    write_json,
+)
 
 POD_UID_ENV = "CPOD_POD_UID"
 """In every container's environment, so that its processes are known even without their supervisor."""
@@ -161,14 +170,11 @@ class ProcessRuntime:
 
 
 def _unstarted(plan: PodPlan) -> PodReport:
-    waiting = {"waiting": {"reason": "ContainerCreating"}}
     return PodReport(
         supervisor_pid=0,
         supervisor_mark="",
-        init_containers=[
-            ContainerReport(c.name, {"waiting": {"reason": "PodInitializing"}}) for c in plan.init_containers
-        ],
-        containers=[ContainerReport(c.name, dict(waiting)) for c in plan.containers],
+        init_containers=waiting_reports(plan.init_containers, "PodInitializing"),
+        containers=waiting_reports(plan.containers, "ContainerCreating"),
     )
 
 

@@ -155,10 +155,9 @@ def _conditions(old: list[Status] | None, report: PodReport, apps: list[Status],
         result = _set(result, "ContainersReady", False, reason)
         return _set(result, "Ready", False, reason)
     if all(status["ready"] for status in apps):
-        result = old
+        result = old or []
         for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready"):
             result = _set(result, kind, True)
-        assert result is not None
         return result
     return _not_ready(old, apps, initialized)
 
@@ -170,9 +169,8 @@ def _not_ready(old: list[Status] | None, apps: list[Status], initialized: bool) 
     if initialized:
         result = _set(result, "Initialized", True)
     else:
-        result = _set(
-            result, "Initialized", False, "ContainersNotInitialized", "init containers have not all completed"
-        )
+        message = "init containers have not all completed"
+        result = _set(result, "Initialized", False, "ContainersNotInitialized", message)
     result = _set(result, "ContainersReady", False, *why)
     return _set(result, "Ready", False, *why)
 

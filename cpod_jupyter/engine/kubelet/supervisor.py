@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cpod_jupyter.engine.kubelet import processes
 from cpod_jupyter.engine.kubelet.container import Container
-from cpod_jupyter.engine.kubelet.plan import STOP, ContainerReport, PodPlan, PodReport, read_json
+from cpod_jupyter.engine.kubelet.plan import STOP, PodPlan, PodReport, read_json, waiting_reports
 
 _DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 _LONGEST_SLEEP = 60.0
@@ -33,14 +33,12 @@ class Supervisor:
     def __init__(self, pod_dir: Path, plan: PodPlan) -> None:
         self.pod_dir = pod_dir
         self.plan = plan
-        waiting = {"waiting": {"reason": "PodInitializing" if plan.init_containers else "ContainerCreating"}}
+        reason = "PodInitializing" if plan.init_containers else "ContainerCreating"
         self.report = PodReport(
             supervisor_pid=os.getpid(),
             supervisor_mark=processes.start_mark(os.getpid()) or "",
-            init_containers=[
-                ContainerReport(c.name, {"waiting": {"reason": "PodInitializing"}}) for c in plan.init_containers
-            ],
-            containers=[ContainerReport(c.name, dict(waiting)) for c in plan.containers],
+            init_containers=waiting_reports(plan.init_containers, "PodInitializing"),
+            containers=waiting_reports(plan.containers, reason),
         )
         pairs = zip(plan.init_containers, self.report.init_containers, strict=True)
         self._init = [Container(plan, container, pod_dir, report) for container, report in pairs]
