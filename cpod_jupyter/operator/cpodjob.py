@@ -100,7 +100,7 @@ class CPodJobReconciler:
         for claim in workload.claims(job, self.settings):
             ensure_child(self.api, PVCS, claim, job)
         ensure_child(self.api, workload.resource_of(spec), workload.workload(job, facts, self.settings), job)
-        return {"conditions": set_condition(conditions, preparing, True, "DataReady", "model and dataset are ready")}
+        return {"conditions": set_condition(conditions, preparing, True, "DataReady", "everything it needs is ready")}
 
     def _refuse_unsupported(self, job: Object, spec: CPodJobSpec) -> None:
         if sentence := workload.not_supported(spec):
@@ -152,7 +152,7 @@ class CPodJobReconciler:
         conditions = _conditions(job)
         if not meta.is_true(job, CPodJobCondition.DATA_PREPARING):
             # The underlying job was created and the status lost: it exists, so the data were ready.
-            ready = (CPodJobCondition.DATA_PREPARING, True, "DataReady", "model and dataset are ready")
+            ready = (CPodJobCondition.DATA_PREPARING, True, "DataReady", "everything it needs is ready")
             conditions = set_condition(conditions, *ready)
         pods = pods_of(self.api, work)
         seen = observe(work, pods, conditions)

@@ -76,7 +76,9 @@ class StorageReconciler:
             return self._done(storage, words.outcome(pods))
         if outcome == "Failed":
             raise Refused("DownloadFailed", ending_message(job, pods))
-        return _downloading(words.unschedulable(pods) or words.held_up(pods))
+        failed = words.failure(pods)
+        trying = f"a try failed, and another follows: {failed}" if failed else ""
+        return _downloading(words.unschedulable(pods) or words.held_up(pods) or trying)
 
     def _source(self, storage: Object) -> str:
         too_long = names.too_long(self.kind.resource.kind, meta.name_of(storage))

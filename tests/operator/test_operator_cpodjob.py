@@ -208,6 +208,12 @@ def test_only_an_unmerged_result_is_an_adapter(cluster: Cluster, adapter: bool) 
     assert cluster.get(MODELSTORAGES, "t-modelsavestorage")["spec"]["isloraadapter"] is adapter
 
 
+def test_the_job_is_made_while_its_claims_still_wait_for_a_consumer(cluster: Cluster) -> None:
+    cluster.apply(CPODJOBS, "t", {"image": "busybox", "ckptPath": "/ckpt", "ckptVolumeSize": 10})
+    cluster.set_status(PVCS, "t-ckpt", {"phase": "Pending"})
+    assert cluster.exists(JOBS, "t")
+
+
 def test_the_result_survives_its_job(cluster: Cluster) -> None:
     ready_base(cluster)
     cluster.apply(CPODJOBS, "t", {**TRAINING, "ckptPath": "/data/ckpt"})

@@ -221,6 +221,12 @@ def test_gpus_are_chosen_by_what_the_cluster_has(
     assert cluster.get(CPODJOBS, "ft-cpodjob")["spec"]["gpuRequiredPerReplica"] == given
 
 
+def test_a_gpu_type_asks_for_a_gpu_even_without_a_number(cluster: Cluster) -> None:
+    cluster.apply(FINETUNES, "ft", {**SPEC, "gpuProduct": RTX["nvidia.com/gpu.product"]})
+    spec = cluster.get(CPODJOBS, "ft-cpodjob")["spec"]
+    assert (spec["gpuRequiredPerReplica"], spec["gpuType"]) == (1, RTX["nvidia.com/gpu.product"])
+
+
 def test_several_gpus_are_one_process_each(cluster: Cluster) -> None:
     cluster.node("gpus", GPU_NODE)
     cluster.apply(FINETUNES, "ft", {**SPEC, "gpuCount": 2})

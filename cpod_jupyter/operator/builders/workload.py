@@ -88,7 +88,7 @@ def _batch_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Setti
     job: dict[str, Any] = {"backoffLimit": retries, "template": template}
     if spec.worker_replicas > 1:
         count = spec.worker_replicas
-        job |= {"completions": count, "parallelism": count, "completionMode": "Indexed"}
+        job |= {"completions": count, "parallelism": count}
     if spec.duration:
         job["activeDeadlineSeconds"] = spec.duration * 60
     return job
