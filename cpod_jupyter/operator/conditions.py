@@ -116,7 +116,8 @@ def finetune_status(cpodjob: Object) -> dict[str, Any]:
     running = meta.condition(cpodjob, CPodJobCondition.RUNNING) or {}
     if running.get("reason") == UNSCHEDULABLE:
         return {"phase": FineTunePhase.PENDING.value, "failureMessage": str(running.get("message") or "")}
-    return {"phase": FineTunePhase.DATA_PREPARING.value, "failureMessage": ""}
+    trouble = str(running.get("message") or "") if running.get("reason") in TROUBLE else ""
+    return {"phase": FineTunePhase.DATA_PREPARING.value, "failureMessage": trouble}
 
 
 def inference_status(service: Object, pods: Sequence[Object], conditions: Conditions) -> dict[str, Any]:

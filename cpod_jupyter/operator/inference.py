@@ -14,16 +14,11 @@ from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder, to_controller, to_itself
 from cpod_jupyter.operator.builders import inference as build
 from cpod_jupyter.operator.conditions import Conditions, inference_status
-from cpod_jupyter.operator.objects import (
-    Refused,
-    annotation,
-    ensure_child,
-    find,
-    find_live,
-    write_status,
-)
+from cpod_jupyter.operator.lookup import wanted_storage
+from cpod_jupyter.operator.metadata import annotation
+from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_live, write_status
 from cpod_jupyter.operator.settings import Settings
-from cpod_jupyter.operator.storages import MODEL, claim_of, is_done, phase_of, wanted_storage
+from cpod_jupyter.operator.storage_kinds import MODEL, claim_of, is_done, standing
 from cpod_jupyter.operator.wakers import to_waiting
 
 Changes = dict[str, Any]
@@ -90,8 +85,7 @@ class InferenceReconciler:
         """The ModelStorage of that name, done. Raises Refused, or _Preparing while it is on its way."""
         storage = wanted_storage(self.api, MODEL, name, meta.namespace_of(inference))
         if not is_done(storage):
-            why = (storage.get("status") or {}).get("failureMessage")
-            raise _Preparing(f"waiting for ModelStorage {name!r} ({why or phase_of(storage) or 'not begun'})")
+            raise _Preparing(f"waiting for ModelStorage {name!r} ({standing(storage)})")
         return storage
 
     def _base_of(self, adapter: Object, inference: Object) -> Object:

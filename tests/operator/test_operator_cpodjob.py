@@ -6,12 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from operator_cluster import RUNNING, Cluster, terminated, unschedulable
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME
 from cpod_jupyter.api.names import LABEL_JOB
-from cpod_jupyter.api.resources import CPODJOBS, DATASETSTORAGES, JOBS, MODELSTORAGES, PODS, PVCS, PYTORCHJOBS
-from tests.operator.conftest import RUNNING, Cluster, terminated, unschedulable
+from cpod_jupyter.api.resources import CPODJOBS, CRDS, DATASETSTORAGES, JOBS, MODELSTORAGES, PODS, PVCS, PYTORCHJOBS
+from cpod_jupyter.errors import NotFound
 
 TRAINING = {
     "jobType": "pytorch",
@@ -207,6 +208,12 @@ def test_only_an_unmerged_result_is_an_adapter(cluster: Cluster, adapter: bool) 
     assert cluster.get(MODELSTORAGES, "t-modelsavestorage")["spec"]["isloraadapter"] is adapter
 
 
+def test_the_job_is_made_while_its_claims_still_wait_for_a_consumer(cluster: Cluster) -> None:
+    cluster.apply(CPODJOBS, "t", {"image": "busybox", "ckptPath": "/ckpt", "ckptVolumeSize": 10})
+    cluster.set_status(PVCS, "t-ckpt", {"phase": "Pending"})
+    assert cluster.exists(JOBS, "t")
+
+
 def test_the_result_survives_its_job(cluster: Cluster) -> None:
     ready_base(cluster)
     cluster.apply(CPODJOBS, "t", {**TRAINING, "ckptPath": "/data/ckpt"})
@@ -263,3 +270,27 @@ def test_a_finished_job_recreates_nothing(cluster: Cluster) -> None:
     assert not cluster.exists(PVCS, "t-modelsave-pvc")
 
 
+def test_a_cluster_without_kubeflow_is_told_so(cluster: Cluster) -> None:
+    cluster.api.delete(CRDS, "pytorchjobs.kubeflow.org")
+    cluster.until(lambda: not served(cluster))
+    cluster.apply(CPODJOBS, "t", {"jobType": "pytorch", "image": "me/train"})
+    assert conditions(cluster, "t")["Failed"] == ("True", "KindUnknown")
+    assert "PyTorchJob (kubeflow.org/v1)" in message(cluster, "t", "Failed")
+
+
+def served(cluster: Cluster) -> bool:
+    try:
+        cluster.api.list(PYTORCHJOBS)
+    except NotFound:
+        return False
+    return True
+
+
+def test_what_the_api_server_refuses_is_told_in_its_words(cluster: Cluster) -> None:
+    definition = cluster.api.get(CRDS, "pytorchjobs.kubeflow.org")
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema["properties"]["nprocPerNode"]["enum"] = ["gpu"]  # a training operator of another version
+    cluster.api.replace(CRDS, definition)
+    cluster.apply(CPODJOBS, "t", {"jobType": "pytorch", "image": "me/train"})
+    assert conditions(cluster, "t")["Failed"] == ("True", "Rejected")
+    assert "spec.nprocPerNode" in message(cluster, "t", "Failed")

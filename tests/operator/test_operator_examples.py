@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from operator_cluster import Cluster, unschedulable
 
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME
 from cpod_jupyter.api.names import LABEL_INFERENCE_SERVICE
@@ -21,7 +22,6 @@ from cpod_jupyter.api.resources import (
     of_object,
 )
 from cpod_jupyter.api.scheduling import never_fits
-from tests.operator.conftest import Cluster, unschedulable
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NO_GPU = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from operator_cluster import RUNNING, Cluster, terminated, unschedulable
 
 from cpod_jupyter.api.catalog import find_model
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME
@@ -19,7 +20,6 @@ from cpod_jupyter.api.resources import (
     PVCS,
     PYTORCHJOBS,
 )
-from tests.operator.conftest import RUNNING, Cluster, terminated, unschedulable
 
 SPEC = {"model": "smol", "dataset": "facts"}
 GPU_NODE = {"cpu": "64", "nvidia.com/gpu": "2"}
@@ -187,7 +187,9 @@ def test_an_edit_after_a_failure_trains_anew(cluster: Cluster) -> None:
     cluster.edit(FINETUNES, "ft", {"config": {"lora_rank": "4"}})
 
     def anew() -> bool:
-        return cluster.exists(PYTORCHJOBS, "ft-cpodjob") and cluster.get(CPODJOBS, "ft-cpodjob")["metadata"]["uid"] != old
+        return (
+            cluster.exists(PYTORCHJOBS, "ft-cpodjob") and cluster.get(CPODJOBS, "ft-cpodjob")["metadata"]["uid"] != old
+        )
 
     cluster.until(anew)
     assert cluster.status(FINETUNES, "ft")["phase"] == "DataPreparing"
@@ -217,6 +219,12 @@ def test_gpus_are_chosen_by_what_the_cluster_has(
         cluster.node("gpus", nodes)
     cluster.apply(FINETUNES, "ft", {**SPEC, "gpuCount": asked})
     assert cluster.get(CPODJOBS, "ft-cpodjob")["spec"]["gpuRequiredPerReplica"] == given
+
+
+def test_a_gpu_type_asks_for_a_gpu_even_without_a_number(cluster: Cluster) -> None:
+    cluster.apply(FINETUNES, "ft", {**SPEC, "gpuProduct": RTX["nvidia.com/gpu.product"]})
+    spec = cluster.get(CPODJOBS, "ft-cpodjob")["spec"]
+    assert (spec["gpuRequiredPerReplica"], spec["gpuType"]) == (1, RTX["nvidia.com/gpu.product"])
 
 
 def test_several_gpus_are_one_process_each(cluster: Cluster) -> None:
@@ -262,3 +270,31 @@ def test_somebody_elses_cpodjob_is_not_adopted(cluster: Cluster) -> None:
     cluster.apply(CPODJOBS, "ft-cpodjob", {"image": "busybox"})
     cluster.apply(FINETUNES, "ft", SPEC)
     assert "does not belong to this FineTune" in cluster.status(FINETUNES, "ft")["failureMessage"]
+
+
+def test_an_edit_after_success_does_not_write_over_the_result(cluster: Cluster) -> None:
+    cluster.apply(FINETUNES, "ft", SPEC)
+    cluster.end(PYTORCHJOBS, "ft-cpodjob", "Succeeded")
+    cluster.edit(FINETUNES, "ft", {"hyperParameters": {"n_epochs": "9"}})
+    cluster.until(lambda: cluster.status(FINETUNES, "ft")["phase"] == "Failed")
+    assert "choose another name, or delete ModelStorage" in cluster.status(FINETUNES, "ft")["failureMessage"]
+    assert cluster.status(MODELSTORAGES, "ft-cpodjob-modelsavestorage")["phase"] == "done"
+
+
+def test_a_fine_tune_applied_again_waits_for_the_end_of_the_last(cluster: Cluster) -> None:
+    cluster.apply(FINETUNES, "ft", SPEC)
+    old = cluster.get(CPODJOBS, "ft-cpodjob")["metadata"]["uid"]
+    cluster.api.delete(FINETUNES, "ft", "default")
+    cluster.apply(FINETUNES, "ft", SPEC)
+    cluster.until(lambda: cluster.exists(PYTORCHJOBS, "ft-cpodjob") and bool(cluster.status(FINETUNES, "ft")))
+    assert cluster.get(CPODJOBS, "ft-cpodjob")["metadata"]["uid"] != old
+    assert cluster.status(FINETUNES, "ft")["phase"] == "DataPreparing"
+
+
+def test_an_image_that_cannot_be_pulled_shows(cluster: Cluster) -> None:
+    cluster.apply(FINETUNES, "ft", SPEC)
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+    entry = {"name": "pytorch", "image": "x", "imageID": "", "ready": False, "restartCount": 0, "state": waiting}
+    job = cluster.get(PYTORCHJOBS, "ft-cpodjob")
+    cluster.pod(job, LABEL_JOB_NAME, {"phase": "Pending", "containerStatuses": [entry]})
+    assert cluster.status(FINETUNES, "ft")["failureMessage"] == "ErrImagePull: no such image"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from operator_cluster import RUNNING, Cluster, terminated, unschedulable
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.names import LABEL_INFERENCE_SERVICE
 from cpod_jupyter.api.resources import INFERENCES, INFERENCESERVICES, MODELSTORAGES, PODS, Object
-from tests.operator.conftest import RUNNING, Cluster, terminated, unschedulable
 
 READY = {"type": "Ready", "status": "True"}
 URL = "http://chat-is.example"
@@ -108,9 +108,7 @@ def test_an_adapter_is_served_with_its_base(cluster: Cluster) -> None:
     assert env(cluster)["STORAGE_URI"] == "pvc://smol-files"
     assert container(cluster)["args"][-2:] == ["--adapter", "/mnt/adapter"]
     assert container(cluster)["volumeMounts"] == [{"name": "adapter", "mountPath": "/mnt/adapter", "readOnly": True}]
-    assert predictor(cluster)["volumes"] == [
-        {"name": "adapter", "persistentVolumeClaim": {"claimName": "extra-files"}}
-    ]
+    assert predictor(cluster)["volumes"] == [{"name": "adapter", "persistentVolumeClaim": {"claimName": "extra-files"}}]
 
 
 def test_an_adapter_without_a_known_base_is_refused(cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from operator_cluster import Cluster, terminated, unschedulable
 
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME
 from cpod_jupyter.api.names import LABEL_INFERENCE_SERVICE, LABEL_JOB
@@ -27,7 +28,6 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.control.controller import Manager
 from cpod_jupyter.operator.manager import controllers
-from tests.operator.conftest import Cluster, terminated, unschedulable
 
 
 class Running(Cluster):

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from operator_cluster import Cluster, terminated
 
 from cpod_jupyter.api.names import LABEL_JOB
 from cpod_jupyter.api.resources import DATASETSTORAGES, JOBS, MODELSTORAGES, PVCS
-from tests.operator.conftest import Cluster, terminated
 
 SUM = "5" * 64
 
@@ -186,9 +186,13 @@ def test_a_restarted_download_goes_on_whatever_the_phase_says(cluster: Cluster) 
     cluster.apply(MODELSTORAGES, "smol", {"modelname": "pypi://one"})
     job = cluster.get(JOBS, "model-smol")
     cluster.pod(job, LABEL_JOB, terminated("connection lost", 1), "first")
+    status = cluster.status(MODELSTORAGES, "smol")
+    assert status["phase"] == "downloading"
+    assert status["failureMessage"] == "a try failed, and another follows: connection lost"
     cluster.pod(job, LABEL_JOB, terminated(json.dumps({"size": 5}), 0), "second")
     cluster.end(JOBS, "model-smol", "Complete")
-    assert cluster.status(MODELSTORAGES, "smol")["phase"] == "done"
+    status = cluster.status(MODELSTORAGES, "smol")
+    assert (status["phase"], status["failureMessage"]) == ("done", "")
 
 
 def test_a_tensorrt_engine_is_refused_aloud_and_the_model_still_comes(cluster: Cluster) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from operator_cluster import terminated
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.builders.workload import Facts, workload
 from cpod_jupyter.operator.conditions import ending_message
 from cpod_jupyter.operator.settings import Settings
-from tests.operator.conftest import terminated
 
 IN_IB_CLUSTER = Facts(rdma=True)
 

@@ -13,7 +13,7 @@ from cpod_jupyter.api.resources import INFERENCESERVICES, Object
 from cpod_jupyter.operator.builders.claims import claim_volume
 from cpod_jupyter.operator.builders.download import RUNTIME
 from cpod_jupyter.operator.builders.workload import GPU
-from cpod_jupyter.operator.objects import annotation, child_metadata
+from cpod_jupyter.operator.metadata import annotation, child_metadata
 from cpod_jupyter.operator.settings import Settings
 
 CONTAINER = "kserve-container"
@@ -79,7 +79,7 @@ def _uris(predictor: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
 
 def given_predictor(inference: Object, claims: dict[str, str]) -> dict[str, Any]:
     """The user's predictor, its `modelstorage://NAME` resolved to `pvc://CLAIM`; `claims` is by name."""
-    predictor = copy.deepcopy(inference["spec"]["predictor"])
+    predictor: dict[str, Any] = copy.deepcopy(inference["spec"]["predictor"])
     for holder, key in _uris(predictor):
         if holder[key].startswith(names.MODELSTORAGE_URI):
             holder[key] = f"pvc://{claims[holder[key].removeprefix(names.MODELSTORAGE_URI)]}"
