@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-from cpod_jupyter.api.resources import PODS
-
 from .cluster import Cluster
 
 
