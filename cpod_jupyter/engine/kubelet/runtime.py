@@ -64,6 +64,8 @@ class ProcessRuntime:
         """The supervisors that this engine started: process id and mark."""
 
     def start(self, pod_dir: Path, plan: PodPlan) -> None:
+        for other in list(self._started):
+            self._alive_child(other)  # collects supervisors that have ended since
         plan.write(pod_dir)
         root = str(Path(__file__).parents[3])
         paths = [root, os.environ.get("PYTHONPATH", "")]
@@ -133,6 +135,7 @@ class ProcessRuntime:
             return False
         if processes.is_alive(*entry):
             return True
+        self._started.pop(pod_dir, None)
         with contextlib.suppress(ChildProcessError):  # another thread may have collected it
             os.waitpid(entry[0], os.WNOHANG)
         return False
@@ -142,13 +145,11 @@ class ProcessRuntime:
         until = time.monotonic() + _START_SECONDS
         while self._alive_child(pod_dir) and time.monotonic() < until:
             time.sleep(0.005)
-        self._started.pop(pod_dir, None)
 
-    def _is_fresh(self, pod_dir: Path) -> bool:
-        """Whether another engine, killed just now, may have started a supervisor that is still coming up."""
-        with contextlib.suppress(OSError):
-            return pod_dir not in self._started and time.time() - (pod_dir / PLAN).stat().st_mtime < _START_SECONDS
-        return False
+    @staticmethod
+    def _is_fresh(pod_dir: Path) -> bool:
+        """Whether a supervisor, which another engine may have started, can still be coming up."""
+        return time.time() - (pod_dir / PLAN).stat().st_mtime < _START_SECONDS
 
     def _lost(self, pod_dir: Path, report: PodReport) -> PodReport:
         """The supervisor died without a word: end what it left, and write the pod's end in its place."""

@@ -102,18 +102,18 @@ def test_the_previous_run_has_a_log_of_its_own(pod_dir: Path, watcher: PodWatche
 
 def test_a_follower_sees_lines_as_they_are_written_and_over_a_rotation(pod_dir: Path, watcher: PodWatcher) -> None:
     write(pod_dir, ("stdout", "0\n"))
-    over = False
+    finished: list[bool] = []
 
     async def follow() -> str:
-        nonlocal over
         text = ""
         writer = LogWriter(pod_dir / "c" / "0.log", rotate_bytes=400)
-        async for piece in read_log(pod_dir, LogRequest("c", follow=True), watcher, lambda: over):
+        async for piece in read_log(pod_dir, LogRequest("c", follow=True), watcher, lambda: bool(finished)):
             text += piece.decode()
             if text.endswith("\n"):
                 number = int(text.split("\n")[-2]) + 1
                 writer.feed("stdout", f"{number}\n".encode())
-                over = number == 30
+                if number == 30:
+                    finished.append(True)
         writer.close()
         return text
 

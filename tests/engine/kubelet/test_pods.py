@@ -128,7 +128,12 @@ def test_an_engine_that_starts_again_finds_a_running_pod_and_the_end_of_another(
     cluster.wait_phase("short", "Running")
     pod = cluster.get(PODS, "short")
     cluster.stop()
-    cluster.wait(lambda: (PodReport.read(cluster.directory(pod)) or pytest.fail()).ended, "it ends meanwhile")
+
+    def has_ended() -> bool:
+        report = PodReport.read(cluster.directory(pod))
+        return report is not None and report.ended
+
+    cluster.wait(has_ended, "it ends meanwhile")
     cluster.start()
     ended = cluster.wait_phase("short", "Failed")["status"]["containerStatuses"][0]["state"]["terminated"]
     assert ended["exitCode"] == 3

@@ -43,16 +43,30 @@ def test_a_pod_waits_for_its_claim_by_name_and_runs_when_it_is_there(cluster: Cl
     cluster.wait_phase("reader", "Succeeded")
 
 
-def test_a_pod_waits_for_the_gpu_of_another_and_gets_it_when_that_ends(cluster: Cluster) -> None:
-    offer_gpus(cluster, 2)
-    cluster.run("first", "sh", "-c", "until test -f stop; do sleep 0.05; done", container=gpu(2))
+def test_a_pod_waits_for_what_another_has_and_runs_when_that_ends(cluster: Cluster) -> None:
+    offered = cluster.api.get(NODES, NODE)["status"]["allocatable"]["cpu"]
+    everything = {"resources": {"requests": {"cpu": offered}}}
+    cluster.run("first", "sh", "-c", "until test -f stop; do sleep 0.05; done", container=everything)
     first = cluster.wait_phase("first", "Running")
-    assert first["metadata"]["annotations"][GPU_ANNOTATION] == "0,1"
-    cluster.run("second", "true", container=gpu(1))
-    assert "Insufficient nvidia.com/gpu" in wait_unschedulable(cluster, "second")
+    cluster.run("second", "true", container=everything)
+    assert wait_unschedulable(cluster, "second") == "0/1 nodes are available: 1 Insufficient cpu."
     (cluster.directory(first) / "work" / "main" / "stop").touch()
-    second = cluster.wait_phase("second", "Succeeded")
-    assert second["metadata"]["annotations"][GPU_ANNOTATION] == "0"
+    cluster.wait_phase("second", "Succeeded")
+
+
+def test_gpus_are_given_by_index_and_are_free_again_when_their_pod_is_gone(cluster: Cluster) -> None:
+    offer_gpus(cluster, 3)
+    for name, count in (("one", 1), ("two", 2), ("three", 1)):
+        cluster.run(name, "true", container=gpu(count))
+        cluster.wait(lambda name=name: cluster.get(PODS, name).get("status"), f"{name} was looked at")
+
+    def granted(name: str) -> str | None:
+        annotations = cluster.get(PODS, name)["metadata"].get("annotations") or {}
+        return annotations.get(GPU_ANNOTATION)
+
+    assert [granted(name) for name in ("one", "two", "three")] == ["0", "1,2", None]
+    cluster.api.delete(PODS, "one", NAMESPACE)
+    assert cluster.wait(lambda: granted("three"), "it is given a GPU") == "0"
 
 
 def test_gpus_of_pods_that_ended_are_free() -> None:
