@@ -7,12 +7,15 @@ import base64
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import cpod_jupyter
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import CONFIGMAPS, NODES, PODS, SECRETS, Object
 from cpod_jupyter.engine.kubelet.plan import PodReport
@@ -139,6 +142,41 @@ def test_an_engine_that_starts_again_finds_a_running_pod_and_the_end_of_another(
     assert ended["exitCode"] == 3
     again = cluster.wait_phase("long", "Running")
     assert again["status"]["containerStatuses"] == first["status"]["containerStatuses"]
+
+
+ENGINE = """
+import sys, time
+from pathlib import Path
+from kubelet.cluster import Cluster
+cluster = Cluster(Path(sys.argv[1]))
+cluster.start()
+cluster.run("survivor", "sh", "-c", "sleep 1; echo still here")
+cluster.wait_phase("survivor", "Running")
+print("running", flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_pod_outlives_an_engine_that_is_killed(tmp_path: Path) -> None:
+    roots = [str(Path(__file__).parents[1]), str(Path(cpod_jupyter.__file__).parents[1])]
+    engine = subprocess.Popen(
+        [sys.executable, "-c", ENGINE, str(tmp_path / "home")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(roots)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert engine.stdout is not None
+    assert engine.stdout.readline() == "running\n"
+    engine.kill()
+    engine.wait()
+    engine.stdout.close()
+    cluster = Cluster(tmp_path / "home")
+    cluster.start()
+    try:
+        assert cluster.output(cluster.wait_phase("survivor", "Succeeded")) == "still here\n"
+    finally:
+        cluster.stop()
+        cluster.remove_pods()
 
 
 def test_a_pod_deleted_while_no_engine_ran_is_ended_at_the_start(cluster: Cluster) -> None:

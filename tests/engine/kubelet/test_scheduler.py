@@ -18,6 +18,10 @@ def wait_unschedulable(cluster: Cluster, name: str) -> str:
     return str(cluster.wait(message, f"{name} is unschedulable"))
 
 
+def wait_looked_at(cluster: Cluster, name: str) -> None:
+    cluster.wait(lambda: cluster.get(PODS, name).get("status"), f"the scheduler has looked at {name}")
+
+
 def gpu(count: int) -> dict[str, object]:
     return {"resources": {"limits": {GPU: str(count)}}}
 
@@ -58,7 +62,7 @@ def test_gpus_are_given_by_index_and_are_free_again_when_their_pod_is_gone(clust
     offer_gpus(cluster, 3)
     for name, count in (("one", 1), ("two", 2), ("three", 1)):
         cluster.run(name, "true", container=gpu(count))
-        cluster.wait(lambda name=name: cluster.get(PODS, name).get("status"), f"{name} was looked at")
+        wait_looked_at(cluster, name)
 
     def granted(name: str) -> str | None:
         annotations = cluster.get(PODS, name)["metadata"].get("annotations") or {}
