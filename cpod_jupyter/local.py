@@ -30,6 +30,9 @@ import platformdirs
 
 from cpod_jupyter.errors import CpodError, EngineError
 
+_children: list[subprocess.Popen[bytes]] = []
+"""Engines that this process has started: they outlive it, but are its to collect when they end before."""
+
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _LOG_LIMIT = 10 * 2**20
@@ -62,6 +65,7 @@ def home() -> Path:
 def find() -> Engine | None:
     """The engine of this home, if one runs and serves."""
     folder = home()
+    _children[:] = [child for child in _children if child.poll() is None]
     if not _is_locked(folder / "engine.lock"):
         return None
     try:
@@ -124,15 +128,21 @@ def _spawn(folder: Path, port: int | None) -> Engine:
             start_new_session=True,  # Ctrl-C in a notebook or a terminal is not for it
             cwd=folder,
         )
+    _children.append(process)
     os.close(writer)
     try:
         answer = _read_line(reader, _START_SECONDS)
     finally:
         os.close(reader)
-    state = json.loads(answer) if answer else {"error": f"it ended early or took too long; see {folder / 'engine.log'}"}
+    state = json.loads(answer) if answer else {"error": _last_words(folder / "engine.log")}
     if "error" in state:
         raise EngineError(f"the engine could not be started: {state['error']}")
     return Engine(process.pid, str(state["url"]), folder, started_now=True)
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    return f"it ended early or took too long; the last line of {log}: {lines[-1] if lines else 'none'}"
 
 
 def _read_line(descriptor: int, seconds: float) -> str:

@@ -47,7 +47,7 @@ class FineTuneSpec(KubeModel):
 
 class FineTuneStatus(KubeModel):
     phase: str = Field(default="", description="Pending, DataPreparing, Running, Failed or Succeeded.")
-    failure_message: str = Field(default="", description="Why the phase is Failed, or what Pending waits for.")
+    failure_message: str = Field(default="", description="Why the phase is Failed, or what it waits for.")
     model_storage: str = Field(default="", description="The ModelStorage that holds the result.")
     observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
 

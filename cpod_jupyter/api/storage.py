@@ -24,7 +24,7 @@ class StorageStatus(KubeModel):
     size: int = Field(default=0, description="Bytes.", json_schema_extra={"format": "int64"})
     pvc: str = Field(default="", description="The PersistentVolumeClaim that holds the files.")
     checksum: str = Field(default="", description="SHA-256 over the files' own SHA-256 sums, sorted by path.")
-    failure_message: str = Field(default="", description="Why the phase is fail.")
+    failure_message: str = Field(default="", description="Why the phase is fail, or what it waits for.")
     observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
 
 

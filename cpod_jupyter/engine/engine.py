@@ -33,7 +33,7 @@ class Engine:
         self.api = LocalApi(objects)
         self._collector = Collector(objects)
         self._kubelet = Kubelet(self.api, home, default_node_name())
-        self._manager = Manager(self.api, [*controllers(self.api), *self._kubelet.controllers()])
+        self._manager = Manager(self.api, [*controllers(self.api, home), *self._kubelet.controllers()])
         credentials = ensure_credentials(home / "pki")
         application = Api(objects, credentials.token, self._kubelet).application()
         self.server = Server(application, listener, credentials)

@@ -14,6 +14,8 @@ from cpod_jupyter.operator import pods as words
 
 Conditions = list[dict[str, Any]]
 
+_ORDER = {kind.value: position for position, kind in enumerate(CPodJobCondition)}
+
 _RESTARTED = "Restarted"
 _DEADLINE = "DeadlineExceeded"
 _HELD_UP = "ContainerWaiting"
@@ -89,12 +91,9 @@ def with_work(conditions: Conditions, work: Work) -> Conditions:
 def set_condition(
     conditions: Conditions, kind: CPodJobCondition, status: bool, reason: str, message: str = ""
 ) -> Conditions:
-    """As `meta.with_condition`, the conditions that hold after those that don't.
-
-    kubectl's column State prints the last one.
-    """
+    """As `meta.with_condition`, with the furthest condition that holds as the last: kubectl's column State."""
     result = meta.with_condition(conditions, kind.value, status, reason, message, updated=True)
-    return sorted(result, key=lambda entry: entry["status"] == "True")
+    return sorted(result, key=lambda entry: (entry["status"] == "True", _ORDER.get(entry["type"], 0)))
 
 
 def is_finished(cpodjob: Object) -> bool:
@@ -117,7 +116,8 @@ def finetune_status(cpodjob: Object) -> dict[str, Any]:
     running = meta.condition(cpodjob, CPodJobCondition.RUNNING) or {}
     if running.get("reason") == UNSCHEDULABLE:
         return {"phase": FineTunePhase.PENDING.value, "failureMessage": str(running.get("message") or "")}
-    return {"phase": FineTunePhase.DATA_PREPARING.value, "failureMessage": ""}
+    trouble = str(running.get("message") or "") if running.get("reason") in TROUBLE else ""
+    return {"phase": FineTunePhase.DATA_PREPARING.value, "failureMessage": trouble}
 
 
 def inference_status(service: Object, pods: Sequence[Object], conditions: Conditions) -> dict[str, Any]:

@@ -35,19 +35,12 @@ from cpod_jupyter.operator.conditions import (
     set_condition,
     with_work,
 )
-from cpod_jupyter.operator.objects import (
-    Refused,
-    annotation,
-    ensure_child,
-    find,
-    find_live,
-    generation,
-    observed_generation,
-    write_status,
-)
+from cpod_jupyter.operator.lookup import wanted_storage
+from cpod_jupyter.operator.metadata import annotation, generation, observed_generation
+from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_live, write_status
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.storage import adopted_status
-from cpod_jupyter.operator.storages import DATASET, MODEL, StorageKind, claim_of, is_done, phase_of, wanted_storage
+from cpod_jupyter.operator.storage_kinds import DATASET, MODEL, StorageKind, claim_of, is_done, standing
 from cpod_jupyter.operator.wakers import label_to, pods_of, to_waiting
 
 Changes = dict[str, Any]
@@ -91,7 +84,7 @@ class CPodJobReconciler:
         self._refuse_earlier_result(job, spec)
         conditions = [entry for entry in _conditions(job) if entry["type"] != CPodJobCondition.FAILED]
         waiting = [
-            f"{kind.resource.kind} {meta.name_of(storage)!r} ({phase_of(storage) or 'not begun'})"
+            f"{kind.resource.kind} {meta.name_of(storage)!r} ({standing(storage)})"
             for kind, storage in ((MODEL, model), (DATASET, dataset))
             if storage is not None and not is_done(storage)
         ]
@@ -107,7 +100,7 @@ class CPodJobReconciler:
         for claim in workload.claims(job, self.settings):
             ensure_child(self.api, PVCS, claim, job)
         ensure_child(self.api, workload.resource_of(spec), workload.workload(job, facts, self.settings), job)
-        return {"conditions": set_condition(conditions, preparing, True, "DataReady", "model and dataset are ready")}
+        return {"conditions": set_condition(conditions, preparing, True, "DataReady", "everything it needs is ready")}
 
     def _refuse_unsupported(self, job: Object, spec: CPodJobSpec) -> None:
         if sentence := workload.not_supported(spec):
@@ -118,7 +111,7 @@ class CPodJobReconciler:
             (spec.pretrain_model_name, spec.pretrain_model_path, "pretrainModelName without pretrainModelPath"),
             (spec.dataset_name, spec.dataset_path, "datasetName without datasetPath"),
         ):
-            if name and not path:
+            if name and not path and observed_generation(job) != generation(job):
                 self.recorder.warning(job, "NotMounted", f"{fields}: {name!r} is made ready, but mounted nowhere")
 
     def _storage(self, kind: StorageKind, name: str, job: Object) -> Object | None:
@@ -159,7 +152,7 @@ class CPodJobReconciler:
         conditions = _conditions(job)
         if not meta.is_true(job, CPodJobCondition.DATA_PREPARING):
             # The underlying job was created and the status lost: it exists, so the data were ready.
-            ready = (CPodJobCondition.DATA_PREPARING, True, "DataReady", "model and dataset are ready")
+            ready = (CPodJobCondition.DATA_PREPARING, True, "DataReady", "everything it needs is ready")
             conditions = set_condition(conditions, *ready)
         pods = pods_of(self.api, work)
         seen = observe(work, pods, conditions)

@@ -21,20 +21,11 @@ from cpod_jupyter.operator.builders import finetune as build
 from cpod_jupyter.operator.builders.claims import MIB
 from cpod_jupyter.operator.builders.workload import GPU, Facts, pod_template
 from cpod_jupyter.operator.conditions import finetune_status
-from cpod_jupyter.operator.objects import (
-    Refused,
-    annotation,
-    ensure_child,
-    find,
-    find_child,
-    find_live,
-    generation,
-    is_going,
-    observed_generation,
-    write_status,
-)
+from cpod_jupyter.operator.lookup import missing, refuse_failed, wanted_storage
+from cpod_jupyter.operator.metadata import annotation, generation, is_going, observed_generation
+from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_child, find_live, write_status
 from cpod_jupyter.operator.settings import Settings
-from cpod_jupyter.operator.storages import DATASET, MODEL, missing, refuse_failed, wanted_storage
+from cpod_jupyter.operator.storage_kinds import DATASET, MODEL
 from cpod_jupyter.operator.wakers import to_waiting
 
 Changes = dict[str, Any]
@@ -126,7 +117,8 @@ class FineTuneReconciler:
             gpus = self.settings.default_gpu_count
         name = meta.name_of(storage) if storage else model.storage_name if model else ""
         size = int(((storage or {}).get("status") or {}).get("size") or 0)
-        volume = max(self.settings.result_volume_mib, model.volume_mib if model else 0, -(-size * 2 // MIB))
+        twice = -(-2 * size // MIB)  # on a CPU a model of 16-bit weights is saved with 32
+        volume = max(self.settings.result_volume_mib, model.volume_mib if model else 0, twice)
         return build.cpodjob(finetune, name, volume, gpus, self.settings)
 
     def _put_config(self, finetune: Object) -> None:

@@ -5,6 +5,7 @@ Unlike a job, a deployment is never finished: whatever was missing may appear, a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from cpod_jupyter.api import meta, names
@@ -13,17 +14,12 @@ from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder, to_controller, to_itself
 from cpod_jupyter.operator.builders import inference as build
 from cpod_jupyter.operator.conditions import Conditions, inference_status
-from cpod_jupyter.operator.objects import (
-    Refused,
-    annotation,
-    ensure_child,
-    find,
-    find_live,
-    write_status,
-)
+from cpod_jupyter.operator.lookup import wanted_storage
+from cpod_jupyter.operator.metadata import annotation
+from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_live, write_status
 from cpod_jupyter.operator.settings import Settings
-from cpod_jupyter.operator.storages import MODEL, claim_of, is_done, phase_of, wanted_storage
-from cpod_jupyter.operator.wakers import label_to, to_waiting
+from cpod_jupyter.operator.storage_kinds import MODEL, claim_of, is_done, standing
+from cpod_jupyter.operator.wakers import to_waiting
 
 Changes = dict[str, Any]
 DATA_READY = "DataReady"
@@ -89,8 +85,7 @@ class InferenceReconciler:
         """The ModelStorage of that name, done. Raises Refused, or _Preparing while it is on its way."""
         storage = wanted_storage(self.api, MODEL, name, meta.namespace_of(inference))
         if not is_done(storage):
-            why = (storage.get("status") or {}).get("failureMessage")
-            raise _Preparing(f"waiting for ModelStorage {name!r} ({why or phase_of(storage) or 'not begun'})")
+            raise _Preparing(f"waiting for ModelStorage {name!r} ({standing(storage)})")
         return storage
 
     def _base_of(self, adapter: Object, inference: Object) -> Object:
@@ -144,6 +139,13 @@ def _uses(inference: Object, storage: Object) -> bool:
     return not data_ready or meta.name_of(storage) in build.models_of(inference).all
 
 
+def _pod_to_inference(pod: Object) -> Iterable[Key]:
+    service = str((pod["metadata"].get("labels") or {}).get(names.LABEL_INFERENCE_SERVICE, ""))
+    suffix = names.inference_service("")
+    if service.endswith(suffix):
+        yield Key(meta.namespace_of(pod), service.removesuffix(suffix))
+
+
 def controller(api: KubeApi, settings: Settings, recorder: Recorder) -> Controller:
     """Woken by the Inference, its InferenceService and pods, and the ModelStorages it serves."""
     return Controller(
@@ -153,6 +155,6 @@ def controller(api: KubeApi, settings: Settings, recorder: Recorder) -> Controll
             INFERENCES: to_itself,
             INFERENCESERVICES: to_controller(INFERENCES.kind),
             MODELSTORAGES: to_waiting(api, INFERENCES, _uses),
-            PODS: label_to(names.LABEL_INFERENCE),
+            PODS: _pod_to_inference,
         },
     )

@@ -7,7 +7,7 @@ from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Recorder
 from cpod_jupyter.operator import cpodjob, finetune, inference, storage
 from cpod_jupyter.operator.settings import Settings
-from cpod_jupyter.operator.storages import DATASET, MODEL
+from cpod_jupyter.operator.storage_kinds import DATASET, MODEL
 
 COMPONENT = "cpod-operator"
 """Who the operator's events are from."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import Object, Resource
+from cpod_jupyter.api.resources import NAMESPACES, Object, Resource
 from cpod_jupyter.control.api import KubeApi
-from cpod_jupyter.errors import Conflict, Invalid, NotFound, WorkFailed
+from cpod_jupyter.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, WorkFailed
+from cpod_jupyter.operator.metadata import generation, is_going
 
 
 class Refused(WorkFailed):
@@ -35,22 +36,6 @@ def find_live(api: KubeApi, resource: Resource, name: str, namespace: str) -> Ob
     return None if obj is None or is_going(obj) else obj
 
 
-def is_going(obj: Object) -> bool:
-    return bool(obj["metadata"].get("deletionTimestamp"))
-
-
-def generation(obj: Object) -> int:
-    return int(obj["metadata"].get("generation") or 0)
-
-
-def observed_generation(obj: Object) -> int:
-    return int((obj.get("status") or {}).get("observedGeneration") or 0)
-
-
-def annotation(obj: Object, name: str) -> str:
-    return str((obj["metadata"].get("annotations") or {}).get(name, ""))
-
-
 def find_child(api: KubeApi, resource: Resource, name: str, owner: Object) -> Object | None:
     """The child of that name, or None where the name is free.
 
@@ -73,27 +58,23 @@ def find_child(api: KubeApi, resource: Resource, name: str, owner: Object) -> Ob
 def ensure_child(api: KubeApi, resource: Resource, child: Object, owner: Object) -> tuple[Object, bool]:
     """The child as it is, and whether it was just created. Raises Refused and Conflict as `find_child`.
 
-    What the API server finds invalid is refused too, in its words: it will not become valid by waiting.
+    What the API server does not accept (a rule, a quota, a webhook, a kind it does not know) is refused
+    too, in its words.
     """
     found = find_child(api, resource, meta.name_of(child), owner)
     if found is not None:
         return found, False
+    name = meta.name_of(child)
     try:
         return api.create(resource, child), True
-    except Invalid as error:
-        raise Refused("Rejected", f"the {resource.kind} {meta.name_of(child)} is not valid: {error}") from error
-
-
-def child_metadata(name: str, owner: Object, annotations: dict[str, str] | None = None) -> dict[str, Any]:
-    """Metadata of a child: in the owner's namespace, and owned by it."""
-    metadata: dict[str, Any] = {
-        "name": name,
-        "namespace": meta.namespace_of(owner),
-        "ownerReferences": [meta.owner_reference(owner)],
-    }
-    if annotations:
-        metadata["annotations"] = annotations
-    return metadata
+    except (Invalid, BadRequest, Forbidden) as error:
+        raise Refused("Rejected", f"the cluster does not accept the {resource.kind} {name!r}: {error}") from error
+    except NotFound as error:
+        if error.details.get("kind") == NAMESPACES.plural:
+            raise  # it is being deleted, and the owner with it
+        raise Refused(
+            "KindUnknown", f"the cluster does not know the kind {resource.kind} ({resource.api_version}): {error}"
+        ) from error
 
 
 def write_status(api: KubeApi, resource: Resource, obj: Object, changes: dict[str, Any]) -> bool:

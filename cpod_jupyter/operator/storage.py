@@ -18,20 +18,10 @@ from cpod_jupyter.control.controller import Controller, Key, Mapper, Recorder, t
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.builders import download
 from cpod_jupyter.operator.conditions import ended, ending_message
-from cpod_jupyter.operator.objects import (
-    Refused,
-    annotation,
-    ensure_child,
-    find,
-    find_child,
-    find_live,
-    generation,
-    is_going,
-    observed_generation,
-    write_status,
-)
+from cpod_jupyter.operator.metadata import annotation, generation, is_going, observed_generation
+from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_child, find_live, write_status
 from cpod_jupyter.operator.settings import Settings
-from cpod_jupyter.operator.storages import StorageKind, phase_of
+from cpod_jupyter.operator.storage_kinds import StorageKind, phase_of
 from cpod_jupyter.operator.wakers import label_to, pods_of
 
 Changes = dict[str, Any]
@@ -86,7 +76,9 @@ class StorageReconciler:
             return self._done(storage, words.outcome(pods))
         if outcome == "Failed":
             raise Refused("DownloadFailed", ending_message(job, pods))
-        return _downloading(words.unschedulable(pods) or words.held_up(pods))
+        failed = words.failure(pods)
+        trying = f"a try failed, and another follows: {failed}" if failed else ""
+        return _downloading(words.unschedulable(pods) or words.held_up(pods) or trying)
 
     def _source(self, storage: Object) -> str:
         too_long = names.too_long(self.kind.resource.kind, meta.name_of(storage))

@@ -45,8 +45,7 @@ def serve(model_dir: Path, adapter: Path | None, name: str, host: str, port: int
         from cpod_jupyter.runtime.app import build_app
 
         app = build_app(name, model, tokenizer)
-        log(f"{name} answers on http://{host}:{sock.getsockname()[1]}/v1")
-        run_until_signal(app, sock)
+        run_until_signal(app, sock, f"{name} answers on http://{host}:{sock.getsockname()[1]}/v1")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -83,16 +82,24 @@ def load(model_dir: Path, adapter: Path | None) -> tuple[PreTrainedModel, PreTra
     return model, tokenizer
 
 
-def run_until_signal(app: FastAPI, sock: socket.socket) -> NoReturn:
-    """Serve until SIGTERM or SIGINT, let answers in progress end, and end the process."""
+def run_until_signal(app: FastAPI, sock: socket.socket, greeting: str) -> NoReturn:
+    """Serve until SIGTERM or SIGINT, let answers in progress end, and end the process.
+
+    `greeting` goes to the log when connections are accepted.
+    """
     import uvicorn
 
+    class Server(uvicorn.Server):  # type: ignore[misc]
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            log(greeting)
+
     access = logging.getLogger("uvicorn.access")
+    access.propagate = False
     access.addHandler(logging.StreamHandler(sys.stdout))
     access.setLevel(logging.INFO)
     access.addFilter(lambda record: "/health" not in record.getMessage())  # a probe every few seconds
-    # h11 and asyncio are what uvicorn always has; log_config=None: the handlers are ours.
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=GRACE_SECONDS))
+    server = Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=GRACE_SECONDS))
     code = 1
     try:
         server.run(sockets=[sock])

@@ -151,7 +151,7 @@ def fetch_from_hub(kind: Kind, source: str, directory: Path) -> None:
     if not match:
         raise WorkFailed(f"{source}: not of the form hf://ORG/NAME or hf://ORG/NAME@REVISION")
     quiet_libraries(offline=False)
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -161,20 +161,17 @@ def fetch_from_hub(kind: Kind, source: str, directory: Path) -> None:
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
+    from huggingface_hub.utils import filter_repo_objects
 
     directory.mkdir(parents=True, exist_ok=True)
-    what = {
-        "repo_id": match[1],
-        "revision": match[2],
-        "repo_type": kind,
-        "local_dir": str(directory),
-        "token": os.environ.get("HF_TOKEN") or False,
-        "ignore_patterns": UNWANTED_HUB_FILES if kind == "model" else None,
-    }
+    ignored = UNWANTED_HUB_FILES if kind == "model" else None
+    api = HfApi(token=os.environ.get("HF_TOKEN") or False)
+    repository = {"repo_id": match[1], "revision": match[2], "repo_type": kind}
     try:
-        total = sum(file.file_size or 0 for file in snapshot_download(**what, dry_run=True))
+        listed = {file.rfilename: file.size or 0 for file in api.repo_info(**repository, files_metadata=True).siblings}
+        total = sum(listed[name] for name in filter_repo_objects(listed, ignore_patterns=ignored))
         with _report_growth(directory, total):
-            snapshot_download(**what)
+            api.snapshot_download(**repository, local_dir=directory, ignore_patterns=ignored)
     except GatedRepoError as error:
         raise WorkFailed(f"{source}: its owner restricts access, accept the terms and set HF_TOKEN") from error
     except RevisionNotFoundError as error:

@@ -188,10 +188,11 @@ def _answer_span(before: str, text: str, end_of_turn: str | None) -> tuple[int, 
 
 
 def _tokenize(tokenizer: PreTrainedTokenizerFast, text: str, spans: list[tuple[int, int]]) -> dict[str, list[int]]:
+    """Ids and labels of `text`; a token that ends within a span is learnt, also one that begins before it."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     labels = [
-        token if any(start <= first and last <= end for start, end in spans) else MASKED
-        for token, (first, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        token if any(start < last <= end for start, end in spans) else MASKED
+        for token, (_, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
     ]
     return {"input_ids": list(encoded["input_ids"]), "labels": labels}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cpod_jupyter.api.resources import Object
-from cpod_jupyter.operator.objects import child_metadata
+from cpod_jupyter.operator.metadata import child_metadata
 from cpod_jupyter.operator.settings import Settings
 
 MIB = 2**20

@@ -7,9 +7,9 @@ from typing import Any
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.operator.builders.claims import claim, claim_volume, with_headroom
-from cpod_jupyter.operator.objects import annotation, child_metadata, generation
+from cpod_jupyter.operator.metadata import annotation, child_metadata, generation
 from cpod_jupyter.operator.settings import Settings
-from cpod_jupyter.operator.storages import MODEL, StorageKind
+from cpod_jupyter.operator.storage_kinds import MODEL, StorageKind
 
 RUNTIME = ("python", "-m", "cpod_jupyter.runtime")
 """The command that every container of the runtime image starts with."""

@@ -12,7 +12,7 @@ from cpod_jupyter.api.resources import CPODJOBS, MODELSTORAGES, Object
 from cpod_jupyter.operator.builders.claims import MIB
 from cpod_jupyter.operator.builders.download import RUNTIME
 from cpod_jupyter.operator.builders.workload import CONFIG_PATH
-from cpod_jupyter.operator.objects import child_metadata, generation
+from cpod_jupyter.operator.metadata import child_metadata, generation
 from cpod_jupyter.operator.settings import Settings
 
 CONFIG_KEY = "finetune.json"

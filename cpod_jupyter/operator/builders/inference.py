@@ -13,7 +13,7 @@ from cpod_jupyter.api.resources import INFERENCESERVICES, Object
 from cpod_jupyter.operator.builders.claims import claim_volume
 from cpod_jupyter.operator.builders.download import RUNTIME
 from cpod_jupyter.operator.builders.workload import GPU
-from cpod_jupyter.operator.objects import annotation, child_metadata
+from cpod_jupyter.operator.metadata import annotation, child_metadata
 from cpod_jupyter.operator.settings import Settings
 
 CONTAINER = "kserve-container"
@@ -79,7 +79,7 @@ def _uris(predictor: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
 
 def given_predictor(inference: Object, claims: dict[str, str]) -> dict[str, Any]:
     """The user's predictor, its `modelstorage://NAME` resolved to `pvc://CLAIM`; `claims` is by name."""
-    predictor = copy.deepcopy(inference["spec"]["predictor"])
+    predictor: dict[str, Any] = copy.deepcopy(inference["spec"]["predictor"])
     for holder, key in _uris(predictor):
         if holder[key].startswith(names.MODELSTORAGE_URI):
             holder[key] = f"pvc://{claims[holder[key].removeprefix(names.MODELSTORAGE_URI)]}"
@@ -99,9 +99,10 @@ def given_predictor(inference: Object, claims: dict[str, str]) -> dict[str, Any]
 
 def _server_of(predictor: dict[str, Any]) -> dict[str, Any] | None:
     """The container that serves: `kserve-container`, or `model`, which has a container's fields too."""
-    served = [container for container in predictor.get("containers") or [] if container.get("name") == CONTAINER]
-    server: dict[str, Any] | None = served[0] if served else predictor.get("model")
-    return server
+    containers: list[dict[str, Any]] = predictor.get("containers") or []
+    served = [container for container in containers if container.get("name") == CONTAINER]
+    model: dict[str, Any] | None = predictor.get("model")
+    return served[0] if served else model
 
 
 def own_predictor(inference: Object, model_claim: str, adapter_claim: str, settings: Settings) -> dict[str, Any]:
@@ -147,10 +148,6 @@ def _mount_adapter(predictor: dict[str, Any], container: dict[str, Any], claim: 
 
 def inference_service(inference: Object, predictor: dict[str, Any]) -> Object:
     """The InferenceService, marked with the hash of what it was made from."""
-    predictor = {
-        **predictor,
-        "labels": {**(predictor.get("labels") or {}), names.LABEL_INFERENCE: meta.name_of(inference)},
-    }
     spec = {"predictor": predictor}
     mark = {names.ANNOTATION_SPEC_HASH: meta.spec_hash(spec)}
     return {

@@ -9,7 +9,7 @@ from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.cpodjob import CPodJobSpec
 from cpod_jupyter.api.resources import JOBS, MODELSTORAGES, PYTORCHJOBS, Object, Resource
 from cpod_jupyter.operator.builders.claims import claim, claim_volume
-from cpod_jupyter.operator.objects import child_metadata, generation
+from cpod_jupyter.operator.metadata import child_metadata, generation
 from cpod_jupyter.operator.pods import whole_number
 from cpod_jupyter.operator.settings import Settings
 
@@ -88,7 +88,7 @@ def _batch_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Setti
     job: dict[str, Any] = {"backoffLimit": retries, "template": template}
     if spec.worker_replicas > 1:
         count = spec.worker_replicas
-        job |= {"completions": count, "parallelism": count, "completionMode": "Indexed"}
+        job |= {"completions": count, "parallelism": count}
     if spec.duration:
         job["activeDeadlineSeconds"] = spec.duration * 60
     return job

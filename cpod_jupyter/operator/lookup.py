@@ -1,52 +1,16 @@
-"""What ModelStorage and DataSetStorage have in common, and how other reconcilers find one."""
+"""How a reconciler finds the storages that its object names, and what it says where there are none."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from cpod_jupyter.api import meta, names
-from cpod_jupyter.api.resources import DATASETSTORAGES, MODELSTORAGES, Object, Resource
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.storage import StoragePhase
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.operator.objects import Refused, find
-
-
-@dataclass(frozen=True)
-class StorageKind:
-    """The two kinds differ in words only."""
-
-    resource: Resource
-    word: str
-    """model or dataset: in derived names, for the runtime's `--kind`, and for `%%cpod`."""
-    label: str
-    """On the pods that fetch it."""
-    size_annotation: str
-    """On the storage: its size in bytes, before it is fetched an estimate."""
-
-    def type_of(self, storage: Object) -> str:
-        return str(storage["spec"].get(f"{self.word}type") or "")
-
-    def name_of(self, storage: Object) -> str:
-        return str(storage["spec"].get(f"{self.word}name") or "")
-
-
-MODEL = StorageKind(MODELSTORAGES, "model", names.LABEL_MODELSTORAGE, names.ANNOTATION_MODEL_SIZE)
-DATASET = StorageKind(DATASETSTORAGES, "dataset", names.LABEL_DATASETSTORAGE, names.ANNOTATION_DATASET_SIZE)
-
-
-def phase_of(storage: Object) -> str:
-    return str((storage.get("status") or {}).get("phase") or "")
-
-
-def is_done(storage: Object) -> bool:
-    return phase_of(storage) == StoragePhase.DONE
-
-
-def claim_of(storage: Object) -> str:
-    """The claim that holds the files of a storage that is done."""
-    return str(storage["spec"].get("pvc") or (storage.get("status") or {}).get("pvc") or "")
+from cpod_jupyter.operator.storage_kinds import StorageKind, phase_of
 
 
 def wanted_storage(api: KubeApi, kind: StorageKind, name: str, namespace: str) -> Object:

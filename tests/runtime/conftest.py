@@ -1,0 +1,96 @@
+"""Fixtures of the runtime's tests: the command line as a process, and a model that trains in seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runtime_commands import CHATML, WORDS, Run, Start, Started, conversation, write_rows
+
+from cpod_jupyter.api.records import TERMINATION_LOG_ENV
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start `python -m cpod_jupyter.runtime` with arguments, and environment variables by keyword."""
+    started: list[Started] = []
+
+    def start_command(*arguments: object, **environment: str) -> Started:
+        message_file = tmp_path / f"termination-{len(started)}"
+        command = [sys.executable, "-m", "cpod_jupyter.runtime", *map(str, arguments)]
+        # Two threads for each of several test processes would only wait for each other.
+        environment = {"OMP_NUM_THREADS": "1", TERMINATION_LOG_ENV: str(message_file), **environment}
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(Started(process, message_file))
+        return started[-1]
+
+    yield start_command
+    for command in started:
+        if command.process.poll() is None:
+            command.process.kill()
+        command.process.communicate()
+
+
+@pytest.fixture
+def run(start: Start) -> Run:
+    """Run a command to its end."""
+    return lambda *arguments, **environment: start(*arguments, **environment).wait()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of 2 layers and 64 hidden units with random weights, and a tokenizer with ChatML's template."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    directory = tmp_path_factory.mktemp("tiny-model")
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        WORDS, trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet)
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+    tokenizer.chat_template = CHATML
+    tokenizer.save_pretrained(directory)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+        tie_word_embeddings=True,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture
+def chat_data(tmp_path: Path) -> Path:
+    """A directory with eight conversations in one file, one of them of two questions."""
+    directory = tmp_path / "data"
+    directory.mkdir()
+    pairs = list(zip(WORDS[0:6:2], WORDS[1:6:2], strict=True))
+    rows: list[dict[str, Any]] = [{"messages": conversation(pair)} for pair in pairs * 2]
+    rows.append({"messages": conversation(*pairs[:2])})
+    rows.append({"prompt": pairs[2][0], "completion": pairs[2][1]})
+    write_rows(directory / "train.jsonl", rows)
+    return directory
