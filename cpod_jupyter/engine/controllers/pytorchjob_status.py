@@ -145,7 +145,7 @@ def _set(conditions: list[dict[str, Any]], kind: str, status: bool, reason: str,
 def _replica_statuses(job: Object, pods: Sequence[Object]) -> dict[str, Any]:
     result = {}
     for role in (MASTER, WORKER):
-        if not job["spec"]["pytorchReplicaSpecs"].get(role):
+        if job["spec"]["pytorchReplicaSpecs"].get(role) is None:
             continue
         phases = [podset.phase(pod) for pod in pods if replica_of(pod)[0] == role]
         selector = f"{LABEL_JOB_NAME}={meta.name_of(job)},{LABEL_REPLICA_TYPE}={role.lower()}"

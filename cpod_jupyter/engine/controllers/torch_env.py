@@ -32,7 +32,7 @@ def replicas(job: Object) -> list[Replica]:
     specs = job["spec"]["pytorchReplicaSpecs"]
     found: list[Replica] = []
     for role in (MASTER, WORKER):
-        if specs.get(role):
+        if specs.get(role) is not None:
             wanted = specs[role].get("replicas")
             count = 1 if wanted is None else int(wanted)
             found += [Replica(role, index, len(found) + index) for index in range(count)]
@@ -40,7 +40,7 @@ def replicas(job: Object) -> list[Replica]:
 
 
 def has_master(job: Object) -> bool:
-    return bool(job["spec"]["pytorchReplicaSpecs"].get(MASTER))
+    return job["spec"]["pytorchReplicaSpecs"].get(MASTER) is not None
 
 
 def is_elastic(job: Object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,24 @@ from cpod_jupyter.engine.kubelet.runtime import POD_UID_ENV
 
 GPU = "nvidia.com/gpu"
 GPU_ANNOTATION = "cpod.cpod/gpus"
-"""On a pod: the indices of its GPUs on its node, `0,3`. The scheduler chooses them."""
+"""On a pod: which of its node's GPUs are its own, counted from 0: `0,3`. The scheduler chooses them."""
 
 DEFAULT_GRACE_SECONDS = 30.0
+_IGNORED = ("runAsUser", "runAsGroup", "fsGroup", "readOnlyRootFilesystem")
+"""Fields of security contexts that change what a program may do; a process runs as the engine's user."""
 
 
 @dataclass(frozen=True)
 class Builder:
-    """Plans pods of one engine. `node_gpus` is how many GPUs this machine has."""
+    """Plans pods of one engine. `gpus` are the GPUs that this machine offers, as CUDA names them.
+
+    There is no container: limits of CPU and memory count when a node is chosen and are not enforced.
+    """
 
     home: Path
     images: Images
     allocatable: Mapping[str, str]
-    node_gpus: int
+    gpus: Sequence[str]
 
     def plan(self, pod: Object, pod_dir: Path, pod_ip: str, lookup: Lookup) -> PodPlan:
         """Prepare a pod's directory and plan it. Raises ConfigError when something is missing or not offered."""
@@ -44,8 +49,7 @@ class Builder:
             raise ConfigError("sidecar init containers (restartPolicy: Always) are not offered by the embedded engine")
         facts = PodFacts(pod, pod_ip, HOST_IP, self.allocatable)
         directories = volumes.prepare(pod, pod_dir, self.home, lookup)
-        granted = str((pod["metadata"].get("annotations") or {}).get(GPU_ANNOTATION) or "")
-        gpus = granted.split(",") if granted else []
+        gpus = self._granted_gpus(pod)
         init = [
             self._container(container, pod_dir, facts, directories, lookup, gpus[: _gpu_count(container)])
             for container in spec.get("initContainers") or []
@@ -55,18 +59,26 @@ class Builder:
             count = _gpu_count(container)
             apps.append(self._container(container, pod_dir, facts, directories, lookup, gpus[:count]))
             gpus = gpus[count:]
-        seconds = spec.get("activeDeadlineSeconds")
+        seconds, grace = spec.get("activeDeadlineSeconds"), spec.get("terminationGracePeriodSeconds")
         return PodPlan(
             uid=meta.uid_of(pod),
             name=meta.name_of(pod),
             namespace=meta.namespace_of(pod),
             pod_ip=pod_ip,
             restart_policy=str(spec.get("restartPolicy") or "Always"),
-            grace_seconds=float(spec.get("terminationGracePeriodSeconds") or DEFAULT_GRACE_SECONDS),
+            grace_seconds=float(DEFAULT_GRACE_SECONDS if grace is None else grace),
             deadline=None if seconds is None else time.time() + float(seconds),
             init_containers=init,
             containers=apps,
         )
+
+    def _granted_gpus(self, pod: Object) -> list[str]:
+        """The pod's GPUs as CUDA names them."""
+        granted = str((pod["metadata"].get("annotations") or {}).get(GPU_ANNOTATION) or "")
+        indices = [int(index) for index in granted.split(",")] if granted else []
+        if any(index >= len(self.gpus) for index in indices):
+            raise ConfigError(f"the pod was given the GPUs {granted} of this node, which now offers {len(self.gpus)}")
+        return [self.gpus[index] for index in indices]
 
     def _container(
         self,
@@ -88,14 +100,16 @@ class Builder:
         except ImageNotRunnable as error:
             raise ConfigError(str(error), "ErrImagePull") from error
         (pod_dir / name).mkdir(exist_ok=True)
+        python_path = self.images.python_path(image)
         env = {
             **inherited(),
+            **({"PYTHONPATH": python_path} if python_path else {}),
             "PATH": self.images.path(image),
             "HOSTNAME": facts.field("metadata.name"),
             "PYTHONUNBUFFERED": "1",
             POD_UID_ENV: facts.field("metadata.uid"),
             TERMINATION_LOG_ENV: str(termination_log),
-            **({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if self.node_gpus else {}),
+            **({"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if self.gpus else {}),
             **{key: rewrite(value) for key, value in own.items()},
         }
         return ContainerPlan(
@@ -107,6 +121,18 @@ class Builder:
             fallback_to_logs=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",
             mounts=mounts,
         )
+
+
+def ignored(pod: Object) -> list[str]:
+    """What a pod asks for that is passed over here, though the pod runs; for an event that says so."""
+    spec = pod["spec"]
+    found = [f"securityContext.{key}" for key in _IGNORED if key in (spec.get("securityContext") or {})]
+    for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
+        name = container["name"]
+        found += [f"lifecycle.{hook} of container {name}" for hook in container.get("lifecycle") or {}]
+        context = container.get("securityContext") or {}
+        found += [f"securityContext.{key} of container {name}" for key in _IGNORED if key in context]
+    return found
 
 
 def _gpu_count(container: Mapping[str, Any]) -> int:

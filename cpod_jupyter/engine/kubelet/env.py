@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -99,7 +100,7 @@ class PodFacts:
             asked = (resources.get("requests") or {}).get(resource) or limit or "0"
         amount = parse_quantity(asked)
         divisor = parse_quantity(reference.get("divisor") or "1") or Decimal(1)
-        return str(int(-(-amount // divisor)))
+        return str(math.ceil(amount / divisor))
 
 
 def declared(container: Mapping[str, Any], facts: PodFacts, lookup: Lookup) -> dict[str, str]:

@@ -47,6 +47,13 @@ class Images:
         """The container's PATH: the interpreter's directory, then this machine's."""
         return os.pathsep.join([str(Path(self.python(image)).parent), os.environ.get("PATH", os.defpath)])
 
+    def python_path(self, image: str) -> str:
+        """PYTHONPATH of the project's own images: this very package, installed or not."""
+        inherited = os.environ.get("PYTHONPATH", "")
+        if not is_runtime(image) or self.python(image) != sys.executable:
+            return inherited
+        return os.pathsep.join(path for path in (str(Path(__file__).parents[3]), inherited) if path)
+
     def argv(self, image: str, command: list[str], args: list[str]) -> list[str]:
         """The program and its arguments, by Kubernetes' rule for `command` and `args`. Raises ImageNotRunnable."""
         ours = is_runtime(image)

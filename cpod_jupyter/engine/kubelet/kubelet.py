@@ -15,7 +15,7 @@ from cpod_jupyter.api.resources import CONFIGMAPS, EVENTS, PODS, PVCS, SECRETS, 
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder
 from cpod_jupyter.engine.kubelet import node, status
-from cpod_jupyter.engine.kubelet.builder import DEFAULT_GRACE_SECONDS, Builder
+from cpod_jupyter.engine.kubelet.builder import DEFAULT_GRACE_SECONDS, Builder, ignored
 from cpod_jupyter.engine.kubelet.images import Images
 from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
@@ -58,7 +58,9 @@ class Kubelet:
         self._pods = home.resolve() / "pods"
         self._runtime = runtime or ProcessRuntime()
         found = node.node_object(self.node_name)["status"]["allocatable"]
-        self._builder = Builder(home.resolve(), Images(environments or {}), found, len(node.gpus()))
+        self._builder = Builder(
+            home.resolve(), Images(environments or {}), found, [gpu.cuda_name for gpu in node.gpus()]
+        )
         self._network = PodNetwork(home)
         self._events = Recorder(api, "kubelet", EVENTS)
         self._probes = PodProbes(self._events, self._look_at)
@@ -207,15 +209,18 @@ class Kubelet:
                 address = self._network.address(self._used_addresses())
                 plan = self._builder.plan(pod, pod_dir, address, Lookup(self._api, key.namespace))
                 self._runtime.start(pod_dir, plan)
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:
             with self._lock:
                 self._unconfigured.add(key)
-            if self._write_status(pod, status.waiting_status(pod, error.reason, str(error))):
+            reason = error.reason if isinstance(error, ConfigError) else "CreateContainerError"
+            if self._write_status(pod, status.waiting_status(pod, reason, str(error))):
                 self._events.warning(pod, "Failed", f"Error: {error}")
             return _CONFIG_RETRY_SECONDS
         with self._lock:
             self._unconfigured.discard(key)
             self._seen[pod_dir.name] = None
+        if passed_over := ignored(pod):
+            self._events.warning(pod, "Ignored", f"the embedded engine passes over {', '.join(passed_over)}")
         return None
 
     def _report(self, pod: Object, pod_dir: Path, report: PodReport) -> None:

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm6
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU; `memory_mib` as GPU feature discovery counts it."""
+    """One GPU; `memory_mib` as GPU feature discovery counts it, `cuda_name` as CUDA_VISIBLE_DEVICES names it."""
 
+    cuda_name: str
+    uuid: str
     product: str
     memory_mib: int
 
@@ -41,7 +44,7 @@ def default_node_name() -> str:
 
 @functools.cache
 def gpus() -> tuple[Gpu, ...]:
-    """The machine's NVIDIA GPUs, by NVML; none where there is no driver."""
+    """The NVIDIA GPUs that the engine may use, by NVML; none where there is no driver."""
     try:
         pynvml: Any = importlib.import_module("pynvml")  # untyped, and only where there may be GPUs
     except ImportError:
@@ -51,15 +54,34 @@ def gpus() -> tuple[Gpu, ...]:
     except pynvml.NVMLError:
         return ()
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(
-            Gpu(_text(pynvml.nvmlDeviceGetName(handle)), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) // 2**20)
-            for handle in handles
-        )
+        found = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            memory = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) // 2**20
+            uuid, product = _text(pynvml.nvmlDeviceGetUUID(handle)), _text(pynvml.nvmlDeviceGetName(handle))
+            found.append(Gpu(str(index), uuid, product, memory))
+        return visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
     except pynvml.NVMLError:
         return ()
     finally:
         pynvml.nvmlShutdown()
+
+
+def visible(found: Sequence[Gpu], allowed: str | None) -> tuple[Gpu, ...]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves to this process, in its order; all when it is not set.
+
+    By index or by UUID, which may be shortened; the first that is no GPU ends the list (CUDA
+    Programming Guide, "CUDA Environment Variables").
+    """
+    if allowed is None:
+        return tuple(found)
+    result: list[Gpu] = []
+    for name in (word.strip() for word in allowed.split(",")):
+        match = [gpu for gpu in found if name and (gpu.cuda_name == name or gpu.uuid.startswith(name))]
+        if not match:
+            break
+        result.append(match[0])
+    return tuple(result)
 
 
 def _text(value: str | bytes) -> str:

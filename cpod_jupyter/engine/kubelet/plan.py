@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,15 @@ class PodPlan:
         if data is None:
             return None
         for kind in ("init_containers", "containers"):
-            data[kind] = [ContainerPlan(**_pairs(container)) for container in data[kind]]
-        return PodPlan(**data)
+            data[kind] = [ContainerPlan(**_known(ContainerPlan, container)) for container in data[kind]]
+            for container in data[kind]:
+                container.mounts[:] = [(inside, outside) for inside, outside in container.mounts]
+        return PodPlan(**_known(PodPlan, data))
 
 
-def _pairs(container: dict[str, Any]) -> dict[str, Any]:
-    return {**container, "mounts": [(inside, outside) for inside, outside in container["mounts"]]}
+def _known(kind: type, data: dict[str, Any]) -> dict[str, Any]:
+    """The fields that this version knows: a pod may have been planned, or be kept, by a later one."""
+    return {entry.name: data[entry.name] for entry in fields(kind) if entry.name in data}
 
 
 @dataclass
@@ -106,8 +109,8 @@ class PodReport:
         if data is None:
             return None
         for kind in ("init_containers", "containers"):
-            data[kind] = [ContainerReport(**container) for container in data[kind]]
-        return PodReport(**data)
+            data[kind] = [ContainerReport(**_known(ContainerReport, container)) for container in data[kind]]
+        return PodReport(**_known(PodReport, data))
 
     def all_containers(self) -> list[ContainerReport]:
         return [*self.init_containers, *self.containers]

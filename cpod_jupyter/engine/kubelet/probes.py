@@ -61,7 +61,9 @@ def _http_get(action: Mapping[str, Any], target: Target, timeout: float) -> str 
     headers = {str(header["name"]): str(header["value"]) for header in action.get("httpHeaders") or []}
     connection: http.client.HTTPConnection
     if str(action.get("scheme") or "HTTP").upper() == "HTTPS":
-        unverified = ssl._create_unverified_context()  # as the kubelet: the certificate is not checked
+        unverified = ssl.create_default_context()  # as the kubelet: the certificate is not checked
+        unverified.check_hostname = False
+        unverified.verify_mode = ssl.CERT_NONE
         connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=unverified)
     else:
         connection = http.client.HTTPConnection(host, port, timeout=timeout)

@@ -60,9 +60,12 @@ class ProcessRuntime:
     """Pods as local processes."""
 
     def __init__(self) -> None:
-        self._started: dict[Path, tuple[subprocess.Popen[bytes], float]] = {}
+        self._started: dict[Path, tuple[int, str]] = {}
+        """The supervisors that this engine started: process id and mark."""
 
     def start(self, pod_dir: Path, plan: PodPlan) -> None:
+        for other in list(self._started):
+            self._alive_child(other)  # collects supervisors that have ended since
         plan.write(pod_dir)
         root = str(Path(__file__).parents[3])
         paths = [root, os.environ.get("PYTHONPATH", "")]
@@ -76,7 +79,8 @@ class ProcessRuntime:
                 stderr=output,
                 start_new_session=True,
             )
-        self._started[pod_dir] = (process, time.monotonic())
+        process.returncode = 0  # not for this object to wait for: the pod outlives the engine
+        self._started[pod_dir] = (process.pid, processes.start_mark(process.pid) or "")
 
     def observe(self, pod_dir: Path) -> PodReport | None:
         alive = self._alive_child(pod_dir)
@@ -121,25 +125,31 @@ class ProcessRuntime:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(report.supervisor_pid, signal.SIGKILL)
                 self._kill_orphans(pod_dir, report)
-        self._forget(pod_dir)
+        self._collect(pod_dir)
         shutil.rmtree(pod_dir, ignore_errors=True)
 
     def _alive_child(self, pod_dir: Path) -> bool:
         """Whether this engine started the pod's supervisor and it runs; collects one that has ended."""
         entry = self._started.get(pod_dir)
-        return entry is not None and entry[0].poll() is None
-
-    def _is_fresh(self, pod_dir: Path) -> bool:
-        """Whether another engine, killed just now, may have started a supervisor that is still coming up."""
-        with contextlib.suppress(OSError):
-            return pod_dir not in self._started and time.time() - (pod_dir / PLAN).stat().st_mtime < _START_SECONDS
+        if entry is None:
+            return False
+        if processes.is_alive(*entry):
+            return True
+        self._started.pop(pod_dir, None)
+        with contextlib.suppress(ChildProcessError):  # another thread may have collected it
+            os.waitpid(entry[0], os.WNOHANG)
         return False
 
-    def _forget(self, pod_dir: Path) -> None:
-        entry = self._started.pop(pod_dir, None)
-        if entry is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                entry[0].wait(timeout=5)
+    def _collect(self, pod_dir: Path) -> None:
+        """Wait for a supervisor that has said its last word."""
+        until = time.monotonic() + _START_SECONDS
+        while self._alive_child(pod_dir) and time.monotonic() < until:
+            time.sleep(0.005)
+
+    @staticmethod
+    def _is_fresh(pod_dir: Path) -> bool:
+        """Whether a supervisor, which another engine may have started, can still be coming up."""
+        return time.time() - (pod_dir / PLAN).stat().st_mtime < _START_SECONDS
 
     def _lost(self, pod_dir: Path, report: PodReport) -> PodReport:
         """The supervisor died without a word: end what it left, and write the pod's end in its place."""

@@ -1,0 +1,26 @@
+"""Fixtures: an engine of one's own, with every controller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kubelet.cluster import Cluster
+
+from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
+from cpod_jupyter.engine.controllers.job import job_controller
+from cpod_jupyter.engine.controllers.pytorchjob import pytorchjob_controller
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Kubelet, scheduler and all controllers; at the end nothing of it runs."""
+    found = Cluster(
+        tmp_path / "home",
+        lambda api: [job_controller(api), pytorchjob_controller(api), inferenceservice_controller(api)],
+    )
+    found.start()
+    yield found
+    found.stop()
+    found.remove_pods()

@@ -1,0 +1,140 @@
+"""batch/v1 Jobs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from kubelet.cluster import NAMESPACE, Cluster
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import JOBS, Object
+from cpod_jupyter.engine.controllers.job import job_pod, retry_delay, wanted_pods
+
+
+def run_job(cluster: Cluster, name: str, script: str, restart_policy: str = "Never", **spec: Any) -> Object:
+    container = {"name": "main", "image": "busybox", "command": ["sh", "-c", script]}
+    pod_spec = {"containers": [container], "restartPolicy": restart_policy, "terminationGracePeriodSeconds": 1}
+    return cluster.create(JOBS, name, spec={"template": {"spec": pod_spec}, **spec})
+
+
+def wait_condition(cluster: Cluster, name: str, kind: str) -> dict[str, Any]:
+    def found() -> dict[str, Any] | None:
+        job = cluster.get(JOBS, name)
+        return meta.condition(job, kind) if meta.is_true(job, kind) else None
+
+    return cluster.wait(found, f"{name} is {kind}; it is {cluster.get(JOBS, name).get('status')}") or {}
+
+
+def test_a_job_completes_with_its_pod(cluster: Cluster) -> None:
+    run_job(cluster, "once", "echo done")
+    wait_condition(cluster, "once", "Complete")
+    status = cluster.get(JOBS, "once")["status"]
+    assert (status["succeeded"], status["failed"], status["active"]) == (1, 0, 0)
+    assert status["startTime"] <= status["completionTime"]
+    (pod,) = cluster.pods("batch.kubernetes.io/job-name=once")
+    assert pod["metadata"]["labels"]["job-name"] == "once"
+    assert cluster.events("Completed") == ["Job completed"]
+
+
+def test_a_job_past_its_backoff_limit_carries_the_pods_last_words(cluster: Cluster) -> None:
+    run_job(cluster, "bad", "echo 'no such dataset' > /dev/termination-log; exit 3", backoffLimit=0)
+    condition = wait_condition(cluster, "bad", "Failed")
+    (pod,) = cluster.pods("job-name=bad")
+    assert condition["reason"] == "BackoffLimitExceeded"
+    assert condition["message"] == (
+        f"Job has reached the specified backoff limit: pod {meta.name_of(pod)} exited with 3 (Error): no such dataset"
+    )
+    assert cluster.get(JOBS, "bad")["status"]["failed"] == 1
+
+
+def test_on_failure_counts_restarts_of_the_container(cluster: Cluster) -> None:
+    run_job(cluster, "loop", "exit 2", "OnFailure", backoffLimit=1)
+    condition = wait_condition(cluster, "loop", "Failed")
+    assert condition["reason"] == "BackoffLimitExceeded"
+    assert "exited with 2" in condition["message"]
+    cluster.wait(lambda: not cluster.pods("job-name=loop"), "its pod is ended")
+
+
+def test_completions_run_in_parallel(cluster: Cluster) -> None:
+    run_job(cluster, "many", "true", completions=3, parallelism=2)
+    wait_condition(cluster, "many", "Complete")
+    assert cluster.get(JOBS, "many")["status"]["succeeded"] == 3
+    assert len(cluster.pods("job-name=many")) == 3
+
+
+def test_the_deadline_fails_the_job_and_ends_its_pods(cluster: Cluster) -> None:
+    run_job(cluster, "slow", "sleep 300", activeDeadlineSeconds=1)
+    assert wait_condition(cluster, "slow", "Failed")["reason"] == "DeadlineExceeded"
+    cluster.wait(lambda: not cluster.pods("job-name=slow"), "its pod is gone")
+
+
+def test_a_suspended_job_has_no_pods_until_it_is_resumed(cluster: Cluster) -> None:
+    run_job(cluster, "held", "true", suspend=True)
+    assert wait_condition(cluster, "held", "Suspended")["reason"] == "JobSuspended"
+    assert cluster.pods("job-name=held") == []
+    cluster.api.patch(JOBS, "held", {"spec": {"suspend": False}}, NAMESPACE)
+    wait_condition(cluster, "held", "Complete")
+    assert meta.condition(cluster.get(JOBS, "held"), "Suspended")["status"] == "False"  # type: ignore[index]
+
+
+def test_a_finished_job_is_deleted_after_its_time_to_live_with_its_pods(cluster: Cluster) -> None:
+    run_job(cluster, "brief", "true", ttlSecondsAfterFinished=1)
+    cluster.wait_gone(JOBS, "brief")
+    cluster.wait(lambda: not cluster.pods("job-name=brief"), "its pods go with it")
+
+
+def test_what_is_not_offered_fails_in_words(cluster: Cluster) -> None:
+    run_job(cluster, "indexed", "true", completionMode="Indexed", completions=2)
+    condition = wait_condition(cluster, "indexed", "Failed")
+    assert "does not offer completionMode: Indexed" in condition["message"]
+
+
+def job(**spec: Any) -> Object:
+    template = {"spec": {"containers": [{"name": "c"}], "restartPolicy": "Never"}}
+    metadata = {"name": "j", "namespace": NAMESPACE, "uid": "u"}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template, **spec}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "succeeded", "wanted"),
+    [
+        pytest.param({}, 0, 1, id="one by default"),
+        pytest.param({}, 1, 0, id="one is enough"),
+        pytest.param({"completions": 5, "parallelism": 2}, 0, 2, id="as many as in parallel"),
+        pytest.param({"completions": 5, "parallelism": 2}, 4, 1, id="no more than are missing"),
+        pytest.param({"parallelism": 3}, 0, 3, id="a work queue"),
+        pytest.param({"parallelism": 3}, 1, 0, id="a work queue that has run out"),
+        pytest.param({"parallelism": 0, "completions": 1}, 0, 0, id="held by parallelism"),
+    ],
+)
+def test_how_many_pods_are_wanted(spec: dict[str, Any], succeeded: int, wanted: int) -> None:
+    assert wanted_pods(job(**spec), succeeded) == wanted
+
+
+def ended(phase: str, at: str) -> Object:
+    state = {"terminated": {"exitCode": 1, "finishedAt": at}}
+    return {"metadata": {"name": at}, "status": {"phase": phase, "containerStatuses": [{"state": state}]}}
+
+
+@pytest.mark.parametrize(
+    ("phases", "delay"),
+    [
+        pytest.param([], 0, id="first"),
+        pytest.param(["Failed"], 9, id="after one failure"),
+        pytest.param(["Failed", "Failed", "Failed"], 39, id="doubling"),
+        pytest.param(["Failed", "Succeeded"], 0, id="after a success"),
+        pytest.param(["Failed", "Succeeded", "Failed"], 9, id="only failures since the last success"),
+    ],
+)
+def test_failures_delay_the_next_pod(phases: list[str], delay: float) -> None:
+    pods = [ended(phase, f"2026-11-24T19:00:0{second}Z") for second, phase in enumerate(phases)]
+    last = dt.datetime(2026, 11, 24, 19, 0, max(0, len(phases) - 1), tzinfo=dt.UTC)
+    assert retry_delay(pods, last + dt.timedelta(seconds=1)) == delay
+
+
+def test_a_pod_made_twice_has_the_same_name_and_a_new_one_another() -> None:
+    first = job_pod(job(), [])
+    assert job_pod(job(), []) == first
+    assert meta.name_of(job_pod(job(), [first])) != meta.name_of(first)

@@ -1,0 +1,166 @@
+"""Kubeflow's PyTorchJob."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+from kubelet.cluster import NAMESPACE, Cluster
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import PODS, PYTORCHJOBS, Object
+from cpod_jupyter.engine.controllers.pytorchjob import PORT_ANNOTATION, RESTARTS_ANNOTATION
+from cpod_jupyter.engine.controllers.torch_env import Replica, environment
+
+SHOW_ENV = "import json, os; print(json.dumps(dict(os.environ)))"
+ALL_REDUCE = """
+import torch, torch.distributed as dist
+dist.init_process_group("gloo")
+tensor = torch.tensor([float(dist.get_rank() + 1)])
+dist.all_reduce(tensor)
+print("sum", tensor.item(), "of", dist.get_world_size())
+dist.destroy_process_group()
+"""
+
+
+def replica(*command: str, replicas: int = 1, policy: str = "Never") -> dict[str, Any]:
+    container = {"name": "pytorch", "image": "pytorch", "command": list(command)}
+    pod_spec = {"containers": [container], "terminationGracePeriodSeconds": 1}
+    return {"replicas": replicas, "restartPolicy": policy, "template": {"spec": pod_spec}}
+
+
+def run_job(cluster: Cluster, name: str, specs: dict[str, Any], **spec: Any) -> None:
+    cluster.create(PYTORCHJOBS, name, spec={"pytorchReplicaSpecs": specs, **spec})
+
+
+def wait_condition(cluster: Cluster, name: str, kind: str, seconds: float = 30) -> dict[str, Any]:
+    def found() -> dict[str, Any] | None:
+        job = cluster.get(PYTORCHJOBS, name)
+        return meta.condition(job, kind) if meta.is_true(job, kind) else None
+
+    return cluster.wait(found, f"{name} is {kind}", seconds) or {}
+
+
+def env_of(cluster: Cluster, pod: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(cluster.output(cluster.get(PODS, pod), "pytorch"))
+    return found
+
+
+def test_master_and_workers_are_told_of_each_other(cluster: Cluster) -> None:
+    show = replica(sys.executable, "-c", SHOW_ENV)
+    run_job(cluster, "pair", {"Master": show, "Worker": show})
+    wait_condition(cluster, "pair", "Succeeded")
+    cluster.wait_phase("pair-worker-0", "Succeeded")
+    master, worker = env_of(cluster, "pair-master-0"), env_of(cluster, "pair-worker-0")
+    address = cluster.get(PODS, "pair-master-0")["status"]["podIP"]
+    port = cluster.get(PYTORCHJOBS, "pair")["metadata"]["annotations"][PORT_ANNOTATION]
+    for found, rank in ((master, "0"), (worker, "1")):
+        assert (found["RANK"], found["PET_NODE_RANK"]) == (rank, rank)
+        assert (found["WORLD_SIZE"], found["PET_NNODES"]) == ("2", "2")
+        assert (found["MASTER_ADDR"], found["MASTER_PORT"]) == (address, port)
+        assert (found["PET_MASTER_ADDR"], found["PET_MASTER_PORT"]) == (address, port)
+    labels = cluster.get(PODS, "pair-master-0")["metadata"]["labels"]
+    assert labels["training.kubeflow.org/job-name"] == "pair"
+    assert labels["training.kubeflow.org/job-role"] == "master"
+
+
+@pytest.mark.timeout(120)
+def test_two_pods_reduce_a_tensor_together(cluster: Cluster) -> None:
+    pytest.importorskip("torch")
+    add = replica(sys.executable, "-c", ALL_REDUCE)
+    run_job(cluster, "reduce", {"Master": add, "Worker": add})
+    wait_condition(cluster, "reduce", "Succeeded", 90)
+    assert cluster.output(cluster.get(PODS, "reduce-master-0"), "pytorch") == "sum 3.0 of 2\n"
+
+
+def test_workers_alone_have_no_master(cluster: Cluster) -> None:
+    run_job(cluster, "single", {"Worker": replica(sys.executable, "-c", SHOW_ENV)})
+    wait_condition(cluster, "single", "Succeeded")
+    found = env_of(cluster, "single-worker-0")
+    assert "MASTER_ADDR" not in found
+    assert (found["PET_NNODES"], found["PET_NPROC_PER_NODE"]) == ("1", "auto")
+    status = cluster.get(PYTORCHJOBS, "single")["status"]
+    assert status["replicaStatuses"]["Worker"]["succeeded"] == 1
+    assert [entry["type"] for entry in status["conditions"]][-1] == "Succeeded"
+    assert status["startTime"] <= status["completionTime"]
+
+
+def test_a_failure_carries_pod_exit_code_and_last_words(cluster: Cluster) -> None:
+    script = "echo 'CUDA out of memory' > /dev/termination-log; exit 5"
+    run_job(cluster, "bad", {"Worker": replica("sh", "-c", script)})
+    condition = wait_condition(cluster, "bad", "Failed")
+    assert condition["reason"] == "PyTorchJobFailed"
+    assert "pod bad-worker-0 exited with 5 (Error): CUDA out of memory" in condition["message"]
+    assert not meta.is_true(cluster.get(PYTORCHJOBS, "bad"), "Running")
+
+
+def test_a_retryable_exit_code_replaces_the_pod_and_a_permanent_one_fails_the_job(cluster: Cluster) -> None:
+    cluster.create_claim("state")
+    worker = replica("sh", "-c", "test -f /s/again && exit 7; touch /s/again; exit 130", policy="ExitCode")
+    pod_spec = worker["template"]["spec"]
+    pod_spec["containers"][0]["volumeMounts"] = [{"name": "s", "mountPath": "/s"}]
+    pod_spec["volumes"] = [{"name": "s", "persistentVolumeClaim": {"claimName": "state"}}]
+    run_job(cluster, "codes", {"Worker": worker})
+    assert "exited with 7" in wait_condition(cluster, "codes", "Failed")["message"]
+    assert cluster.get(PYTORCHJOBS, "codes")["metadata"]["annotations"][RESTARTS_ANNOTATION] == "1"
+
+
+def test_restarts_past_the_backoff_limit_fail_the_job(cluster: Cluster) -> None:
+    policy = {"backoffLimit": 1, "cleanPodPolicy": "Running"}
+    run_job(cluster, "loop", {"Worker": replica("false", policy="OnFailure")}, runPolicy=policy)
+    assert "backoff limit: pod loop-worker-0 exited with 1" in wait_condition(cluster, "loop", "Failed")["message"]
+    cluster.wait(lambda: not cluster.pods(), "what ran is deleted")
+
+
+def test_clean_pod_policy_running_ends_what_still_runs_and_keeps_the_rest(cluster: Cluster) -> None:
+    specs = {"Master": replica("sleep", "1"), "Worker": replica("sleep", "300")}
+    run_job(cluster, "clean", specs, runPolicy={"cleanPodPolicy": "Running"})
+    cluster.wait_phase("clean-worker-0", "Running")
+    wait_condition(cluster, "clean", "Succeeded")
+    cluster.wait_gone(PODS, "clean-worker-0")
+    assert cluster.phase("clean-master-0") == "Succeeded"
+
+
+def test_a_suspended_job_loses_its_pods_and_runs_when_resumed(cluster: Cluster) -> None:
+    run_job(cluster, "held", {"Worker": replica("sleep", "300")})
+    wait_condition(cluster, "held", "Running")
+    cluster.api.patch(PYTORCHJOBS, "held", {"spec": {"runPolicy": {"suspend": True}}}, NAMESPACE)
+    wait_condition(cluster, "held", "Suspended")
+    cluster.wait(lambda: not cluster.pods(), "its pods are gone")
+    cluster.api.patch(PYTORCHJOBS, "held", {"spec": {"runPolicy": {"suspend": False}}}, NAMESPACE)
+    wait_condition(cluster, "held", "Running")
+    assert not meta.is_true(cluster.get(PYTORCHJOBS, "held"), "Suspended")
+
+
+def test_the_deadline_fails_the_job(cluster: Cluster) -> None:
+    run_job(cluster, "slow", {"Worker": replica("sleep", "300")}, runPolicy={"activeDeadlineSeconds": 1})
+    assert "deadline of 1 s" in wait_condition(cluster, "slow", "Failed")["message"]
+
+
+def job(specs: dict[str, Any], **spec: Any) -> Object:
+    return {"metadata": {"name": "j", "namespace": NAMESPACE}, "spec": {"pytorchReplicaSpecs": specs, **spec}}
+
+
+def test_an_elastic_job_meets_at_its_first_worker() -> None:
+    policy = {"minReplicas": 1, "maxReplicas": 3, "maxRestarts": 2, "rdzvConf": [{"key": "timeout", "value": "9"}]}
+    elastic = job({"Worker": {"replicas": 2}}, elasticPolicy=policy, nprocPerNode="2")
+    variables = environment(elastic, Replica("Worker", 1, 1), 4000, "127.9.9.2")
+    found = {entry["name"]: entry["value"] for entry in variables}
+    assert "MASTER_ADDR" not in found
+    assert {key: value for key, value in found.items() if key.startswith("PET_")} == {
+        "PET_NPROC_PER_NODE": "2",
+        "PET_NNODES": "1:3",
+        "PET_RDZV_BACKEND": "c10d",
+        "PET_RDZV_ENDPOINT": "$(CPOD_RENDEZVOUS_HOST):4000",
+        "PET_RDZV_ID": "j",
+        "PET_RDZV_CONF": "timeout=9",
+        "PET_MAX_RESTARTS": "2",
+    }
+
+
+def test_the_first_pod_takes_its_own_address() -> None:
+    first = environment(job({"Master": {}, "Worker": {"replicas": 3}}), Replica("Master", 0, 0), 4000, None)
+    assert first[3]["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    assert {"name": "WORLD_SIZE", "value": "4"} in first

@@ -1,0 +1,86 @@
+"""Which pods get a node, and what is said to those that don't."""
+
+from __future__ import annotations
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import NODES, PODS
+from cpod_jupyter.engine.kubelet.builder import GPU, GPU_ANNOTATION
+from cpod_jupyter.engine.kubelet.scheduler import free_gpus
+
+from .cluster import NAMESPACE, NODE, Cluster
+
+
+def wait_unschedulable(cluster: Cluster, name: str) -> str:
+    def message() -> str | None:
+        condition = meta.condition(cluster.get(PODS, name), "PodScheduled") or {}
+        return str(condition["message"]) if condition.get("reason") == "Unschedulable" else None
+
+    return str(cluster.wait(message, f"{name} is unschedulable"))
+
+
+def wait_looked_at(cluster: Cluster, name: str) -> None:
+    cluster.wait(lambda: cluster.get(PODS, name).get("status"), f"the scheduler has looked at {name}")
+
+
+def gpu(count: int) -> dict[str, object]:
+    return {"resources": {"limits": {GPU: str(count)}}}
+
+
+def offer_gpus(cluster: Cluster, count: int) -> None:
+    """Have the Node offer GPUs, as on a machine that has them."""
+    change = {"status": {"allocatable": {GPU: str(count)}, "capacity": {GPU: str(count)}}}
+    cluster.api.patch(NODES, NODE, change, subresource="status")
+
+
+def test_a_pod_that_asks_for_a_gpu_where_there_is_none_is_told_in_the_schedulers_words(cluster: Cluster) -> None:
+    cluster.run("train", "true", container=gpu(1))
+    sentence = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    assert wait_unschedulable(cluster, "train") == sentence
+    cluster.wait(lambda: cluster.events("FailedScheduling") == [sentence], "the event says it")
+    assert cluster.phase("train") == "Pending"
+
+
+def test_a_pod_waits_for_its_claim_by_name_and_runs_when_it_is_there(cluster: Cluster) -> None:
+    cluster.run("reader", "true", volumes=[{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}])
+    assert 'persistentvolumeclaim "data" not found' in wait_unschedulable(cluster, "reader")
+    cluster.create_claim("data")
+    cluster.wait_phase("reader", "Succeeded")
+
+
+def test_a_pod_waits_for_what_another_has_and_runs_when_that_ends(cluster: Cluster) -> None:
+    offered = cluster.api.get(NODES, NODE)["status"]["allocatable"]["cpu"]
+    everything = {"resources": {"requests": {"cpu": offered}}}
+    cluster.run("first", "sh", "-c", "until test -f stop; do sleep 0.05; done", container=everything)
+    first = cluster.wait_phase("first", "Running")
+    cluster.run("second", "true", container=everything)
+    assert wait_unschedulable(cluster, "second") == "0/1 nodes are available: 1 Insufficient cpu."
+    (cluster.directory(first) / "work" / "main" / "stop").touch()
+    cluster.wait_phase("second", "Succeeded")
+
+
+def test_gpus_are_given_by_index_and_are_free_again_when_their_pod_is_gone(cluster: Cluster) -> None:
+    offer_gpus(cluster, 3)
+    for name, count in (("one", 1), ("two", 2), ("three", 1)):
+        cluster.run(name, "true", container=gpu(count))
+        wait_looked_at(cluster, name)
+
+    def granted(name: str) -> str | None:
+        annotations = cluster.get(PODS, name)["metadata"].get("annotations") or {}
+        return annotations.get(GPU_ANNOTATION)
+
+    assert [granted(name) for name in ("one", "two", "three")] == ["0", "1,2", None]
+    cluster.api.delete(PODS, "one", NAMESPACE)
+    assert cluster.wait(lambda: granted("three"), "it is given a GPU") == "0"
+
+
+def test_gpus_of_pods_that_ended_are_free() -> None:
+    node = {"metadata": {"name": NODE}, "status": {"allocatable": {GPU: "4"}}}
+
+    def pod(gpus: str, phase: str) -> dict[str, object]:
+        return {
+            "metadata": {"name": "p", "namespace": NAMESPACE, "annotations": {GPU_ANNOTATION: gpus}},
+            "spec": {"nodeName": NODE, "containers": []},
+            "status": {"phase": phase},
+        }
+
+    assert free_gpus(node, [pod("0", "Running"), pod("1,2", "Succeeded")]) == [1, 2, 3]
