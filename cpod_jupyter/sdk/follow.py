@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 INTERVAL = 0.25
 """Seconds between snapshots at least."""
 
+_CLOCK_SECONDS = 1.0
 _WATCH_SECONDS = 60
 _DRAIN_SECONDS = 5.0
 _NODES_SECONDS = 10.0
@@ -255,23 +256,18 @@ class Follower:
         yield tracker.snapshot()
 
     def _gather(self, tracker: Tracker, until: float, deadline: float | None) -> None:
-        """Wait for news, then take all there is until the time for the next snapshot has come."""
-        first = True
-        while True:
-            left = None if first else until - time.monotonic()
+        """Wait for news, but no longer than the clock of a display; then take all there is until the time
+        for the next snapshot has come."""
+        wait = _CLOCK_SECONDS
+        while wait > 0:
             if deadline is not None:
-                left = min(deadline - time.monotonic(), left if left is not None else float("inf"))
-            if left is not None and left <= 0:
-                return
+                wait = min(wait, max(0.0, deadline - time.monotonic()))
             try:
-                # A wait without end would keep Ctrl-C from the main thread on some platforms.
-                tracker.take(self._news.get(timeout=min(left, 1.0) if left is not None else 1.0))
+                tracker.take(self._news.get(timeout=wait))
             except queue.Empty:
-                if first and left is None:
-                    return  # the clock on the display goes on
-                continue
-            first = False
+                return
             self._read_logs(tracker)
+            wait = until - time.monotonic()
 
     def _drain(self, tracker: Tracker) -> None:
         """After the end: the rest of the logs, for as long as they are coming."""

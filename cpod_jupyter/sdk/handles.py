@@ -19,7 +19,7 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.errors import CpodError, WorkFailed
 from cpod_jupyter.sdk.apply import remove, submit
-from cpod_jupyter.sdk.follow import Follower, Tracker, log_of
+from cpod_jupyter.sdk.follow import Detached, Follower, Tracker, log_of
 from cpod_jupyter.sdk.history import History, readable
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.logs import follow_log
@@ -101,9 +101,14 @@ class Handle:
     def wait(self: HandleT, timeout: float | None = None, show: Show | None = None) -> HandleT:
         """Return when it is done, or ready. Raises WorkFailed with the cause, WaitTimeout, Detached."""
         last: Snapshot | None = None
-        for last in self.follow(timeout):
-            if show is not None:
-                show(last)
+        try:
+            for last in self.follow(timeout):
+                if show is not None:
+                    show(last)
+        except Detached:
+            raise
+        except KeyboardInterrupt:  # it came while `show` was at work
+            raise Detached(word_of(self.resource), self.name) from None
         assert last is not None, "following ends with a snapshot, or raises"
         if not last.state.good:
             raise WorkFailed(failure_text(last))

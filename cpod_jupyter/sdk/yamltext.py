@@ -193,9 +193,18 @@ def written_strings(node: Node, value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _entries(node: MappingNode) -> Iterator[tuple[str, Node]]:
-    """First of each key, as the builder takes them."""
+    """The entries as the builder takes them: the first of each key, its own before merged ones."""
     seen: set[str] = set()
+    merged: list[Node] = []
     for key_node, value_node in node.value:
-        if isinstance(key_node, ScalarNode) and key_node.value not in seen:
+        if key_node.tag == _MERGE:
+            merged += value_node.value if isinstance(value_node, SequenceNode) else [value_node]
+        elif isinstance(key_node, ScalarNode) and key_node.value not in seen:
             seen.add(key_node.value)
             yield key_node.value, value_node
+    for source in merged:
+        if isinstance(source, MappingNode):
+            for name, child in _entries(source):
+                if name not in seen:
+                    seen.add(name)
+                    yield name, child

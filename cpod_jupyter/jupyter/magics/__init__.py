@@ -19,9 +19,11 @@ def load(shell: InteractiveShell) -> None:
     install(shell, magics)
 
     def show(handle: Handle) -> None:
-        """Nothing for a handle that its own cell has shown already; else the handle as it shows itself."""
+        """A handle as it shows itself, unless its own cell has shown it already: then its name at most."""
         if not magics.is_shown(handle):
             raise NotImplementedError
+        if not hasattr(shell, "kernel"):
+            print(repr(handle))  # a terminal has written its prompt by now
 
     assert shell.display_formatter is not None, "every shell that runs cells has one"
     for kind in (Handle, *Handle.__subclasses__()):

@@ -1,0 +1,146 @@
+"""`cpod`: what it prints, where, and its exit code; in this process, on a real engine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cpod_jupyter import cli
+
+JOB = """
+apiVersion: cpod.cpod/v1beta1
+kind: CPodJob
+metadata: {name: NAME}
+spec:
+  image: python:3.11
+  backoffLimit: 0
+  command: [PYTHON, -c, "CODE"]
+"""
+
+
+def manifest(path: Path, name: str, code: str = "print('hello')") -> Path:
+    path.write_text(JOB.replace("NAME", name).replace("PYTHON", sys.executable).replace("CODE", code))
+    return path
+
+
+@pytest.fixture
+def cpod(namespace: str, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run a command; its exit code, its output and its errors."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = cli.main(words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_manifests_are_created_then_unchanged(cpod: Any, tmp_path: Path) -> None:
+    files = [str(manifest(tmp_path / f"{name}.yaml", name)) for name in ("a", "b")]
+    assert cpod("apply", "-f", files[0], "-f", files[1]) == (0, "job/a created\njob/b created\n", "")
+    assert cpod("apply", "-f", str(tmp_path)) == (0, "job/a unchanged\njob/b unchanged\n", "")
+
+
+def test_a_dry_run_submits_nothing(cpod: Any, tmp_path: Path) -> None:
+    code, out, _ = cpod("apply", "--dry-run", "-f", str(manifest(tmp_path / "a.yaml", "a")))
+    assert (code, out) == (0, "job/a checked (nothing was submitted)\n")
+    assert "nothing in namespace" in cpod("ls")[1]
+
+
+def test_a_fault_names_its_file_and_place_and_nothing_is_submitted(cpod: Any, tmp_path: Path) -> None:
+    good, bad = manifest(tmp_path / "a.yaml", "a"), manifest(tmp_path / "b.yaml", "b")
+    bad.write_text(bad.read_text().replace("image:", "imag:"))
+    code, out, err = cpod("apply", "-f", str(good), "-f", str(bad))
+    assert (code, out) == (1, "")
+    assert err == (
+        "cpod: the manifest was not submitted:\n"
+        f"  {bad}: line 6, column 3: spec.image: is required\n"
+        f'  {bad}: line 6, column 3: spec.imag: unknown field; did you mean "image"?\n'
+    )
+    assert "nothing in namespace" in cpod("ls")[1]
+
+
+def test_a_file_that_is_not_there_is_one_message(cpod: Any) -> None:
+    assert cpod("apply", "-f", "gone.yaml") == (1, "", "cpod: gone.yaml cannot be read: No such file or directory\n")
+
+
+def test_an_object_is_told_about_in_words_and_as_data(cpod: Any, tmp_path: Path) -> None:
+    cpod("apply", "-f", str(manifest(tmp_path / "a.yaml", "a", "import sys; print('oh no'); sys.exit(1)")))
+    assert cpod("logs", "a", "-f")[1] == "oh no\n"
+    code, out, _ = cpod("status", "a", "-o", "json")
+    told = json.loads(out)
+    while told["phase"] != "Failed":
+        told = json.loads(cpod("status", "a", "-o", "json")[1])
+    assert told["name"] == "job/a"
+    assert told["state"] == "Failed"
+    assert told["reason"]
+    assert "job/a  Failed" in cpod("status", "job/a")[1]
+    assert "Pod/" in cpod("events", "a")[1]
+    assert yaml.safe_load(cpod("yaml", "a")[1])["spec"]["image"] == "python:3.11"
+    assert code == 0
+
+
+def test_objects_are_listed_as_table_json_and_yaml_and_deleted(cpod: Any, tmp_path: Path) -> None:
+    cpod("apply", "-f", str(manifest(tmp_path / "a.yaml", "a")))
+    table = cpod("ls", "jobs")[1].splitlines()
+    assert table[0].split() == ["KIND", "NAME", "PHASE", "ABOUT", "AGE"]
+    assert table[1].split()[:2] == ["job", "a"]
+    assert json.loads(cpod("ls", "-o", "json")[1])[0]["metadata"]["name"] == "a"
+    assert yaml.safe_load(cpod("ls", "jobs", "-o", "yaml")[1])[0]["kind"] == "CPodJob"
+    assert cpod("delete", "job", "a") == (0, "job/a deleted\n", "")
+    assert cpod("delete", "a")[0] == 1
+
+
+def test_a_job_is_cancelled_once(cpod: Any, tmp_path: Path) -> None:
+    cpod("apply", "-f", str(manifest(tmp_path / "a.yaml", "a", "import time; time.sleep(60)")))
+    assert cpod("cancel", "a") == (0, "job/a cancelled\n", "")
+    code, _, err = cpod("cancel", "a")
+    assert code == 1
+    assert 'named "a"' in err
+
+
+def test_the_engine_is_named_with_what_there_is(cpod: Any, namespace: str) -> None:
+    code, out, _ = cpod("status")
+    assert code == 0
+    assert out.startswith("the engine on this machine at https://127.0.0.1:")
+    told = json.loads(cpod("status", "-o", "json")[1])
+    assert told["engine"]["url"] == told["server"]
+    path = Path(cpod("kubeconfig")[1].strip())
+    assert yaml.safe_load(path.read_text())["kind"] == "Config"
+    assert cpod("up")[1] == f"the engine runs at {told['server']}\n"
+
+
+def test_without_an_engine_status_starts_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CPOD_HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("CPOD_CONTEXT", "engine")
+    assert cli.main(["status"]) == 0
+    assert capsys.readouterr().out == "no engine runs; cpod up starts it\n"
+    assert cli.main(["kubeconfig"]) == 1
+    assert capsys.readouterr().err == "cpod: no engine runs; cpod up starts it\n"
+    assert cli.main(["down"]) == 0
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["lss"], ["apply"], ["ls", "--nope"]], ids=lambda words: " ".join(words) or "none"
+)
+def test_wrong_usage_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == 2
+    assert "usage: cpod" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["up", "status", "apply", "ls", "logs", "delete", "yaml"])
+def test_every_command_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([command, "--help"])
+    assert caught.value.code == 0
+    assert f"example:\n  cpod {command}" in capsys.readouterr().out

@@ -1,0 +1,132 @@
+"""The magic line, the templates in a body, and completion: what needs no server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from cpod_jupyter.errors import ManifestError
+from cpod_jupyter.jupyter.magics import grammar, template
+from cpod_jupyter.jupyter.magics.completion import candidates
+from cpod_jupyter.jupyter.magics.grammar import HelpWanted, MagicUsage
+
+WRONG = {
+    "an unknown command": ("finetun x", True, 'unknown command "finetun"; did you mean "finetune"?'),
+    "no such command at all": ("xyzzy", False, 'unknown command "xyzzy"; there are up, down, ls'),
+    "a missing name": ("status a b", False, "%cpod status: unrecognized arguments: b"),
+    "a wrong option": ("finetune x --nwe", True, "%%cpod finetune: unrecognized arguments: --nwe"),
+    "a number that is none": ("up --port x", False, "%cpod up: argument --port: invalid int value: 'x'"),
+    "an open quote": ("chat x --system 'a", True, "the magic line cannot be read: No closing quotation"),
+    "a cell as a line": ("finetune x", False, "finetune needs a body: %%cpod finetune x as the first line of a cell"),
+    "a line as a cell": ("ls models", True, "ls takes no body: write %cpod ls models"),
+}
+
+
+@pytest.mark.parametrize(("line", "cell", "message"), WRONG.values(), ids=WRONG)
+def test_a_wrong_line_is_one_clear_error(line: str, cell: bool, message: str) -> None:
+    with pytest.raises(MagicUsage) as caught:
+        grammar.parse(line, cell=cell)
+    assert message in str(caught.value)
+
+
+def test_a_cell_line_has_its_options() -> None:
+    options = grammar.parse("finetune facts -o job -n team --context engine --timeout 5 --new", cell=True)
+    assert (options.command, options.name, options.output, options.namespace) == ("finetune", "facts", "job", "team")
+    assert (options.context, options.timeout, options.new, options.detach) == ("engine", 5.0, True, False)
+
+
+def test_every_command_explains_itself() -> None:
+    for command in grammar.CELLS:
+        with pytest.raises(HelpWanted, match=rf"%%cpod {command}"):
+            grammar.parse(f"{command} --help", cell=True)
+    for command in grammar.LINES[1:]:
+        assert f"%cpod {command}" in grammar.help_of(command)
+    assert "For example:" in grammar.help_of(None)
+
+
+NAMES: dict[str, Any] = {"epochs": 3, "name": 'a"b', "rows": [{"x": 1}], "flag": True}
+RENDERED = {
+    "a whole value keeps its type": ("n: {{ epochs + 1 }}", "n: 4"),
+    "text is quoted": ("n: {{ name }}", 'n: "a\\"b"'),
+    "a list": ("n: {{ rows }}", 'n: [{"x": 1}]'),
+    "a boolean in a flow mapping": ("n: {a: {{ flag }}, b: 1}", "n: {a: true, b: 1}"),
+    "inside plain text": ("n: x-{{ epochs }}-y", "n: x-3-y"),
+    "inside double quotes": ('n: "x {{ name }}"', 'n: "x a\\"b"'),
+    "two on a line": ("n: {{ epochs }}{{ epochs }}", "n: 33"),
+    "JSON survives": ('n: \'{"a": {"b": {"c": 1}}}\'', 'n: \'{"a": {"b": {"c": 1}}}\''),
+    "a comment is left alone": ("# {{ nothing }}", "# {{ nothing }}"),
+}
+
+
+@pytest.mark.parametrize(("body", "text"), RENDERED.values(), ids=RENDERED)
+def test_an_expression_becomes_its_value(body: str, text: str) -> None:
+    assert template.render(body, NAMES).text == text
+
+
+def test_an_undefined_name_is_an_error_at_its_line_in_the_cell() -> None:
+    with pytest.raises(ManifestError) as caught:
+        template.render("a: 1\nb: {{ job.result }}\nc: {{ 1/0 }}", NAMES)
+    assert caught.value.problems == [
+        "line 3, column 4: {{ job.result }}: name 'job' is not defined; is the cell that defines it run?",
+        "line 4, column 4: {{ 1/0 }}: ZeroDivisionError: division by zero",
+    ]
+
+
+def test_places_after_an_expression_are_those_of_the_cell() -> None:
+    rendered = template.render("{a: {{ epochs }}, b: x}", NAMES)
+    column = rendered.text.index("b")
+    assert rendered.locate(0, column) == (2, len("{a: {{ epochs }}, ") + 1)
+    assert rendered.locate(0, rendered.text.index("3")) == (2, 5)
+
+
+def names(kind: str | None) -> list[str]:
+    return {"model": ["smollm2"], "dataset": ["facts"], "inference": ["tuned"], None: ["smollm2", "tuned"]}[kind]
+
+
+COMPLETED = {
+    "commands of a line": (["%cpod "], "status"),
+    "commands of a cell": (["%%cpod fine"], "finetune"),
+    "names": (["%cpod logs "], "tuned"),
+    "deployments to chat with": (["%%cpod chat "], "tuned"),
+    "fields": (["%%cpod finetune x", "hyp"], "hyperParameters: "),
+    "models": (["%%cpod finetune x", "model: "], "smollm2"),
+    "choices": (["%%cpod finetune x", "finetuneType: "], "lora"),
+    "truth": (["%%cpod finetune x", "upload: "], "true"),
+    "fields further in": (["%%cpod inference x", "autoscalerOptions:", "  min"], "minReplicas: "),
+}
+
+
+@pytest.mark.parametrize(("lines", "wanted"), COMPLETED.values(), ids=COMPLETED)
+def test_completion_offers(lines: list[str], wanted: str) -> None:
+    assert wanted in candidates(lines, names)
+
+
+def test_completion_leaves_other_cells_alone() -> None:
+    assert candidates(["import os", "mod"], names) == []
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import cpod_jupyter, sys; print([n for n in ('torch', 'kubernetes', 'IPython', 'pandas') if n in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_sdk_never_loads_torch() -> None:
+    code = "import cpod_jupyter.sdk, sys; cpod_jupyter.Session; print('torch' in sys.modules, 'openai' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "False False\n"
+    )
+
+
+def test_every_public_name_is_there() -> None:
+    import cpod_jupyter
+
+    for name in cpod_jupyter.__all__:
+        assert getattr(cpod_jupyter, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = cpod_jupyter.nothing

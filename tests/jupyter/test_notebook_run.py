@@ -1,0 +1,96 @@
+"""The quick start as it lies in the repository, and the headless runner on small notebooks."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    made = [new_markdown_cell("## A part"), *(new_code_cell(cell) for cell in cells)]
+    made[-1].metadata["tags"] = ["result"]
+    path.write_text(nbformat.writes(new_notebook(cells=made)))  # type: ignore[no-untyped-call]
+    return path
+
+
+def command(path: Path) -> list[str]:
+    return [sys.executable, str(NOTEBOOKS / "run.py"), str(path), "--output", str(path.parent / "build")]
+
+
+def run(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(path), capture_output=True, text=True, timeout=120)
+
+
+def test_the_quick_start_has_no_outputs_and_stable_ids() -> None:
+    found = nbformat.read(NOTEBOOKS / "quickstart.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    nbformat.validate(found)
+    for cell in found.cells:
+        assert re.fullmatch(r"[a-z-]+", cell.id)
+        assert cell.get("outputs", []) == []
+        assert cell.get("execution_count") is None
+
+
+def test_a_notebook_is_run_shown_and_written(tmp_path: Path) -> None:
+    path = notebook(tmp_path / "n.ipynb", "print('first')", "from pathlib import Path\nPath.cwd().name")
+    done = run(path)
+    assert done.returncode == 0, done.stderr
+    for word in ("A part", "▸ print('first')", "  first", f"'{tmp_path.name}'"):
+        assert word in done.stdout
+    assert done.stdout.rstrip().endswith(f"'{tmp_path.name}'"), "the result stands at the end"
+    executed = nbformat.read(tmp_path / "build" / "n.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    assert executed.cells[1].outputs[0].text == "first\n"
+    page = (tmp_path / "build" / "n.html").read_text()
+    assert re.findall(r'(?:src|href)="https?://[^"]*"', page) == []
+
+
+def test_a_cell_that_fails_is_named_with_its_message(tmp_path: Path) -> None:
+    done = run(notebook(tmp_path / "n.ipynb", "%load_ext cpod_jupyter", "%cpod statsu x", "print('never')"))
+    assert done.returncode == 1
+    assert "The cell `%cpod statsu x` ended with MagicUsage:" in done.stderr
+    assert 'unknown command "statsu"; did you mean "status"?' in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "never" not in done.stdout
+    assert (tmp_path / "build" / "n.html").exists()
+
+
+def test_a_file_that_is_no_notebook_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "n.ipynb").write_text("{")
+    done = run(tmp_path / "n.ipynb")
+    assert done.returncode == 1
+    assert "cannot be read" in done.stderr
+
+
+def test_an_interrupt_ends_the_cell_and_the_run_in_good_order(tmp_path: Path) -> None:
+    path = notebook(tmp_path / "n.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(60)")
+    process = subprocess.Popen(command(path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(4)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "KeyboardInterrupt" in err
+    assert "Traceback" not in err
+    assert "begun" in out
+    assert (tmp_path / "build" / "n.ipynb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_quick_start_teaches_the_model(tmp_path: Path) -> None:
+    environment = {**os.environ, "CPOD_HOME": str(tmp_path / "home"), "CPOD_CONTEXT": "engine"}
+    path = NOTEBOOKS / "quickstart.ipynb"
+    words = [sys.executable, str(NOTEBOOKS / "run.py"), str(path), "--output", str(tmp_path / "build")]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    subprocess.run([sys.executable, "-m", "cpod_jupyter.cli", "down"], env=environment, check=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"tuned +\d+%", done.stdout)

@@ -1,0 +1,124 @@
+"""Asking a deployment: at its URL, else through the API server; and scoring what it answers.
+
+The model is a small HTTP server that speaks OpenAI's protocol, run as a real pod.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from cpod_jupyter.errors import CpodError
+from cpod_jupyter.sdk import Deployment, Session, accuracy, contains, exact
+from cpod_jupyter.sdk.evaluate import load_rows
+
+SERVER = """
+import json, os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Model(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if self.path == "/v1/models":
+            models = [{"id": "parrot", "object": "model"}]
+            self.answer("application/json", json.dumps({"object": "list", "data": models}))
+        else:
+            self.answer("text/plain", "ok", 200 if self.path in ("/", "/health") else 404)
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        said = asked["messages"][-1]["content"]
+        lines = ""
+        for word in f"You said: {said}".split(" "):
+            delta = {"index": 0, "delta": {"content": word + " "}}
+            chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [delta]}
+            lines += "data: " + json.dumps(chunk) + "\\n\\n"
+        self.answer("text/event-stream", lines + "data: [DONE]\\n\\n")
+
+    def answer(self, kind, text, code=200):
+        body = text.encode()
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Model).serve_forever()
+"""
+"""Listens where its environment says: pods of the engine share the machine's network."""
+
+
+@pytest.fixture
+def parrot(session: Session) -> Deployment:
+    container = {
+        "name": "kserve-container",
+        "image": "python:3.11",
+        "command": [sys.executable, "-c", SERVER],
+        "env": [
+            {"name": "PORT", "value": "8080"},
+            {"name": "HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        ],
+        "ports": [{"containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/v1/models", "port": 8080}, "periodSeconds": 1},
+    }
+    deployment = session.inference("parrot", predictor={"containers": [container]})
+    return deployment.wait(60)
+
+
+def test_a_deployment_is_asked_at_its_own_url(parrot: Deployment) -> None:
+    assert parrot.ready
+    assert parrot.model == "parrot"
+    assert parrot.chat("hello").strip() == "You said: hello"
+    assert list(parrot.stream("a b"))[:2] == ["You ", "said: "]
+    parrot.delete()
+
+
+def test_a_deployment_is_asked_through_the_api_server_where_its_url_cannot_be_reached(parrot: Deployment) -> None:
+    parrot._ways = lambda: list(Deployment._ways(parrot))[1:]  # type: ignore[assignment, method-assign, return-value]
+    assert "/services/parrot-is-predictor:" in parrot.endpoint().url
+    assert parrot.chat("hello").strip() == "You said: hello"
+    answer = parrot.client.models.list()
+    assert [model.id for model in answer.data] == ["parrot"]
+    parrot.delete()
+
+
+def test_a_deployment_that_is_not_ready_says_so(session: Session) -> None:
+    deployment = session.inference("early", modelId="nothing")
+    with pytest.raises(CpodError, match="inference/early is not ready"):
+        deployment.chat("hello")
+    deployment.delete()
+
+
+def test_answers_are_scored_row_by_row(parrot: Deployment, tmp_path: Path) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": "Paris is nice"}], "answer": "paris"},
+        {"messages": [{"role": "user", "content": "something else"}], "answer": "Rome"},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    told: list[tuple[int, int]] = []
+    compared = accuracy([parrot], path, tell=lambda done, total: told.append((done, total)))
+    assert compared["parrot"] == 0.5
+    assert list(compared.rows["parrot_score"]) == [1.0, 0.0]
+    assert told == [(1, 2), (2, 2)]
+    assert repr(compared) == "DEPLOYMENT  ACCURACY  RIGHT\nparrot      50%       1 of 2"
+    assert "<td>50%</td>" in compared._repr_mimebundle_()["text/html"]
+    parrot.delete()
+
+
+def test_an_answer_contains_what_is_right_as_words_of_its_own() -> None:
+    assert contains("It weighs 7.3 kg.", "7.3") == 1
+    assert contains("It weighs 17.3 kg.", "7.3") == 0
+    assert contains("MARIT  Sandoval", "Marit Sandoval") == 1
+    assert exact(" Paris. ", "paris") == 1
+
+
+def test_rows_that_are_no_rows_are_told_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"messages": []}\n{oops}\n')
+    with pytest.raises(CpodError, match="line 2: not JSON"):
+        load_rows(path)
