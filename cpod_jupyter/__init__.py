@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from cpod_jupyter.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from cpod_jupyter.errors import CpodError
     from cpod_jupyter.sdk import Comparison, Deployment, Detached, Handle, Job, Session, Snapshot, Storage, accuracy
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "cpod_jupyter.errors": ("CpodError",),

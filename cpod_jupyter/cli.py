@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.errors import CpodError, ManifestError
+from cpod_jupyter.version import VERSION
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -169,9 +170,7 @@ def _kubeconfig(options: argparse.Namespace) -> None:
 
 
 def _version(options: argparse.Namespace) -> None:
-    from cpod_jupyter import __version__
-
-    print(f"cpod {__version__}")
+    print(f"cpod {VERSION}")
 
 
 # ---- objects
