@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 import tempfile
 import time
@@ -25,7 +26,10 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 _PLAIN_SECONDS = 5.0
-_SCRIPTS = ("require_js_url", "jquery_url", "mathjax_url", "mermaid_js_url")
+_SCRIPTS = ("require_js_url", "jquery_url", "mathjax_url")
+_LOADERS = re.compile(r'<script src="">\s*</script>|<script type="module">.*?</script>', re.DOTALL)
+"""What nbconvert leaves of scripts that it would load: empty ones, and Mermaid's."""
+
 RESULT_TAG = "result"
 """Cells with this tag have what is said at the end."""
 
@@ -188,8 +192,8 @@ def write(notebook: NotebookNode, name: str, folder: Path) -> list[Path]:
     exporter = HTMLExporter(embed_images=True)  # type: ignore[no-untyped-call]
     for trait in _SCRIPTS:
         setattr(exporter, trait, "")
-    html, _ = exporter.from_notebook_node(notebook)
-    page.write_text(html, encoding="utf-8")
+    html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": name}})
+    page.write_text(_LOADERS.sub("", html), encoding="utf-8")
     return [executed, page]
 
 

@@ -51,7 +51,8 @@ def test_a_notebook_is_run_shown_and_written(tmp_path: Path) -> None:
     executed = nbformat.read(tmp_path / "build" / "n.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     assert executed.cells[1].outputs[0].text == "first\n"
     page = (tmp_path / "build" / "n.html").read_text()
-    assert re.findall(r'(?:src|href)="https?://[^"]*"', page) == []
+    assert re.findall(r'(?:src|href)="https?://[^"]*"|import\(|cdnjs', page) == []
+    assert "<title>n</title>" in page
 
 
 def test_a_cell_that_fails_is_named_with_its_message(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def _head(snapshot: Snapshot) -> str:
 
 def _bar(snapshot: Snapshot) -> str:
     progress = snapshot.progress
-    if progress is None or snapshot.state is State.READY:
+    if progress is None or (snapshot.state in _FINISHED_PROGRESS and not snapshot.metrics):
         return ""
     fraction = 1.0 if snapshot.state in _FINISHED_PROGRESS else progress.fraction
     words = escape(progress_words(snapshot))

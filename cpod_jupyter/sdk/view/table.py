@@ -7,6 +7,9 @@ from html import escape
 
 from cpod_jupyter.sdk.view import theme
 
+_WIDE = 30
+"""Characters from which a cell may break into lines."""
+
 
 def html(columns: Sequence[str], rows: Sequence[Sequence[str]], *, pills: Collection[int] = ()) -> str:
     """A themed table; the cells of the columns in `pills` are shown as phases."""
@@ -17,7 +20,8 @@ def html(columns: Sequence[str], rows: Sequence[Sequence[str]], *, pills: Collec
 
 
 def _cell(text: str, pill: bool) -> str:
-    return f"<td>{theme.pill(text, theme.tone_of_word(text)) if pill and text else escape(text)}</td>"
+    shown = theme.pill(text, theme.tone_of_word(text)) if pill and text else escape(text)
+    return f'<td class="cpod-wide">{shown}</td>' if len(text) > _WIDE else f"<td>{shown}</td>"
 
 
 def note(text: str) -> str:

@@ -36,7 +36,8 @@ STYLE = """<style>
 .cpod table.cpod-table{border-collapse:collapse;margin:0;font-size:13px;color:inherit}
 .cpod table.cpod-table th{text-align:left;font-weight:600;color:var(--jp-ui-font-color2,inherit)}
 .cpod table.cpod-table th,.cpod table.cpod-table td{text-align:left;padding:3px 14px 3px 0;vertical-align:top;
- border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.3));background:none;overflow-wrap:anywhere}
+ white-space:nowrap;border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.3));background:none}
+.cpod table.cpod-table td.cpod-wide{white-space:normal;overflow-wrap:anywhere}
 </style>"""
 
 _TONES = {
