@@ -24,6 +24,7 @@ from cpod_jupyter.engine.kubelet.plan import ContainerReport, PodPlan, PodReport
 from cpod_jupyter.engine.kubelet.pod_probes import PodProbes
 from cpod_jupyter.engine.kubelet.runtime import PodRuntime, ProcessRuntime
 from cpod_jupyter.engine.kubelet.scheduler import scheduler_controller
+from cpod_jupyter.engine.kubelet.volumes import scratch_directory
 from cpod_jupyter.engine.kubelet.watcher import PodWatcher
 from cpod_jupyter.errors import BadRequest, NotFound
 
@@ -34,7 +35,7 @@ _CONFIG_RETRY_SECONDS = 5.0
 
 
 class Kubelet:
-    """One node's pods, in directories below HOME/pods.
+    """One node's pods: plans, reports and logs in HOME/pods, which is watched; their files in HOME/scratch.
 
         kubelet = Kubelet(api, home)                        # its Node is named as this host
         kubelet.start()                                     # the Node, the watch, the pods of before
@@ -55,7 +56,8 @@ class Kubelet:
     ) -> None:
         self.node_name = node_name or node.default_node_name()
         self._api = api
-        self._pods = home.resolve() / "pods"
+        self._home = home.resolve()
+        self._pods = self._home / "pods"
         self._runtime = runtime or ProcessRuntime()
         found = node.node_object(self.node_name)["status"]["allocatable"]
         self._builder = Builder(
@@ -265,8 +267,9 @@ class Kubelet:
 
     def _remove(self, pod_dir: Path) -> None:
         self._probes.forget(pod_dir.name.rpartition("_")[2])
+        self._runtime.stop(pod_dir, 0)
+        shutil.rmtree(scratch_directory(self._home, pod_dir), ignore_errors=True)
         self._runtime.remove(pod_dir)
-        shutil.rmtree(pod_dir, ignore_errors=True)
         with self._lock:
             self._seen.pop(pod_dir.name, None)
         self._ending.pop(pod_dir.name, None)

@@ -17,6 +17,7 @@ from cpod_jupyter.engine.controllers.pvc import pvc_controller
 from cpod_jupyter.engine.kinds import Kinds
 from cpod_jupyter.engine.kubelet.kubelet import Kubelet
 from cpod_jupyter.engine.kubelet.runtime import ProcessRuntime
+from cpod_jupyter.engine.kubelet.volumes import scratch_directory
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.store import Store
@@ -137,6 +138,10 @@ class Cluster:
 
     def directory(self, pod: Object) -> Path:
         return self.kubelet.pod_directory(NAMESPACE, pod["metadata"]["name"], pod["metadata"]["uid"])
+
+    def scratch(self, pod: Object) -> Path:
+        """The pod's own volumes and working directories."""
+        return scratch_directory(self.home, self.directory(pod))
 
     def output(self, pod: Object, container: str = "main", run: int = 0) -> str:
         """What a container has written, without the log's own words."""

@@ -112,6 +112,7 @@ def test_deleting_a_pod_ends_its_process_and_leaves_nothing(cluster: Cluster) ->
     cluster.api.delete(PODS, "long", NAMESPACE)
     cluster.wait_gone(PODS, "long")
     cluster.wait(lambda: not cluster.directory(pod).exists(), "its directory is gone")
+    assert not cluster.scratch(pod).exists()
     with pytest.raises(ProcessLookupError):
         os.kill(report.containers[0].pid, 0)
     assert cluster.events("Killing") == ["Stopping container main"]
@@ -222,7 +223,7 @@ def test_a_pod_is_ready_only_once_its_probe_succeeds(cluster: Cluster) -> None:
     pod = cluster.wait_phase("probed", "Running")
     cluster.wait(lambda: cluster.events("Unhealthy"), "an unhealthy answer is told of")
     assert not meta.is_true(cluster.get(PODS, "probed"), "Ready")
-    (cluster.directory(pod) / "volumes" / "flag" / "up").touch()
+    (cluster.scratch(pod) / "volumes" / "flag" / "up").touch()
     began = time.monotonic()
     wait_ready(cluster, "probed")
     assert time.monotonic() - began < 5
