@@ -40,7 +40,7 @@ class PodRuntime(Protocol):
     """Runs pods that live in directories. Calls return soon; what follows shows in `observe`."""
 
     def start(self, pod_dir: Path, plan: PodPlan) -> None:
-        """Run a pod. The directory exists; the plan is kept in it."""
+        """Run a pod. The directory exists; the plan is kept in it. Raises OSError when it can't be started now."""
         ...
 
     def observe(self, pod_dir: Path) -> PodReport | None:
@@ -69,16 +69,20 @@ class ProcessRuntime:
         plan.write(pod_dir)
         root = str(Path(__file__).parents[3])
         paths = [root, os.environ.get("PYTHONPATH", "")]
-        with (pod_dir / "supervisor.log").open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "cpod_jupyter.engine.kubelet.supervisor", str(pod_dir)],
-                cwd=pod_dir,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        try:
+            with (pod_dir / "supervisor.log").open("ab") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "cpod_jupyter.engine.kubelet.supervisor", str(pod_dir)],
+                    cwd=pod_dir,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        except OSError:
+            (pod_dir / PLAN).unlink()  # it was not started
+            raise
         process.returncode = 0  # not for this object to wait for: the pod outlives the engine
         self._started[pod_dir] = (process.pid, processes.start_mark(process.pid) or "")
 

@@ -39,6 +39,12 @@ def scratch_directory(home: Path, pod_dir: Path) -> Path:
     return home / "scratch" / pod_dir.name
 
 
+def scratch_directories(home: Path) -> list[Path]:
+    """Those of all pods, known or not."""
+    parent = home / "scratch"
+    return list(parent.iterdir()) if parent.is_dir() else []
+
+
 def prepare(pod: Object, scratch: Path, home: Path, lookup: Lookup) -> dict[str, Path]:
     """Make a pod's volumes; volume name to directory. Raises ConfigError for what is missing or not offered."""
     return {str(volume["name"]): _prepare(volume, scratch, home, lookup) for volume in pod["spec"].get("volumes") or []}
