@@ -1,0 +1,1 @@
+"""What Jupyter loads: magics, widgets and the server extension, independent of each other."""

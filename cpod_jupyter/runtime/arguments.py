@@ -120,6 +120,8 @@ def trainer_arguments(
         values = {theirs: given.pop(ours, default) for ours, (theirs, _, default) in LORA_ARGUMENTS.items()}
         lora = LoraConfig(task_type="CAUSAL_LM", **values)
     values = _defaults(config.finetune_type) | given
+    if given.get("fp16"):
+        values["bf16"] = False  # the one that was asked for, not both
     if "logging_steps" not in given:
         batch = values["per_device_train_batch_size"] * values.get("gradient_accumulation_steps", 1) * processes
         steps = math.ceil(rows / max(batch, 1)) * values["num_train_epochs"]
@@ -145,11 +147,14 @@ def _defaults(finetune_type: str) -> dict[str, Any]:
         "max_length": 1024,
         "seed": 42,
         "assistant_only_loss": True,
+        "logging_nan_inf_filter": False,  # a training that diverges must not look well
         "save_strategy": "epoch",
         "save_total_limit": 1,
         # What checkpointing saves in memory it costs in time, and a CPU has little time and much memory.
         "gradient_checkpointing": gpu,
         "dataloader_pin_memory": gpu,
+        # Said outright: the processes of a torchrun on CPUs would each train alone otherwise.
+        "use_cpu": not torch.accelerator.is_available(),
         "bf16": bf16,
         "fp16": gpu and not bf16,
     }

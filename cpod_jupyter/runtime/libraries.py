@@ -57,3 +57,17 @@ def plain_memory_errors(advice: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise WorkFailed(f"the GPU has not enough free memory: {advice}") from error
+
+
+@contextmanager
+def plain_load_errors(what: str) -> Iterator[None]:
+    """Turn what goes wrong while `what` is read from disk into a sentence; a lack of memory passes."""
+    import torch
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise WorkFailed(f"can't load {what}: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from cpod_jupyter.errors import WorkFailed
 from cpod_jupyter.runtime.report import emit, progress
 
 
@@ -48,10 +50,16 @@ class MetricsReporter(TrainerCallback):  # type: ignore[misc]
 
         The time left is the steps left at the mean speed so far; tokens are all of the input, prompts too,
         padding not.
+
+        Raises:
+            WorkFailed: the loss is infinite or not a number; from there it doesn't come back.
         """
         if not logs or "loss" not in logs:
             return
-        now, step = time.monotonic(), state.global_step
+        now, step, loss = time.monotonic(), state.global_step, float(logs["loss"])
+        if not math.isfinite(loss):
+            raise WorkFailed(f"the training diverged: the loss of step {step} is {loss}, lower the learning_rate")
+        grad_norm = float(logs.get("grad_norm", math.nan))
         tokens = int(logs.get("num_tokens", self._tokens))
         emit(
             "metrics",
@@ -59,9 +67,9 @@ class MetricsReporter(TrainerCallback):  # type: ignore[misc]
             total_steps=state.max_steps,
             epoch=round(state.epoch or 0.0, 3),
             total_epochs=state.num_train_epochs,
-            loss=float(logs["loss"]),
+            loss=loss,
             learning_rate=logs.get("learning_rate"),
-            grad_norm=float(logs["grad_norm"]) if "grad_norm" in logs else None,
+            grad_norm=grad_norm if math.isfinite(grad_norm) else None,  # JSON has no infinity
             tokens=tokens,
             tokens_per_second=round((tokens - self._tokens) / max(now - self._last, 1e-9), 1),
             eta_seconds=round((state.max_steps - step) * (now - self._begin) / max(step - self._first_step, 1), 1),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cpod_jupyter.errors import WorkFailed
 from cpod_jupyter.runtime.files import size_of
-from cpod_jupyter.runtime.libraries import plain_memory_errors, quiet_libraries, require_model
+from cpod_jupyter.runtime.libraries import plain_load_errors, plain_memory_errors, quiet_libraries, require_model
 from cpod_jupyter.runtime.report import log, progress
 
 if TYPE_CHECKING:
@@ -70,13 +70,15 @@ def load(model_dir: Path, adapter: Path | None) -> tuple[PreTrainedModel, PreTra
 
     size = size_of(model_dir) + (size_of(adapter) if adapter else 0)
     progress("load", 0, size, "B")
-    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    gpu = torch.cuda.is_available()
+    with plain_load_errors(f"the model {model_dir}"):
+        tokenizer = AutoTokenizer.from_pretrained(model_dir)
+        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto" if gpu else torch.float32)
     if not tokenizer.chat_template:
         log("the model has no chat template: only /v1/completions can answer")
-    gpu = torch.cuda.is_available()
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto" if gpu else torch.float32)
     if adapter is not None:
-        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        with plain_load_errors(f"the adapter {adapter} onto the model {model_dir}"):
+            model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     model = model.to("cuda" if gpu else "cpu").eval()
     progress("load", size, size, "B")
     return model, tokenizer

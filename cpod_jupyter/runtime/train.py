@@ -34,7 +34,7 @@ from cpod_jupyter.runtime.arguments import FineTuneConfig, read_config, trainer_
 from cpod_jupyter.runtime.card import Outcome, write_model_card
 from cpod_jupyter.runtime.data import ChatData, Message, read_chat_data
 from cpod_jupyter.runtime.files import PARTIAL, files_in, plain_disk_errors, publish, size_of
-from cpod_jupyter.runtime.libraries import plain_memory_errors, quiet_libraries, require_model
+from cpod_jupyter.runtime.libraries import plain_load_errors, plain_memory_errors, quiet_libraries, require_model
 from cpod_jupyter.runtime.report import is_main_process, leave_message, log, progress
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def train(paths: TrainPaths) -> None:
     partial = paths.output / PARTIAL
     advice = f"lower per_device_train_batch_size ({arguments.per_device_train_batch_size}) or max_length"
     with plain_disk_errors(paths.output, "the fine-tune"), plain_memory_errors(advice):
-        partial.mkdir(parents=True, exist_ok=True)
+        if is_main_process():
+            shutil.rmtree(partial, ignore_errors=True)  # what an earlier start was ended in the middle of
+            partial.mkdir(parents=True)
         trainer = load(paths.model, data, arguments, lora)
         outcome = fit(trainer, run)
         if not is_main_process():
@@ -105,11 +107,12 @@ def load(model_dir: Path, data: ChatData, arguments: SFTConfig, lora: LoraConfig
     from trl import SFTTrainer
 
     progress("load", 0, 2, "steps")
-    tokenizer = AutoTokenizer.from_pretrained(model_dir)
-    examples = encode_all(tokenizer, data, arguments)
-    progress("load", 1, 2, "steps")
     half = torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=half if lora else torch.float32)
+    with plain_load_errors(f"the model {model_dir}"):
+        tokenizer = AutoTokenizer.from_pretrained(model_dir)
+        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=half if lora else torch.float32)
+    progress("load", 1, 2, "steps")
+    examples = encode_all(tokenizer, data, arguments)
     settings = copy.copy(arguments)
     settings.assistant_only_loss = False  # the labels say it already; TRL would ask for markers in the template
     trainer = SFTTrainer(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from runtime_commands import Run, Start, conversation
+
+from cpod_jupyter.api.records import parse_record
 
 QUICK = {"num_train_epochs": "6", "per_device_train_batch_size": "4", "learning_rate": "0.01"}
 
@@ -219,3 +224,34 @@ def test_what_is_not_there_is_one_clear_sentence(
     assert ended.code == 1
     assert reason in ended.message
     assert "Traceback" not in ended.err
+
+
+def test_a_training_that_diverges_is_ended_with_advice(
+    run: Run, tiny_model: Path, chat_data: Path, tmp_path: Path
+) -> None:
+    ended = run(*command(tmp_path, tiny_model, chat_data, arguments=QUICK | {"learning_rate": "1e30"}))
+    assert ended.code == 1
+    assert ended.message.startswith("the training diverged: the loss of step ")
+    assert "Traceback" not in ended.err
+
+
+def test_a_model_with_broken_weights_is_one_clear_sentence(
+    run: Run, tiny_model: Path, chat_data: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_model, broken)
+    (broken / "model.safetensors").write_bytes(b"half a file")
+    ended = run(*command(tmp_path, broken, chat_data))
+    assert ended.code == 1
+    assert ended.message.startswith(f"can't load the model {broken}: ")
+    assert "Traceback" not in ended.err
+
+
+def test_two_processes_share_a_fine_tune_and_speak_once(tiny_model: Path, chat_data: Path, tmp_path: Path) -> None:
+    line = command(tmp_path, tiny_model, chat_data, arguments=QUICK | {"per_device_train_batch_size": "2"})
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cpod_jupyter.runtime"]
+    done = subprocess.run([sys.executable, *torchrun, *map(str, line)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    records = [record for text in done.stdout.splitlines() if (record := parse_record(text))]
+    assert [record["step"] for record in records if record["type"] == "metrics"] == list(range(1, 13))
+    assert (tmp_path / "out" / "model.safetensors").exists()

@@ -1,0 +1,28 @@
+"""`%cpod` and `%%cpod`: thin over `cpod_jupyter.sdk`. Parsing, calling and showing, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics. Silent, and may be done again."""
+    from cpod_jupyter.jupyter.magics.commands import CpodMagics
+    from cpod_jupyter.jupyter.magics.completion import install
+    from cpod_jupyter.sdk import Handle
+
+    magics = CpodMagics(shell)
+    shell.register_magics(magics)
+    install(shell, magics)
+
+    def show(handle: Handle) -> None:
+        """Nothing for a handle that its own cell has shown already; else the handle as it shows itself."""
+        if not magics.is_shown(handle):
+            raise NotImplementedError
+
+    assert shell.display_formatter is not None, "every shell that runs cells has one"
+    for kind in (Handle, *Handle.__subclasses__()):
+        shell.display_formatter.ipython_display_formatter.for_type(kind, show)

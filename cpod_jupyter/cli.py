@@ -1,0 +1,333 @@
+"""`cpod`: the command line. Thin over `cpod_jupyter.sdk`; what a magic does, a command does too.
+
+Exit codes: 0 done; 1 an error, said in one message on standard error; 2 wrong usage; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cpod_jupyter.errors import CpodError, ManifestError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cpod_jupyter.sdk import Session
+    from cpod_jupyter.sdk.handles import Handle
+
+_EXAMPLES = """examples:
+  cpod up                                  start the engine on this machine
+  cpod apply -f model.yaml -f tune.yaml    submit manifests
+  cpod ls                                  what there is
+  cpod status facts                        what is happening to it, and why it waits
+  cpod logs facts -f                       its log, as it is written
+  export KUBECONFIG=$(cpod kubeconfig)     then kubectl, or any other client, works too
+"""
+_STYLES = {"good": "green", "bad": "red", "wait": "yellow", "busy": "blue"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int | None] = options.run
+    try:
+        return run(options) or 0
+    except CpodError as error:
+        print(f"cpod: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has had enough, as `| head` has
+        return 0
+
+
+# ---- grammar
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cpod",
+        description="Fine-tune, deploy and question language models on a Kubernetes API: "
+        "the configured cluster's, or else the engine's on this machine.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("-n", "--namespace", help="the namespace, instead of the context's")
+    where.add_argument("--context", help="a context of the kubeconfig, or engine for the one on this machine")
+    output = argparse.ArgumentParser(add_help=False)
+    output.add_argument("-o", "--output", choices=("json", "yaml"), help="for programs, instead of for people")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], int | None], words: str, *parents: argparse.ArgumentParser,
+            example: str = "") -> argparse.ArgumentParser:  # fmt: skip
+        made = commands.add_parser(
+            name,
+            help=words,
+            description=words[0].upper() + words[1:] + ".",
+            parents=list(parents),
+            epilog=f"example:\n  {example or f'cpod {name}'}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        made.set_defaults(run=run)
+        return made
+
+    up = add("up", _up, "start the engine on this machine", output, example="cpod up --port 6443")
+    up.add_argument("--port", type=int, help="a port of 127.0.0.1; a free one when left out")
+    add("down", _down, "stop the engine; its pods go on until they end")
+    status = add("status", _status, "say what is happening, why it waits and what to do", where, output,
+                 example="cpod status facts")  # fmt: skip
+    status.add_argument("name", metavar="NAME", nargs="?", help="a name, or KIND/NAME; all when left out")
+    add("kubeconfig", _kubeconfig, "print the path of the engine's kubeconfig",
+        example="export KUBECONFIG=$(cpod kubeconfig)")  # fmt: skip
+    apply = add("apply", _apply, "submit manifests", where, output, example="cpod apply -f examples/finetune.yaml")
+    apply.add_argument(
+        "-f",
+        "--file",
+        metavar="FILE",
+        action="append",
+        required=True,
+        help="a YAML file, a folder of them, or - for stdin",
+    )
+    apply.add_argument("--new", action="store_true", help="delete runs of these names first, and run them again")
+    apply.add_argument("--dry-run", action="store_true", help="check, and submit nothing")
+    ls = add("ls", _ls, "show what there is", where, output, example="cpod ls models")
+    ls.add_argument("kind", metavar="KIND", nargs="?", help="models, datasets, finetunes, jobs, inferences, pods, …")
+    logs = add("logs", _logs, "print the log of an object's pod", where, example="cpod logs facts -f")
+    logs.add_argument("name", metavar="NAME")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
+    logs.add_argument("--tail", type=int, metavar="N", help="only the last lines")
+    events = add("events", _events, "show what happened to an object", where, output, example="cpod events facts")
+    events.add_argument("name", metavar="NAME")
+    delete = add("delete", _delete, "delete objects with all that was made for them", where,
+                 example="cpod delete inference tuned base")  # fmt: skip
+    delete.add_argument("name", metavar="[KIND] NAME", nargs="+", help="names, KIND/NAME, or a kind and names")
+    cancel = add("cancel", _cancel, "stop a job", where, example="cpod cancel facts")
+    cancel.add_argument("name", metavar="NAME")
+    manifest = add("yaml", _yaml, "print the manifest that makes an object again", where, example="cpod yaml facts")
+    manifest.add_argument("name", metavar="NAME")
+    add("version", _version, "print the version")
+    return parser
+
+
+def _session(options: argparse.Namespace) -> Session:
+    from cpod_jupyter.sdk import Session
+
+    session = Session(options.context, options.namespace)
+    if session.engine is not None and session.engine.started_now:
+        print(f"started the engine at {session.engine.url}", file=sys.stderr)
+    return session
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _data(options: argparse.Namespace, value: Any) -> bool:
+    """Print for programs, if that was asked for."""
+    if options.output == "json":
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+    elif options.output == "yaml":
+        import yaml
+
+        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+    return bool(options.output)
+
+
+# ---- the engine
+
+
+def _up(options: argparse.Namespace) -> None:
+    from cpod_jupyter.sdk import engine
+
+    found = engine.up(options.port)
+    if not _data(options, {"url": found.url, "pid": found.pid, "kubeconfig": str(found.kubeconfig)}):
+        print(f"{'started the engine' if found.started_now else 'the engine runs'} at {found.url}")
+
+
+def _down(options: argparse.Namespace) -> None:
+    from cpod_jupyter.sdk import engine
+
+    print("stopped the engine" if engine.down() else "no engine runs")
+
+
+def _kubeconfig(options: argparse.Namespace) -> None:
+    from cpod_jupyter.sdk import engine
+
+    found = engine.running()
+    if found is None:
+        raise CpodError("no engine runs; cpod up starts it")
+    print(found.kubeconfig)
+
+
+def _version(options: argparse.Namespace) -> None:
+    from cpod_jupyter import __version__
+
+    print(f"cpod {__version__}")
+
+
+# ---- objects
+
+
+def _status(options: argparse.Namespace) -> int:
+    if options.name is None:
+        return _where_and_what(options)
+    from cpod_jupyter.sdk.view import card
+
+    snapshot = _session(options).find(options.name).snapshot()
+    value = {
+        "name": snapshot.title,
+        "namespace": snapshot.namespace,
+        "state": str(snapshot.state),
+        "phase": snapshot.status.phase,
+        "reason": snapshot.reason,
+        "advice": snapshot.advice,
+        "result": snapshot.result,
+        "url": snapshot.url,
+    }
+    if not _data(options, value):
+        print(card.text(snapshot))
+    return 0
+
+
+def _where_and_what(options: argparse.Namespace) -> int:
+    """The engine and what runs, without starting an engine only to say that nothing does."""
+    from cpod_jupyter.sdk import connect, engine
+
+    if connect.means_engine(options.context) and engine.running() is None:
+        if not _data(options, {"engine": None, "objects": []}):
+            print("no engine runs; cpod up starts it")
+        return 0
+    session = _session(options)
+    listing = session.ls()
+    found = session.engine
+    about = {"url": found.url, "pid": found.pid, "home": str(found.home)} if found else None
+    if not _data(options, {"engine": about, "server": session.client.server, "objects": list(listing)}):
+        print(session.where())
+        if gpus := session.gpus():
+            print(f"GPUs: {gpus}")
+        _table(listing.rows(), repr(listing))
+    return 0
+
+
+def _apply(options: argparse.Namespace) -> None:
+    session = _session(options)
+    objects, problems = [], []
+    for file in _files(options.file):
+        text, origin = _read(file)
+        try:
+            objects += session.load(text, origin=origin, namespace=options.namespace)
+        except ManifestError as error:
+            problems += [f"{origin.where}: {problem}" for problem in error.problems]
+    if problems:
+        raise ManifestError(problems)
+    outcomes = []
+    for obj in objects:
+        if options.dry_run:
+            session.validate(obj)
+            outcomes.append({"object": session.title(obj), "outcome": "checked (nothing was submitted)"})
+            continue
+        handle, outcome = session.submit(obj, new=options.new)
+        outcomes.append({"object": handle.title, "outcome": outcome})
+        if not options.output:
+            print(f"{handle.title} {outcome}", flush=True)
+    if not _data(options, outcomes) and options.dry_run:
+        print("\n".join(f"{item['object']} {item['outcome']}" for item in outcomes))
+
+
+def _files(named: Sequence[str]) -> Iterator[str]:
+    """The files that are meant: a folder stands for the manifests in it, in the order of their names."""
+    for name in named:
+        if name != "-" and Path(name).is_dir():
+            yield from (str(path) for path in sorted(Path(name).iterdir()) if path.suffix in (".yaml", ".yml"))
+        else:
+            yield name
+
+
+def _read(file: str) -> tuple[str, Any]:
+    from cpod_jupyter.sdk.manifest import Origin
+
+    if file == "-":
+        return sys.stdin.read(), Origin("standard input", Path.cwd())
+    try:
+        return Path(file).read_text(encoding="utf-8"), Origin(file, Path(file).resolve().parent)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CpodError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _ls(options: argparse.Namespace) -> None:
+    listing = _session(options).ls(options.kind)
+    if not _data(options, list(listing)):
+        _table(listing.rows(), repr(listing))
+
+
+def _table(rows: Sequence[tuple[str, ...]], plain: str) -> None:
+    """A table with coloured phases on a terminal; else the plain one, which programs can cut."""
+    console = _console()
+    if not console.is_terminal or not rows:
+        print(plain)
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    from cpod_jupyter.sdk.listing import COLUMNS
+    from cpod_jupyter.sdk.view.theme import tone_of_word
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in COLUMNS:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        phase = Text(row[2], style=_STYLES[tone_of_word(row[2])])
+        table.add_row(*(phase if at == 2 else Text(cell) for at, cell in enumerate(row)))
+    console.print(table)
+
+
+def _logs(options: argparse.Namespace) -> None:
+    for line in _find(options).logs(follow=options.follow, tail=options.tail):
+        print(line, flush=options.follow)
+
+
+def _events(options: argparse.Namespace) -> None:
+    from cpod_jupyter.sdk.listing import EVENT_COLUMNS, event_rows
+    from cpod_jupyter.sdk.view import table
+
+    handle = _find(options)
+    events = handle.events()
+    if not _data(options, events):
+        print(table.text(EVENT_COLUMNS, event_rows(events)) if events else f"no events about {handle.title}")
+
+
+def _delete(options: argparse.Namespace) -> None:
+    for handle in _session(options).find_all(options.name):
+        handle.delete()
+        print(f"{handle.title} deleted", flush=True)
+
+
+def _cancel(options: argparse.Namespace) -> None:
+    from cpod_jupyter.sdk import Job
+
+    handle = _find(options)
+    if not isinstance(handle, Job):
+        raise CpodError(f"{handle.title} is no job; to remove it: cpod delete {handle.title}")
+    handle.cancel()
+    print(f"{handle.title} cancelled")
+
+
+def _yaml(options: argparse.Namespace) -> None:
+    print(_find(options).to_yaml(), end="")
+
+
+def _find(options: argparse.Namespace) -> Handle:
+    return _session(options).find(options.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

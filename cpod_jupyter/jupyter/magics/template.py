@@ -1,0 +1,117 @@
+"""`{{ expression }}` in the body of a cell: evaluated before the YAML is read.
+
+What is put in never shifts a message: `Rendered.locate` maps every place in the rendered text back
+to where it stands in the cell.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cpod_jupyter.errors import CpodError, ManifestError
+from cpod_jupyter.sdk import Handle
+
+BODY_LINE = 2
+"""Line 1 of a cell is the magic itself."""
+
+_EXPRESSION = re.compile(r"\{\{(.+?)\}\}")
+_WHOLE_BEFORE = re.compile(r"(^|[:\[,]|\s-)\s*$|^\s*-?\s*$")
+_WHOLE_AFTER = re.compile(r"^\s*($|[,\]}]|\s#)")
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A replaced expression on a line: columns from 0, ends exclusive."""
+
+    start: int
+    end: int
+    was_start: int
+    was_end: int
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The text with its expressions replaced."""
+
+    text: str
+    pieces: Mapping[int, list[_Piece]]
+
+    def locate(self, line: int, column: int) -> tuple[int, int]:
+        """From a place in the text (from 0) to line and column of the cell (from 1)."""
+        shift = 0
+        for piece in self.pieces.get(line, []):
+            if piece.start <= column < piece.end:
+                return line + BODY_LINE, piece.was_start + 1
+            if column >= piece.end:
+                shift = piece.was_end - piece.end
+        return line + BODY_LINE, column + shift + 1
+
+
+def render(body: str, names: Mapping[str, Any]) -> Rendered:
+    """Replace every expression by its value. Raises ManifestError that names the line of each that fails.
+
+    An expression that is a whole YAML value becomes that value, lists and mappings too; inside text
+    it becomes text.
+    """
+    faults: list[str] = []
+    lines, pieces = [], {}
+    for number, line in enumerate(body.split("\n")):
+        rendered, found = _line(line, number, names, faults)
+        lines.append(rendered)
+        if found:
+            pieces[number] = found
+    if faults:
+        raise ManifestError(faults, "cell")
+    return Rendered("\n".join(lines), pieces)
+
+
+def _line(line: str, number: int, names: Mapping[str, Any], faults: list[str]) -> tuple[str, list[_Piece]]:
+    text, position, pieces = "", 0, []
+    if line.lstrip().startswith("#"):
+        return line, []
+    for found in _EXPRESSION.finditer(line):
+        text += line[position : found.start()]
+        position = found.end()
+        try:
+            value = _evaluate(found[1].strip(), names)
+            shown = _written(value, line[: found.start()], line[found.end() :])
+        except CpodError as error:
+            faults.append(f"line {number + BODY_LINE}, column {found.start() + 1}: {found[0]}: {error}")
+            continue
+        pieces.append(_Piece(len(text), len(text) + len(shown), found.start(), found.end()))
+        text += shown
+    return text + line[position:], pieces
+
+
+def _evaluate(expression: str, names: Mapping[str, Any]) -> Any:
+    try:
+        return eval(compile(expression, "<cell>", "eval"), dict(names))
+    except CpodError:
+        raise
+    except NameError as error:
+        raise CpodError(f"{error}; is the cell that defines it run?") from error
+    except Exception as error:  # the user's expression may raise anything: it becomes their message
+        raise CpodError(f"{type(error).__name__}: {error}") from error
+
+
+def _written(value: Any, before: str, after: str) -> str:
+    """The value as YAML, by where it stands."""
+    if isinstance(value, Handle):
+        value = value.name
+    if _WHOLE_BEFORE.search(before) and _WHOLE_AFTER.search(after):
+        try:
+            return json.dumps(value, ensure_ascii=False)
+        except TypeError as error:
+            raise CpodError(f"a {type(value).__name__} cannot stand in YAML") from error
+    text = str(value)
+    if before.count('"') % 2:
+        return json.dumps(text, ensure_ascii=False)[1:-1]
+    if before.count("'") % 2:
+        text = text.replace("'", "''")
+    if "\n" in text:
+        raise CpodError("the value has several lines; let it be the whole value of its field")
+    return text

@@ -1,0 +1,381 @@
+"""Following an object until it has come to an end: watches and a log in, snapshots out.
+
+Threads only read and put what they read into one queue; everything else happens in the thread
+that iterates. Nothing polls.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import EVENTS, NODES, Object, Resource
+from cpod_jupyter.control.api import WatchEvent
+from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, NotFound, WaitTimeout
+from cpod_jupyter.sdk.history import History
+from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
+from cpod_jupyter.sdk.logs import follow_log, main_container
+from cpod_jupyter.sdk.pods import BELOW, Family, containers_of, has_started, rank, unscheduled, whole
+from cpod_jupyter.sdk.snapshot import Snapshot
+from cpod_jupyter.sdk.states import State, Status, result_of
+from cpod_jupyter.sdk.words import explain
+
+if TYPE_CHECKING:
+    from cpod_jupyter.client.client import Client
+
+INTERVAL = 0.25
+"""Seconds between snapshots at least."""
+
+_WATCH_SECONDS = 60
+_DRAIN_SECONDS = 5.0
+_NODES_SECONDS = 10.0
+
+
+class Detached(KeyboardInterrupt):
+    """Following was interrupted; the work goes on. A KeyboardInterrupt, so that queued cells don't run."""
+
+    def __init__(self, word: str, name: str) -> None:
+        self.word = word
+        self.name = name
+        cancel = f"%cpod cancel {name}" if word in map(word_of, RUN_ONCE) else f"%cpod delete {word} {name}"
+        super().__init__(
+            f"detached from {word}/{name}; it goes on without this cell\n"
+            f"  to follow it again:  %cpod follow {name}   (or run the cell again)\n"
+            f"  to stop it:          {cancel}"
+        )
+
+    def _render_traceback_(self) -> list[str]:
+        """Called by IPython: the message instead of a traceback."""
+        return [str(self)]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An object of a kind changed."""
+
+    resource: Resource
+    event: WatchEvent
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A kind was listed again: what is not in it is gone."""
+
+    resource: Resource
+    items: list[Object]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A pod wrote a line."""
+
+    pod: str
+    text: str
+
+
+@dataclass(frozen=True)
+class LogEnded:
+    """A pod's log has been read to its end."""
+
+    pod: str
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The API server stopped answering, or answers again."""
+
+    up: bool
+
+
+News = Changed | Listed | Line | LogEnded | Connection
+
+
+class Tracker:
+    """Folds news into snapshots. No threads and no I/O, but for what it is given."""
+
+    def __init__(self, family: Family, nodes: Callable[[], list[Object]] = list) -> None:
+        self.family = family
+        self.history = History()
+        self.logs: dict[str, bool] = {}
+        self._nodes = nodes
+        self._gone = False
+        self._connected = True
+
+    def take(self, news: News) -> None:
+        match news:
+            case Changed(resource, event):
+                self._changed(resource, event)
+            case Listed(resource, items):
+                self._listed(resource, items)
+            case Line(text=text):
+                self.history.add(text)
+            case LogEnded(pod):
+                self.logs[pod] = True
+            case Connection(up):
+                self._connected = up
+
+    def pods_to_read(self) -> list[Object]:
+        """Pods that speak for the object and whose log nobody reads yet; they count as read from now on."""
+        pods = self.family.pods()
+        best: dict[str, tuple[int, int]] = {}
+        for pod in pods:
+            owner = _owner(pod)
+            best[owner] = min(rank(pod), best.get(owner, rank(pod)))
+        found = [
+            pod
+            for pod in pods
+            if meta.uid_of(pod) not in self.logs and rank(pod) == best[_owner(pod)] and has_started(pod)
+        ]
+        for pod in found:
+            self.logs[meta.uid_of(pod)] = False
+        return found
+
+    @property
+    def drained(self) -> bool:
+        """Whether every log that is read has ended."""
+        return all(self.logs.values())
+
+    def snapshot(self) -> Snapshot:
+        family, root = self.family, self.family.root
+        nodes = self._nodes() if any(map(unscheduled, family.pods())) else []
+        words = explain(family, nodes, self.history.tail or self.history.head)
+        if self._gone:
+            words = replace(words, status=Status(State.DELETED, "Deleted"), reason="it was deleted", advice="")
+        return Snapshot(
+            resource=family.resource,
+            name=meta.name_of(root),
+            namespace=meta.namespace_of(root),
+            status=words.status,
+            reason=words.reason,
+            advice=words.advice,
+            evidence=words.evidence,
+            progress=self.history.progress,
+            metrics=tuple(self.history.metrics),
+            log=self.history.text(),
+            elapsed=_elapsed(family, words.status.state),
+            result=result_of(root),
+            url=str((root.get("status") or {}).get("url") or ""),
+            spec=root.get("spec") or {},
+            connected=self._connected,
+        )
+
+    def _changed(self, resource: Resource, event: WatchEvent) -> None:
+        if event.type == "DELETED":
+            self.family.remove(resource, event.object)
+            same = meta.uid_of(event.object) == meta.uid_of(self.family.root)
+            self._gone = self._gone or (same and resource == self.family.resource)
+        elif event.type in ("ADDED", "MODIFIED"):
+            if self._gone and resource == self.family.resource:
+                return  # another object of the same name: not the one that is followed
+            self.family.add(resource, event.object)
+
+    def _listed(self, resource: Resource, items: list[Object]) -> None:
+        found = {meta.uid_of(item) for item in items}
+        root = self.family.root
+        if resource == self.family.resource:
+            self._gone = self._gone or meta.uid_of(root) not in found
+        for uid, obj in list(self.family.members.items()):
+            if obj["kind"] == resource.kind and uid not in found:
+                self.family.remove(resource, obj)
+        for item in items:
+            self._changed(resource, WatchEvent("MODIFIED", item))
+
+
+def _owner(pod: Object) -> str:
+    return str((meta.controller_of(pod) or {}).get("uid") or meta.uid_of(pod))
+
+
+def _elapsed(family: Family, state: State) -> float | None:
+    """Seconds from submission to the end, or until now."""
+    start = family.root["metadata"].get("creationTimestamp")
+    if not start:
+        return None
+    end = dt.datetime.now(dt.UTC)
+    if state.final:
+        ends = [
+            container["state"]["terminated"]["finishedAt"]
+            for pod in family.pods()
+            for container in containers_of(pod)
+            if ((container.get("state") or {}).get("terminated") or {}).get("finishedAt")
+        ]
+        done = (family.root.get("status") or {}).get("completionTime") or max(ends, default=None)
+        if done is None:
+            return None
+        end = meta.parse_time(done)
+    return max(0.0, (end - meta.parse_time(start)).total_seconds())
+
+
+class Follower:
+    """Follows one object. Iterate it: snapshots as things change, the last one when it has ended.
+
+    At most one snapshot each `INTERVAL` seconds. Raises NotFound, WaitTimeout after `timeout`
+    seconds, and Detached when interrupted.
+    """
+
+    def __init__(
+        self, client: Client, resource: Resource, name: str, namespace: str, *, timeout: float | None = None
+    ) -> None:
+        self.client = client
+        self.resource = resource
+        self.name = name
+        self.namespace = namespace
+        self.timeout = timeout
+        self._news: queue.Queue[News] = queue.Queue(maxsize=10_000)
+        self._stopped = threading.Event()
+        self._nodes: list[Object] = []
+        self._nodes_at = float("-inf")
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        deadline = None if self.timeout is None else time.monotonic() + self.timeout
+        try:
+            yield from self._follow(Tracker(self._begin(), self.nodes), deadline)
+        except KeyboardInterrupt:
+            raise Detached(word_of(self.resource), self.name) from None
+        finally:
+            self._stopped.set()
+
+    def _follow(self, tracker: Tracker, deadline: float | None) -> Iterator[Snapshot]:
+        self._read_logs(tracker)
+        while not (snapshot := tracker.snapshot()).state.final:
+            yield snapshot
+            self._gather(tracker, time.monotonic() + INTERVAL, deadline)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeout(
+                    f"{snapshot.title} is still {snapshot.status.phase} after {self.timeout:g} s"
+                    + (f": {snapshot.reason}" if snapshot.reason else "")
+                )
+        if snapshot.state is not State.READY:
+            self._drain(tracker)
+        yield tracker.snapshot()
+
+    def _gather(self, tracker: Tracker, until: float, deadline: float | None) -> None:
+        """Wait for news, then take all there is until the time for the next snapshot has come."""
+        first = True
+        while True:
+            left = None if first else until - time.monotonic()
+            if deadline is not None:
+                left = min(deadline - time.monotonic(), left if left is not None else float("inf"))
+            if left is not None and left <= 0:
+                return
+            try:
+                # A wait without end would keep Ctrl-C from the main thread on some platforms.
+                tracker.take(self._news.get(timeout=min(left, 1.0) if left is not None else 1.0))
+            except queue.Empty:
+                if first and left is None:
+                    return  # the clock on the display goes on
+                continue
+            first = False
+            self._read_logs(tracker)
+
+    def _drain(self, tracker: Tracker) -> None:
+        """After the end: the rest of the logs, for as long as they are coming."""
+        until = time.monotonic() + _DRAIN_SECONDS
+        self._read_logs(tracker)
+        while not tracker.drained and (left := until - time.monotonic()) > 0:
+            try:
+                tracker.take(self._news.get(timeout=left))
+            except queue.Empty:
+                return
+            self._read_logs(tracker)
+
+    def _begin(self) -> Family:
+        """Read everything once, and start to watch from there."""
+        root = whole(self.client.get(self.resource, self.name, self.namespace), self.resource)
+        family = Family(self.resource, root)
+        for kind in dict.fromkeys((self.resource, *BELOW.get(self.resource, ()), EVENTS)):
+            try:
+                listed = self.client.list(kind, self.namespace, field_selector=self._selector(kind))
+            except NotFound:
+                continue  # a cluster without this kind
+            for item in listed.items:
+                family.add(kind, item)
+            self._start(self._watch, kind, listed.resource_version)
+        return family
+
+    def _selector(self, kind: Resource) -> str:
+        return f"metadata.name={self.name}" if kind == self.resource else ""
+
+    def _start(self, target: Callable[..., None], *arguments: Any) -> None:
+        threading.Thread(target=target, args=arguments, name=f"cpod-follow-{self.name}", daemon=True).start()
+
+    def _put(self, news: News) -> None:
+        while not self._stopped.is_set():
+            try:
+                return self._news.put(news, timeout=1.0)
+            except queue.Full:
+                continue
+
+    def _watch(self, kind: Resource, version: str) -> None:
+        selector = self._selector(kind)
+        pause = 0.5
+        while not self._stopped.is_set():
+            try:
+                if not version:
+                    listed = self.client.list(kind, self.namespace, field_selector=selector)
+                    version = listed.resource_version
+                    self._put(Listed(kind, listed.items))
+                    self._put(Connection(True))
+                for event in self.client.watch(
+                    kind,
+                    self.namespace,
+                    resource_version=version,
+                    field_selector=selector,
+                    timeout_seconds=_WATCH_SECONDS,
+                ):
+                    version = str(event.object["metadata"].get("resourceVersion") or version)
+                    pause = 0.5
+                    if event.type != "BOOKMARK":
+                        self._put(Changed(kind, event))
+                    if self._stopped.is_set():
+                        return
+            except Expired:
+                version = ""
+            except NotFound:
+                return
+            except (ApiUnreachable, ApiError):
+                version = ""
+                self._put(Connection(False))
+                self._stopped.wait(pause)
+                pause = min(pause * 2, 10.0)
+
+    def _read_logs(self, tracker: Tracker) -> None:
+        for pod in tracker.pods_to_read():
+            self._start(self._read_log, pod)
+
+    def _read_log(self, pod: Object) -> None:
+        uid = meta.uid_of(pod)
+        try:
+            for line in follow_log(self.client, pod, self._stopped):
+                self._put(Line(uid, line))
+        except ApiError as error:
+            self._put(Line(uid, f"(the log cannot be read: {error})"))
+        self._put(LogEnded(uid))
+
+    def nodes(self) -> list[Object]:
+        """The nodes, not older than a few seconds; none where one may not see them."""
+        if time.monotonic() - self._nodes_at > _NODES_SECONDS:
+            self._nodes_at = time.monotonic()
+            try:
+                self._nodes = self.client.list(NODES).items
+            except (ApiError, ApiUnreachable):
+                self._nodes = []
+        return self._nodes
+
+
+def log_of(client: Client, family: Family, tail: int | None = 50) -> tuple[str, ...]:
+    """The last lines of the pod that speaks for an object, as far as it has written any."""
+    for pod in family.pods():
+        if not has_started(pod):
+            continue
+        name, container = meta.name_of(pod), main_container(pod)
+        try:
+            return tuple(client.logs(name, meta.namespace_of(pod), container=container, tail_lines=tail))
+        except (ApiError, ApiUnreachable):
+            continue
+    return ()

@@ -1,0 +1,224 @@
+"""Handles: an object of the API as a Python user holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import (
+    CPODJOBS,
+    FINETUNES,
+    INFERENCES,
+    JOBS,
+    PYTORCHJOBS,
+    Object,
+    Resource,
+)
+from cpod_jupyter.errors import CpodError, WorkFailed
+from cpod_jupyter.sdk.apply import remove, submit
+from cpod_jupyter.sdk.follow import Follower, Tracker, log_of
+from cpod_jupyter.sdk.history import History, readable
+from cpod_jupyter.sdk.kinds import word_of
+from cpod_jupyter.sdk.logs import follow_log
+from cpod_jupyter.sdk.pods import Family, has_started
+from cpod_jupyter.sdk.snapshot import Snapshot
+from cpod_jupyter.sdk.states import State, Status, result_of, status_of
+from cpod_jupyter.sdk.view import bundle
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cpod_jupyter.client.client import Client
+    from cpod_jupyter.sdk.deployment import Deployment
+
+HandleT = TypeVar("HandleT", bound="Handle")
+
+Show = Callable[[Snapshot], None]
+"""Called with each snapshot while something is followed."""
+
+
+class Handle:
+    """One object. What it says of it is read from the API when asked; `object` is as last read."""
+
+    def __init__(self, client: Client, obj: Object, resource: Resource) -> None:
+        self._client = client
+        self.resource = resource
+        self.object = obj
+
+    @property
+    def kind(self) -> str:
+        return self.resource.kind
+
+    @property
+    def name(self) -> str:
+        return meta.name_of(self.object)
+
+    @property
+    def namespace(self) -> str:
+        return meta.namespace_of(self.object)
+
+    @property
+    def title(self) -> str:
+        """`finetune/facts`."""
+        return f"{word_of(self.resource)}/{self.name}"
+
+    @property
+    def status(self) -> Status:
+        """How far it has come, now. Raises NotFound when it was deleted."""
+        return status_of(self.refresh().object, self.resource)
+
+    def refresh(self: HandleT) -> HandleT:
+        """Read the object again."""
+        self.object = self._client.get(self.resource, self.name, self.namespace)
+        return self
+
+    def family(self) -> Family:
+        """The object with all that was made for it, read now."""
+        return Family.read(self._client, self.resource, self.name, self.namespace)
+
+    def snapshot(self) -> Snapshot:
+        """What is known of it now, with its log as far as it was written."""
+        family = self.family()
+        tracker = Tracker(family, lambda: Follower(self._client, self.resource, self.name, self.namespace).nodes())
+        for line in log_of(self._client, family, tail=None):
+            tracker.history.add(line)
+        return tracker.snapshot()
+
+    def events(self) -> list[Object]:
+        """The events about it and all that was made for it, the oldest first."""
+        return self.family().told()
+
+    def follow(self, timeout: float | None = None) -> Iterator[Snapshot]:
+        """Snapshots as things change; the last when it has come to an end.
+
+        Raises WaitTimeout, and Detached when interrupted; the work goes on then.
+        """
+        return iter(Follower(self._client, self.resource, self.name, self.namespace, timeout=timeout))
+
+    def wait(self: HandleT, timeout: float | None = None, show: Show | None = None) -> HandleT:
+        """Return when it is done, or ready. Raises WorkFailed with the cause, WaitTimeout, Detached."""
+        last: Snapshot | None = None
+        for last in self.follow(timeout):
+            if show is not None:
+                show(last)
+        assert last is not None, "following ends with a snapshot, or raises"
+        if not last.state.good:
+            raise WorkFailed(failure_text(last))
+        return self.refresh()
+
+    def logs(self, *, follow: bool = False, tail: int | None = None, raw: bool = False) -> Iterator[str]:
+        """Lines of the pod that speaks for it; with `follow`, on to the end, over lost connections.
+
+        Records of progress and metrics are put in words; with `raw` they come as they were written.
+        """
+        lines = self._followed_log() if follow else iter(log_of(self._client, self.family(), tail=tail))
+        for line in lines:
+            shown = line if raw else readable(line)
+            if shown or not line:
+                yield shown
+
+    def _followed_log(self) -> Iterator[str]:
+        """Wait until a pod has started, then its log to the end."""
+        for _ in self.follow():
+            pods = [pod for pod in self.family().pods() if has_started(pod)]
+            if pods:
+                yield from follow_log(self._client, pods[0])
+                return
+
+    def delete(self) -> None:
+        """Delete it with all that was made for it; returns when it is gone."""
+        remove(self._client, self.resource, self.name, self.namespace)
+
+    def to_yaml(self) -> str:
+        """The manifest that makes it again: what was asked for, without what the server added."""
+        return to_yaml(self.object)
+
+    def __repr__(self) -> str:
+        return f"<{self.title} {status_of(self.object, self.resource)}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return bundle.of_snapshot(self.snapshot())
+
+
+class Storage(Handle):
+    """A model or a dataset."""
+
+    @property
+    def size(self) -> int:
+        """Bytes; 0 until it is there."""
+        return int((self.refresh().object.get("status") or {}).get("size") or 0)
+
+
+class Job(Handle):
+    """A run: a fine-tune, a CPodJob, a PyTorchJob, a Job."""
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """What the trainer reported, a row a logged step: step, loss, learning_rate, …"""
+        import pandas as pd
+
+        history = History()
+        for line in self.logs(raw=True):
+            history.add(line)
+        rows = [{key: value for key, value in record.items() if key != "type"} for record in history.metrics]
+        frame = pd.DataFrame(rows)
+        return frame.set_index("step") if rows else frame
+
+    @property
+    def result(self) -> str:
+        """The name of the ModelStorage that its result became. Raises CpodError when there is none yet."""
+        name = result_of(self.refresh().object)
+        if not name:
+            raise CpodError(f"{self.title} has no result: it is {status_of(self.object, self.resource)}")
+        return name
+
+    def cancel(self) -> None:
+        """Stop the work. A PyTorchJob or Job is suspended and can be resumed; Kubernetes has no such
+        state for the other kinds, so they are deleted. Raises CpodError when it is over already."""
+        status = self.status
+        if status.state.final:
+            raise CpodError(f"{self.title} is over already ({status.phase}); to remove it: delete {self.name}")
+        if self.resource in (PYTORCHJOBS, JOBS):
+            suspend = {"suspend": True}
+            spec = {"runPolicy": suspend} if self.resource == PYTORCHJOBS else suspend
+            self._client.patch(self.resource, self.name, {"spec": spec}, self.namespace)
+        else:
+            self.delete()
+
+    def deploy(self, name: str | None = None, **spec: Any) -> Deployment:
+        """Deploy the result, under the job's name unless another is given; returns at once."""
+        from cpod_jupyter.sdk.deployment import Deployment
+
+        obj = {
+            "apiVersion": INFERENCES.api_version,
+            "kind": INFERENCES.kind,
+            "metadata": {"name": name or self.name, "namespace": self.namespace},
+            "spec": {"modelId": self.result, **spec},
+        }
+        stored, _ = submit(self._client, obj)
+        return Deployment(self._client, stored, INFERENCES)
+
+
+def failure_text(snapshot: Snapshot) -> str:
+    """A failure as one message: the cause, the evidence, what to do."""
+    if snapshot.state is State.DELETED:
+        return f"{snapshot.title} was deleted while it was followed"
+    lines = [f"{snapshot.title} failed: {snapshot.reason}"]
+    lines += [f"  | {line}" for line in snapshot.evidence]
+    lines += [f"  what to do: {snapshot.advice}"] if snapshot.advice else []
+    if snapshot.resource in (FINETUNES, CPODJOBS, PYTORCHJOBS):
+        lines.append(f"  its log: %cpod logs {snapshot.name}; to run it again: the same cell with --new")
+    return "\n".join(lines)
+
+
+def to_yaml(obj: Object) -> str:
+    """An object's manifest: identity and spec, without status and what the server keeps for itself."""
+    metadata = {
+        key: obj["metadata"][key] for key in ("name", "namespace", "labels", "annotations") if obj["metadata"].get(key)
+    }
+    kept = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata", "status")}
+    whole = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata, **kept}
+    return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True)

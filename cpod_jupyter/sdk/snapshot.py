@@ -1,0 +1,49 @@
+"""A moment of an object that is followed: immutable, and all that a display needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cpod_jupyter.api.resources import Resource
+from cpod_jupyter.sdk.history import Metrics, Progress
+from cpod_jupyter.sdk.kinds import word_of
+from cpod_jupyter.sdk.states import State, Status
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of an object at a moment. `elapsed` in seconds; `log` is bounded, its records taken out."""
+
+    resource: Resource
+    name: str
+    namespace: str
+    status: Status
+    reason: str = ""
+    advice: str = ""
+    evidence: tuple[str, ...] = ()
+    progress: Progress | None = None
+    metrics: tuple[Metrics, ...] = field(default=(), repr=False)
+    log: tuple[str, ...] = field(default=(), repr=False)
+    elapsed: float | None = None
+    result: str = ""
+    url: str = ""
+    spec: dict[str, Any] = field(default_factory=dict, repr=False)
+    connected: bool = True
+
+    @property
+    def state(self) -> State:
+        return self.status.state
+
+    @property
+    def title(self) -> str:
+        """`finetune/facts`."""
+        return f"{word_of(self.resource)}/{self.name}"
+
+    @property
+    def loss(self) -> float | None:
+        """The latest training loss."""
+        for record in reversed(self.metrics):
+            if isinstance(record.get("loss"), (int, float)):
+                return float(record["loss"])
+        return None

@@ -1,0 +1,1 @@
+"""How objects look: pure functions from what is known to HTML, SVG and text. No I/O, no IPython."""

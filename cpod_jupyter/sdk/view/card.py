@@ -1,0 +1,140 @@
+"""One object as a compact block: what it is, how far it has come, its curve, its log, its failure."""
+
+from __future__ import annotations
+
+from html import escape
+
+from cpod_jupyter.sdk.kinds import word_of
+from cpod_jupyter.sdk.snapshot import Snapshot
+from cpod_jupyter.sdk.states import State
+from cpod_jupyter.sdk.view import curve, theme
+from cpod_jupyter.sdk.words import amount, span
+
+_BAR = 24
+_LOG_LINES = 12
+_TEXT_LOG_LINES = 2
+_NUMBERS = (("epoch", "epoch {:.2f}"), ("learning_rate", "rate {:.2g}"), ("tokens_per_second", "{:.0f} tokens/s"))
+_FINISHED_PROGRESS = (State.SUCCEEDED, State.READY)
+
+
+def html(snapshot: Snapshot) -> str:
+    tone = theme.tone(snapshot.state)
+    parts = [_head(snapshot), _bar(snapshot), _numbers(snapshot), _reason(snapshot)]
+    if snapshot.metrics:
+        parts.append(curve.svg(snapshot.metrics, snapshot.progress.total if snapshot.progress else None))
+    parts.append(_log(snapshot))
+    inner = "".join(part for part in parts if part)
+    region = f'<div role="status" aria-label="{escape(snapshot.title)}">{inner}</div>'
+    return theme.block(region, f"cpod-card cpod-{tone}")
+
+
+def text(snapshot: Snapshot) -> str:
+    """The same in three to eight lines."""
+    elapsed = f"  ({span(snapshot.elapsed)})" if snapshot.elapsed is not None else ""
+    lines = [f"{snapshot.title}  {snapshot.status.phase}{elapsed}"]
+    if not snapshot.connected:
+        lines.append("  the API server does not answer; trying again")
+    if snapshot.progress and not snapshot.state.final:
+        fraction = snapshot.progress.fraction
+        bar = "" if fraction is None else f"[{'#' * round(fraction * _BAR):-<{_BAR}}] {fraction:4.0%}  "
+        lines.append(f"  {bar}{progress_words(snapshot)}")
+    if numbers := number_words(snapshot):
+        lines.append(f"  {'  '.join(numbers)}  {curve.spark(snapshot.metrics)}".rstrip())
+    if snapshot.reason:
+        lines.append(f"  {snapshot.reason}")
+    if snapshot.advice:
+        lines.append(f"  what to do: {snapshot.advice}")
+    if snapshot.state is State.FAILED:
+        lines += [f"  | {line}" for line in snapshot.evidence[-3:]]
+    elif not snapshot.state.final and not snapshot.metrics:
+        lines += [f"  | {line[:160]}" for line in snapshot.log[-_TEXT_LOG_LINES:]]
+    return "\n".join(lines)
+
+
+def progress_words(snapshot: Snapshot) -> str:
+    """`step 20 of 45, 1 min left`, `download: 31 MB of 92.9 MB`."""
+    progress = snapshot.progress
+    if progress is None:
+        return ""
+    if snapshot.state is State.SUCCEEDED and snapshot.metrics:
+        return f"{snapshot.metrics[-1]['step']:g} steps"
+    if progress.unit == "B":
+        of = f" of {amount(progress.total)}" if progress.total else ""
+        words = f"{progress.phase}: {amount(progress.done)}{of}"
+    elif progress.phase == "train":
+        of = f" of {progress.total:g}" if progress.total else ""
+        words = f"step {progress.done:g}{of}"
+    else:
+        of = f" of {progress.total:g}" if progress.total else ""
+        words = f"{progress.phase}: {progress.done:g}{of} {progress.unit}".rstrip()
+    if progress.eta is not None and not snapshot.state.final:
+        words += f", {span(progress.eta)} left"
+    return words
+
+
+def number_words(snapshot: Snapshot) -> list[str]:
+    """The latest numbers of training, each with its name."""
+    if not snapshot.metrics:
+        return []
+    last = snapshot.metrics[-1]
+    shown = [f"loss {snapshot.loss:.3f}"] if snapshot.loss is not None else []
+    for key, form in _NUMBERS:
+        if isinstance(last.get(key), (int, float)):
+            shown.append(form.format(last[key]))
+    if isinstance(last.get("memory_bytes"), (int, float)):
+        shown.append(f"memory {amount(last['memory_bytes'])}")
+    return shown
+
+
+def _head(snapshot: Snapshot) -> str:
+    elapsed = span(snapshot.elapsed) if snapshot.elapsed is not None else ""
+    lost = "" if snapshot.connected else theme.pill("server does not answer", "wait")
+    return (
+        f'<div class="cpod-head"><span class="cpod-kind">{escape(word_of(snapshot.resource))}</span>'
+        f'<span class="cpod-name">{escape(snapshot.name)}</span>'
+        f"{theme.pill(snapshot.status.phase, theme.tone(snapshot.state))}{lost}"
+        f'<span class="cpod-dim cpod-end">{elapsed}</span></div>'
+    )
+
+
+def _bar(snapshot: Snapshot) -> str:
+    progress = snapshot.progress
+    if progress is None or snapshot.state is State.READY:
+        return ""
+    fraction = 1.0 if snapshot.state in _FINISHED_PROGRESS else progress.fraction
+    words = escape(progress_words(snapshot))
+    if fraction is None:
+        return f'<div class="cpod-row"><span>{words}</span></div>'
+    percent = f"{fraction:.0%}"
+    return (
+        f'<div class="cpod-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{fraction * 100:.0f}"><i style="width:{fraction * 100:.1f}%"></i></div>'
+        f'<div class="cpod-row"><span>{percent}</span><span>{words}</span></div>'
+    )
+
+
+def _numbers(snapshot: Snapshot) -> str:
+    numbers = number_words(snapshot)
+    spans = "".join(f"<span>{escape(number)}</span>" for number in numbers)
+    return f'<div class="cpod-row cpod-dim">{spans}</div>' if numbers else ""
+
+
+def _reason(snapshot: Snapshot) -> str:
+    advice = f"What to do: {escape(snapshot.advice)}" if snapshot.advice else ""
+    if snapshot.state is State.FAILED:
+        shown = "\n".join(part for part in (f"<b>{escape(snapshot.reason)}</b>", advice) if part)
+        lines = escape("\n".join(snapshot.evidence))
+        return f'<div class="cpod-why">{shown}</div>' + (f'<pre class="cpod-log">{lines}</pre>' if lines else "")
+    parts = [escape(snapshot.reason), f'<span class="cpod-dim">{advice}</span>' if advice else ""]
+    shown = "<br>".join(part for part in parts if part)
+    return f'<div class="cpod-reason">{shown}</div>' if shown else ""
+
+
+def _log(snapshot: Snapshot) -> str:
+    if not snapshot.log:
+        return ""
+    last = escape("\n".join(snapshot.log[-_LOG_LINES:]))
+    more = f", the last {_LOG_LINES} of {len(snapshot.log)} lines" if len(snapshot.log) > _LOG_LINES else ""
+    return (
+        f'<details><summary class="cpod-dim">log{more}</summary><pre class="cpod-log" role="log">{last}</pre></details>'
+    )

@@ -1,0 +1,201 @@
+"""Logs come once, histories stay bounded, and news fold into snapshots: without a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cpod_jupyter.api.records import format_record
+from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, INFERENCES, NODES, PODS, Object, Resource
+from cpod_jupyter.control.api import WatchEvent
+from cpod_jupyter.sdk.follow import Changed, Line, Listed, LogEnded, Tracker
+from cpod_jupyter.sdk.history import HEAD_LINES, TAIL_LINES, History, readable
+from cpod_jupyter.sdk.logs import Deduplicator
+from cpod_jupyter.sdk.pods import Family
+from cpod_jupyter.sdk.states import State
+from cpod_jupyter.sdk.words import explain
+
+
+def made(resource: Resource, name: str, owner: Object | None = None, **content: Any) -> Object:
+    metadata: dict[str, Any] = {"name": name, "namespace": "default", "uid": f"{resource.kind}-{name}"}
+    metadata |= content.pop("metadata", {})
+    if owner is not None:
+        metadata["ownerReferences"] = [
+            {
+                "kind": owner["kind"],
+                "name": owner["metadata"]["name"],
+                "uid": owner["metadata"]["uid"],
+                "controller": True,
+            }
+        ]
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **content}
+
+
+def pod_of(owner: Object, name: str = "p", *, spec: dict[str, Any] | None = None, **status: Any) -> Object:
+    return made(PODS, name, owner, spec=spec or {"containers": [{"name": "c"}]}, status=status)
+
+
+def terminated(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
+    over = {"exitCode": code, "reason": reason, "message": message}
+    return {"containerStatuses": [{"name": "c", "image": "i", "state": {"terminated": over}}]}
+
+
+def family_of(root: Object, resource: Resource, *others: tuple[Resource, Object]) -> Family:
+    family = Family(resource, root)
+    for kind, obj in others:
+        family.add(kind, obj)
+    return family
+
+
+# ---- logs
+
+
+def test_a_line_that_a_new_connection_repeats_is_let_through_once() -> None:
+    once = Deduplicator()
+    first = ["2026-01-01T00:00:00.1Z a", "2026-01-01T00:00:00.15Z b", "2026-01-01T00:00:00.15Z b"]
+    assert [once.new(line) for line in first] == ["a", "b", "b"]
+    assert once.since == "2026-01-01T00:00:00Z"
+    once.reconnected()
+    again = [*first, "2026-01-01T00:00:00.15Z c", "2026-01-01T00:00:01Z d"]
+    assert [line for line in map(once.new, again) if line is not None] == ["c", "d"]
+
+
+def test_a_line_without_a_stamp_is_let_through() -> None:
+    assert Deduplicator().new("no stamp") == "no stamp"
+
+
+def test_a_long_log_keeps_its_head_and_its_tail() -> None:
+    history = History()
+    for number in range(10_000):
+        history.add(f"line {number}")
+    text = history.text()
+    assert len(text) == HEAD_LINES + 1 + TAIL_LINES
+    assert text[HEAD_LINES] == f"… {10_000 - HEAD_LINES - TAIL_LINES} lines left out …"
+    assert text[-1] == "line 9999"
+
+
+def test_steps_that_a_restart_repeats_take_the_place_of_the_earlier_ones() -> None:
+    history = History()
+    for step, loss in ((1, 3.0), (2, 2.0), (3, 1.0), (2, 1.9)):
+        history.add(format_record({"type": "metrics", "step": step, "total_steps": 4, "loss": loss}))
+    assert [(record["step"], record["loss"]) for record in history.metrics] == [(1, 3.0), (2, 1.9)]
+    assert history.progress is not None
+    assert history.progress.fraction == 0.5
+
+
+def test_records_are_put_in_words_for_people() -> None:
+    line = format_record({"type": "metrics", "step": 3, "total_steps": 20, "epoch": 0.5, "loss": 1.25})
+    assert readable(line) == "step 3 of 20  epoch 0.50  loss 1.2500"
+    assert readable("plain") == "plain"
+
+
+# ---- snapshots
+
+
+def test_pods_are_found_through_every_owner_in_between() -> None:
+    root = made(FINETUNES, "f", status={"phase": "Running"})
+    job = made(CPODJOBS, "f-cpodjob", root)
+    family = family_of(
+        root, FINETUNES, (CPODJOBS, job), (PODS, pod_of(job)), (PODS, pod_of(made(CPODJOBS, "x"), "other"))
+    )
+    assert [pod["metadata"]["name"] for pod in family.pods()] == ["p"]
+
+
+def test_only_the_pod_that_speaks_for_a_job_is_read() -> None:
+    root = made(CPODJOBS, "j", status={})
+    started = {"containerStatuses": [{"name": "c", "state": {"running": {}}}]}
+    pods = []
+    for index in (1, 0):
+        pod = pod_of(root, f"worker-{index}", **started)
+        pod["metadata"]["labels"] = {
+            "training.kubeflow.org/replica-type": "worker",
+            "training.kubeflow.org/replica-index": str(index),
+        }
+        pods.append((PODS, pod))
+    tracker = Tracker(family_of(root, CPODJOBS, *pods))
+    assert [pod["metadata"]["name"] for pod in tracker.pods_to_read()] == ["worker-0"]
+    assert tracker.pods_to_read() == []
+    assert not tracker.drained
+    tracker.take(LogEnded("Pod-worker-0"))
+    assert tracker.drained
+
+
+def test_news_fold_into_a_snapshot() -> None:
+    root = made(FINETUNES, "f", status={"phase": "Pending"})
+    tracker = Tracker(Family(FINETUNES, root))
+    assert tracker.snapshot().state is State.PENDING
+    tracker.take(Changed(FINETUNES, WatchEvent("MODIFIED", {**root, "status": {"phase": "Running"}})))
+    tracker.take(Line("p", format_record({"type": "metrics", "step": 5, "total_steps": 10, "loss": 1.5})))
+    tracker.take(Line("p", "hello"))
+    snapshot = tracker.snapshot()
+    assert (snapshot.state, snapshot.loss, snapshot.log) == (State.RUNNING, 1.5, ("hello",))
+    done = {**root, "status": {"phase": "Succeeded", "modelStorage": "f-result"}}
+    tracker.take(Changed(FINETUNES, WatchEvent("MODIFIED", done)))
+    assert tracker.snapshot().state is State.SUCCEEDED
+    assert tracker.snapshot().result == "f-result"
+
+
+def test_an_object_that_is_deleted_and_made_anew_is_another_one() -> None:
+    root = made(CPODJOBS, "j", status={})
+    tracker = Tracker(Family(CPODJOBS, root))
+    anew = made(CPODJOBS, "j", metadata={"uid": "another"}, status={})
+    tracker.take(Listed(CPODJOBS, [anew]))
+    assert tracker.snapshot().state is State.DELETED
+
+
+# ---- words
+
+
+def unscheduled(owner: Object, gpus: str) -> Object:
+    spec = {"containers": [{"name": "c", "resources": {"limits": {"nvidia.com/gpu": gpus}}}]}
+    sentence = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": sentence}
+    return pod_of(owner, spec=spec, phase="Pending", conditions=[condition])
+
+
+def test_a_job_that_waits_for_gpus_says_what_it_asks_for_and_what_there_is() -> None:
+    root = made(FINETUNES, "f", status={"phase": "Pending"})
+    node = made(NODES, "lab", status={"allocatable": {"nvidia.com/gpu": "1"}})
+    words = explain(family_of(root, FINETUNES, (PODS, unscheduled(root, "2"))), [node])
+    assert words.reason == (
+        "waits for GPUs: it asks for 2 nvidia.com/gpu; lab has 1 nvidia.com/gpu; "
+        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    )
+    assert "ask for fewer GPUs" in words.advice
+
+
+def test_a_job_that_will_fit_later_is_told_to_wait() -> None:
+    root = made(FINETUNES, "f", status={"phase": "Pending"})
+    node = made(NODES, "lab", status={"allocatable": {"nvidia.com/gpu": "2"}})
+    words = explain(family_of(root, FINETUNES, (PODS, unscheduled(root, "2"))), [node])
+    assert "by itself when they are free" in words.advice
+
+
+CAUSES = {
+    "out of memory": (terminated(137, "OOMKilled"), [], "it ran out of memory and was killed (OOMKilled)"),
+    "CUDA": (terminated(1), ["torch.OutOfMemoryError: CUDA out of memory."], "the GPU ran out of memory"),
+    "module": (
+        terminated(1),
+        ["ModuleNotFoundError: No module named 'foo'"],
+        "a Python module is missing: No module named 'foo'",
+    ),
+    "its own last words": (terminated(1, message="row 3 has no messages"), [], "row 3 has no messages"),
+    "nothing but a code": (terminated(3), [], "c ended with exit code 3"),
+}
+
+
+@pytest.mark.parametrize(("status", "log", "reason"), CAUSES.values(), ids=CAUSES)
+def test_a_failure_is_told_by_its_cause(status: dict[str, Any], log: list[str], reason: str) -> None:
+    root = made(CPODJOBS, "j", status={"conditions": [{"type": "Failed", "status": "True", "message": ""}]})
+    words = explain(family_of(root, CPODJOBS, (PODS, pod_of(root, phase="Failed", **status))), [], log)
+    assert words.reason == reason
+
+
+def test_a_deployment_whose_pod_crash_loops_has_failed_whatever_its_status_says() -> None:
+    root = made(INFERENCES, "i", status={"dataReady": True, "ready": False})
+    waiting = {"name": "c", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    waiting["lastState"] = {"terminated": {"exitCode": 1, "message": "no such model"}}
+    words = explain(family_of(root, INFERENCES, (PODS, pod_of(root, containerStatuses=[waiting]))))
+    assert words.status.state is State.FAILED
+    assert words.reason == "it crashes again and again (3 restarts): no such model"
