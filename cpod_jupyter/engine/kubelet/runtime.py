@@ -21,7 +21,6 @@ import psutil
 from cpod_jupyter.engine.kubelet import processes
 from cpod_jupyter.engine.kubelet.plan import (
     PLAN,
-    STATUS,
     STOP,
     ContainerReport,
     PodPlan,
@@ -107,16 +106,12 @@ class ProcessRuntime:
         if report is None or report.ended:
             return
         write_json(pod_dir / STOP, {"grace_seconds": grace_seconds})
-        pid = report.supervisor_pid
-        if not pid and pod_dir in self._started:  # between its start and its first report it has no handler yet
-            until = time.monotonic() + _START_SECONDS
-            while not (pod_dir / STATUS).exists() and time.monotonic() < until:
-                time.sleep(0.01)
+        while report is not None and not report.supervisor_pid and not report.ended:
+            time.sleep(0.01)  # it is coming up; before its first report it does not listen to signals
             report = self.observe(pod_dir)
-            pid = report.supervisor_pid if report is not None else 0
-        if pid:
+        if report is not None and not report.ended:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(report.supervisor_pid, signal.SIGTERM)
 
     def remove(self, pod_dir: Path) -> None:
         report = self.observe(pod_dir)

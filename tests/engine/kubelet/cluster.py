@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from cpod_jupyter.engine.collector import Collector
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
 from cpod_jupyter.engine.kinds import Kinds
 from cpod_jupyter.engine.kubelet.kubelet import Kubelet
+from cpod_jupyter.engine.kubelet.plan import PodReport
 from cpod_jupyter.engine.kubelet.runtime import ProcessRuntime
 from cpod_jupyter.engine.kubelet.volumes import scratch_directory
 from cpod_jupyter.engine.local_api import LocalApi
@@ -135,6 +138,12 @@ class Cluster:
         return str(self.wait(message, f"{name} waits with {reason}; it is {self.get(PODS, name).get('status')}"))
 
     # ---- what pods leave
+
+    def kill_supervisor(self, pod: Object) -> None:
+        """Take a pod's supervisor away without warning."""
+        report = PodReport.read(self.directory(pod))
+        assert report is not None
+        os.kill(report.supervisor_pid, signal.SIGKILL)
 
     def directory(self, pod: Object) -> Path:
         return self.kubelet.pod_directory(NAMESPACE, pod["metadata"]["name"], pod["metadata"]["uid"])

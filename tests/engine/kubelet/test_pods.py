@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -193,10 +192,7 @@ def test_a_pod_deleted_while_no_engine_ran_is_ended_at_the_start(cluster: Cluste
 
 def test_a_pod_whose_supervisor_was_killed_has_failed(cluster: Cluster) -> None:
     cluster.run("lost", "sleep", "300")
-    pod = cluster.wait_phase("lost", "Running")
-    report = PodReport.read(cluster.directory(pod))
-    assert report is not None
-    os.kill(report.supervisor_pid, signal.SIGKILL)
+    cluster.kill_supervisor(cluster.wait_phase("lost", "Running"))
     status = cluster.wait_phase("lost", "Failed")["status"]
     assert status["reason"] == "SupervisorLost"
     assert status["containerStatuses"][0]["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
