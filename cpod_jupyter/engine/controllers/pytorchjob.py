@@ -88,19 +88,18 @@ class PyTorchJobReconciler:
             self._write_status(job, [], Verdict("Suspended", "PyTorchJobSuspended", message))
             return None
         verdict = judge(job, pods, self._recreated(job), dt.datetime.now(dt.UTC))
-        again = None
-        if not verdict.ends:
-            job, again = self._run(job, pods)
-            pods = podset.owned(self._api, job)
-        self._write_status(job, pods, verdict)
-        return self._next_look(job, again)
+        self._write_status(job, pods, verdict)  # what is seen is said before it is changed
+        return None if verdict.ends else self._next_look(job, self._run(job, pods))
 
     @staticmethod
     def _recreated(job: Object) -> int:
         return int((job["metadata"].get("annotations") or {}).get(RESTARTS_ANNOTATION, 0))
 
-    def _run(self, job: Object, pods: list[Object]) -> tuple[Object, float | None]:
-        """Replace what failed and may be tried again, and make what is missing."""
+    def _run(self, job: Object, pods: list[Object]) -> float | None:
+        """Replace what failed and may be tried again, and make what is missing.
+
+        Seconds until a failed pod's delay is over, if one waits.
+        """
         job, port = self._port(job)
         present = {replica_of(pod): pod for pod in pods}
         again: float | None = None
@@ -123,7 +122,7 @@ class PyTorchJobReconciler:
             if address == "":
                 continue  # the leading pod has no address yet; its status will be told of
             self._create(job, place, port, address)
-        return job, again
+        return again
 
     def _exists(self, job: Object, place: Replica) -> bool:
         try:

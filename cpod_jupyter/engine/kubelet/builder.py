@@ -48,7 +48,10 @@ class Builder:
         if any(container.get("restartPolicy") == "Always" for container in spec.get("initContainers") or []):
             raise ConfigError("sidecar init containers (restartPolicy: Always) are not offered by the embedded engine")
         facts = PodFacts(pod, pod_ip, HOST_IP, self.allocatable)
-        directories = volumes.prepare(pod, pod_dir, self.home, lookup)
+        scratch = volumes.scratch_directory(self.home, pod_dir)
+        scratch.mkdir(parents=True, exist_ok=True)
+        scratch.chmod(0o700)
+        directories = volumes.prepare(pod, scratch, self.home, lookup)
         gpus = self._granted_gpus(pod)
         init = [
             self._container(container, pod_dir, facts, directories, lookup, gpus[: _gpu_count(container)])
@@ -116,7 +119,7 @@ class Builder:
             name=name,
             argv=[rewrite(expand_references(word, own)) for word in argv],
             env=env,
-            cwd=_working_directory(container, pod_dir, rewrite, mounts),
+            cwd=_working_directory(container, volumes.scratch_directory(self.home, pod_dir), rewrite, mounts),
             termination_log=str(termination_log),
             fallback_to_logs=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",
             mounts=mounts,
@@ -142,7 +145,7 @@ def _gpu_count(container: Mapping[str, Any]) -> int:
 
 
 def _working_directory(
-    container: Mapping[str, Any], pod_dir: Path, rewrite: Rewriter, mounts: list[tuple[str, str]]
+    container: Mapping[str, Any], scratch: Path, rewrite: Rewriter, mounts: list[tuple[str, str]]
 ) -> str:
     """workingDir in this machine's terms; without one, a directory of the container's own.
 
@@ -150,7 +153,7 @@ def _working_directory(
     """
     asked = str(container.get("workingDir") or "")
     if not asked:
-        own = pod_dir / "work" / str(container["name"])
+        own = scratch / "work" / str(container["name"])
         own.mkdir(parents=True, exist_ok=True)
         return str(own)
     directory = rewrite(asked)

@@ -64,10 +64,10 @@ class Container:
         with contextlib.suppress(OSError):
             Path(self.plan.termination_log).write_bytes(b"")
         self._drop_old_logs()
-        self._log = LogWriter(self.directory / f"{self.report.restart_count}.log")
         self._began = time.time()
         self._oom_kills = processes.oom_kills()
         try:
+            self._log = LogWriter(self.directory / f"{self.report.restart_count}.log")
             process = subprocess.Popen(
                 self.plan.argv,
                 env=self.plan.env,
@@ -78,8 +78,9 @@ class Container:
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
-            self._log.close()
-            self._log = None
+            if self._log is not None:
+                self._log.close()
+                self._log = None
             message = f"failed to start container {self.plan.name!r}: {self._why(error)}"
             self._terminated(_START_FAILED, 0, "StartError", message)
             return

@@ -11,6 +11,7 @@ goes, and a container holds at most twice that much. Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class LogWriter:
     """Writes one container's output. `rotate_bytes` bounds a file."""
 
     def __init__(self, path: Path, rotate_bytes: int = ROTATE_BYTES) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         self.path = path
         self._rotate_bytes = rotate_bytes
         self._file = path.open("ab", buffering=0)
@@ -119,5 +120,5 @@ class LogWriter:
             self.path.replace(self.path.with_name(self.path.name + ".1"))
             self._file = self.path.open("ab", buffering=0)
             self._size = 0
-        self._file.write(block)
-        self._size += len(block)
+        with contextlib.suppress(OSError):  # a full disk costs text, not the container
+            self._size += self._file.write(block) or 0

@@ -24,6 +24,7 @@ from cpod_jupyter.engine.kubelet.plan import ContainerReport, PodPlan, PodReport
 from cpod_jupyter.engine.kubelet.pod_probes import PodProbes
 from cpod_jupyter.engine.kubelet.runtime import PodRuntime, ProcessRuntime
 from cpod_jupyter.engine.kubelet.scheduler import scheduler_controller
+from cpod_jupyter.engine.kubelet.volumes import scratch_directories, scratch_directory
 from cpod_jupyter.engine.kubelet.watcher import PodWatcher
 from cpod_jupyter.errors import BadRequest, NotFound
 
@@ -34,7 +35,7 @@ _CONFIG_RETRY_SECONDS = 5.0
 
 
 class Kubelet:
-    """One node's pods, in directories below HOME/pods.
+    """One node's pods: plans, reports and logs in HOME/pods, which is watched; their files in HOME/scratch.
 
         kubelet = Kubelet(api, home)                        # its Node is named as this host
         kubelet.start()                                     # the Node, the watch, the pods of before
@@ -55,12 +56,12 @@ class Kubelet:
     ) -> None:
         self.node_name = node_name or node.default_node_name()
         self._api = api
-        self._pods = home.resolve() / "pods"
+        self._home = home.resolve()
+        self._pods = self._home / "pods"
         self._runtime = runtime or ProcessRuntime()
         found = node.node_object(self.node_name)["status"]["allocatable"]
-        self._builder = Builder(
-            home.resolve(), Images(environments or {}), found, [gpu.cuda_name for gpu in node.gpus()]
-        )
+        gpus = [gpu.cuda_name for gpu in node.gpus()]
+        self._builder = Builder(self._home, Images(environments or {}), found, gpus)
         self._network = PodNetwork(home)
         self._events = Recorder(api, "kubelet", EVENTS)
         self._probes = PodProbes(self._events, self._look_at)
@@ -97,6 +98,9 @@ class Kubelet:
         self._ticker.start()
         for directory in self._pods.iterdir():
             self._look_at_directory(directory.name)
+        for left in scratch_directories(self._home):
+            if not (self._pods / left.name).exists():  # an engine was killed between the two removals
+                shutil.rmtree(left, ignore_errors=True)
 
     def stop(self) -> None:
         """Stop watching and probing. Pods go on."""
@@ -266,7 +270,7 @@ class Kubelet:
     def _remove(self, pod_dir: Path) -> None:
         self._probes.forget(pod_dir.name.rpartition("_")[2])
         self._runtime.remove(pod_dir)
-        shutil.rmtree(pod_dir, ignore_errors=True)
+        shutil.rmtree(scratch_directory(self._home, pod_dir), ignore_errors=True)
         with self._lock:
             self._seen.pop(pod_dir.name, None)
         self._ending.pop(pod_dir.name, None)

@@ -161,5 +161,10 @@ def register(api: KubeApi, name: str) -> Object:
     try:
         api.create(NODES, node)
     except AlreadyExists:
-        api.patch(NODES, name, {"metadata": {"labels": node["metadata"]["labels"]}})
-    return api.patch(NODES, name, {"status": node["status"]}, subresource="status")
+        kept = api.get(NODES, name)  # with the labels that people gave it
+        labels = kept["metadata"].get("labels") or {}
+        others = {key: value for key, value in labels.items() if not key.startswith("nvidia.com/gpu.")}
+        api.replace(
+            NODES, {**kept, "metadata": {**kept["metadata"], "labels": {**others, **node["metadata"]["labels"]}}}
+        )
+    return api.replace(NODES, {**api.get(NODES, name), "status": node["status"]}, subresource="status")

@@ -123,10 +123,6 @@ class Threshold:
             self.state = answer
         return self.state
 
-    @property
-    def failed_for_good(self) -> bool:
-        return self._last is False and self._run >= self._needed[False]
-
 
 class Prober:
     """The probes of one run of one container. `changed` is called when readiness may have."""

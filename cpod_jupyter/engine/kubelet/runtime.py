@@ -21,7 +21,6 @@ import psutil
 from cpod_jupyter.engine.kubelet import processes
 from cpod_jupyter.engine.kubelet.plan import (
     PLAN,
-    STATUS,
     STOP,
     ContainerReport,
     PodPlan,
@@ -40,7 +39,7 @@ class PodRuntime(Protocol):
     """Runs pods that live in directories. Calls return soon; what follows shows in `observe`."""
 
     def start(self, pod_dir: Path, plan: PodPlan) -> None:
-        """Run a pod. The directory exists; the plan is kept in it."""
+        """Run a pod. The directory exists; the plan is kept in it. Raises OSError when it can't be started now."""
         ...
 
     def observe(self, pod_dir: Path) -> PodReport | None:
@@ -69,16 +68,20 @@ class ProcessRuntime:
         plan.write(pod_dir)
         root = str(Path(__file__).parents[3])
         paths = [root, os.environ.get("PYTHONPATH", "")]
-        with (pod_dir / "supervisor.log").open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "cpod_jupyter.engine.kubelet.supervisor", str(pod_dir)],
-                cwd=pod_dir,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        try:
+            with (pod_dir / "supervisor.log").open("ab") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "cpod_jupyter.engine.kubelet.supervisor", str(pod_dir)],
+                    cwd=pod_dir,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        except OSError:
+            (pod_dir / PLAN).unlink()  # it was not started
+            raise
         process.returncode = 0  # not for this object to wait for: the pod outlives the engine
         self._started[pod_dir] = (process.pid, processes.start_mark(process.pid) or "")
 
@@ -103,16 +106,12 @@ class ProcessRuntime:
         if report is None or report.ended:
             return
         write_json(pod_dir / STOP, {"grace_seconds": grace_seconds})
-        pid = report.supervisor_pid
-        if not pid and pod_dir in self._started:  # between its start and its first report it has no handler yet
-            until = time.monotonic() + _START_SECONDS
-            while not (pod_dir / STATUS).exists() and time.monotonic() < until:
-                time.sleep(0.01)
+        while report is not None and not report.supervisor_pid and not report.ended:
+            time.sleep(0.01)  # it is coming up; before its first report it does not listen to signals
             report = self.observe(pod_dir)
-            pid = report.supervisor_pid if report is not None else 0
-        if pid:
+        if report is not None and not report.ended:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(report.supervisor_pid, signal.SIGTERM)
 
     def remove(self, pod_dir: Path) -> None:
         report = self.observe(pod_dir)

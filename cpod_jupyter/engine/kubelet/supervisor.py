@@ -59,8 +59,8 @@ class Supervisor:
         processes.become_subreaper()
         self._save()
         while self._advance():
-            self._save()
-            for key, _ in self._selector.select(self._sleep()):
+            saved = self._save()
+            for key, _ in self._selector.select(self._sleep() if saved else min(1.0, self._sleep())):
                 container = key.data
                 if container is None:
                     with contextlib.suppress(BlockingIOError):
@@ -70,7 +70,8 @@ class Supervisor:
             self._reap()
         self._sweep()
         self.report.ended = True
-        self._save()
+        while not self._save() and self.pod_dir.exists():
+            time.sleep(1)  # a full disk: the pod's end is worth waiting for
 
     def _listen_to_signals(self) -> None:
         """Signals only wake the loop. Handlers, not SIG_IGN, which containers would inherit."""
@@ -203,12 +204,19 @@ class Supervisor:
                     pass
             time.sleep(0.01)
 
-    def _save(self) -> None:
-        """Write the report when it differs from what was written."""
+    def _save(self) -> bool:
+        """Write the report when it differs from what was written; whether it is there. A full disk ends no pod."""
         current = repr(self.report)
-        if current != self._written:
+        if current == self._written:
+            return True
+        try:
             self.report.write(self.pod_dir)
-            self._written = current
+        except OSError:
+            if not self.pod_dir.exists() and not self._stopping:
+                self._stop(0)  # nobody knows of this pod any more
+            return False
+        self._written = current
+        return True
 
 
 def main() -> int:

@@ -31,16 +31,28 @@ def claim_directories(home: Path, namespace: str, name: str) -> list[Path]:
     return [path for path in parent.iterdir() if pattern.fullmatch(path.name)] if parent.is_dir() else []
 
 
-def prepare(pod: Object, pod_dir: Path, home: Path, lookup: Lookup) -> dict[str, Path]:
+def scratch_directory(home: Path, pod_dir: Path) -> Path:
+    """Where a pod's own volumes and working directories are, which go with it.
+
+    Not in the pod's directory: that one is watched, with all below it.
+    """
+    return home / "scratch" / pod_dir.name
+
+
+def scratch_directories(home: Path) -> list[Path]:
+    """Those of all pods, known or not."""
+    parent = home / "scratch"
+    return list(parent.iterdir()) if parent.is_dir() else []
+
+
+def prepare(pod: Object, scratch: Path, home: Path, lookup: Lookup) -> dict[str, Path]:
     """Make a pod's volumes; volume name to directory. Raises ConfigError for what is missing or not offered."""
-    return {
-        str(volume["name"]): _prepare(volume, pod, pod_dir, home, lookup) for volume in pod["spec"].get("volumes") or []
-    }
+    return {str(volume["name"]): _prepare(volume, scratch, home, lookup) for volume in pod["spec"].get("volumes") or []}
 
 
-def _prepare(volume: Mapping[str, Any], pod: Object, pod_dir: Path, home: Path, lookup: Lookup) -> Path:
+def _prepare(volume: Mapping[str, Any], scratch: Path, home: Path, lookup: Lookup) -> Path:
     name = str(volume["name"])
-    own = pod_dir / "volumes" / name
+    own = scratch / "volumes" / name
     if (claim := volume.get("persistentVolumeClaim")) is not None:
         directory = claim_directory(home, lookup.claim(str(claim["claimName"])))
         directory.mkdir(parents=True, exist_ok=True)

@@ -53,6 +53,12 @@ class PodWatcher:
                     del self._followers[pod_dir.name]
 
     def _run(self) -> None:
+        try:
+            self._watch()
+        except Exception as error:  # the system's limit on watches, say
+            log.warning("watching %s ended (%s): changes are noticed a second later", self._pods, error)
+
+    def _watch(self) -> None:
         changes = watchfiles.watch(
             self._pods,
             watch_filter=self._concerns,

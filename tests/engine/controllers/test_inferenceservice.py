@@ -153,3 +153,23 @@ def test_a_pod_keeps_its_own_readiness_probe_and_gets_one_otherwise() -> None:
     made = pod_spec(service(containers=[{"name": "c", "ports": [{"containerPort": 9000}]}]))
     assert made["containers"][0]["readinessProbe"]["tcpSocket"] == {"port": 9000}
     assert made["restartPolicy"] == "Always"
+
+
+def test_a_pod_that_was_lost_is_replaced(cluster: Cluster) -> None:
+    serve(cluster, "llm", server("one"))
+    wait_reason(cluster, "llm", "MinimumReplicasAvailable")
+    (old,) = cluster.pods()
+    cluster.kill_supervisor(old)
+    cluster.wait(lambda: [meta.uid_of(pod) for pod in cluster.pods()] != [meta.uid_of(old)], "the pod is replaced")
+    wait_reason(cluster, "llm", "MinimumReplicasAvailable")
+    assert ask(cluster.get(INFERENCESERVICES, "llm")["status"]["url"]) == "one"
+
+
+def test_a_stopped_service_has_no_pods_and_says_so(cluster: Cluster) -> None:
+    serve(cluster, "llm", server("one"))
+    wait_reason(cluster, "llm", "MinimumReplicasAvailable")
+    change = {"metadata": {"annotations": {"serving.kserve.io/stop": "true"}}}
+    cluster.api.patch(INFERENCESERVICES, "llm", change, NAMESPACE)
+    wait_reason(cluster, "llm", "Stopped")
+    cluster.wait(lambda: not cluster.pods(), "its pods are gone")
+    assert "url" not in cluster.get(INFERENCESERVICES, "llm")["status"]

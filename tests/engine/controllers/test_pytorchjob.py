@@ -164,3 +164,19 @@ def test_the_first_pod_takes_its_own_address() -> None:
     first = environment(job({"Master": {}, "Worker": {"replicas": 3}}), Replica("Master", 0, 0), 4000, None)
     assert first[3]["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
     assert {"name": "WORLD_SIZE", "value": "4"} in first
+
+
+def test_a_pod_that_was_lost_is_replaced(cluster: Cluster) -> None:
+    run_job(cluster, "lost", {"Worker": replica("sleep", "300", policy="OnFailure")})
+    wait_condition(cluster, "lost", "Running")
+    old = cluster.get(PODS, "lost-worker-0")
+    cluster.kill_supervisor(old)
+
+    def replaced() -> bool:
+        pod = cluster.find(PODS, "lost-worker-0")
+        return pod is not None and meta.uid_of(pod) != meta.uid_of(old)
+
+    cluster.wait(replaced, "the pod is replaced")
+    cluster.wait_phase("lost-worker-0", "Running")
+    said = cluster.events("PyTorchJobRestarting")
+    assert any("lost-worker-0 exited with 137 (SupervisorLost)" in message for message in said)

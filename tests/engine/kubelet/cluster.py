@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,9 @@ from cpod_jupyter.engine.collector import Collector
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
 from cpod_jupyter.engine.kinds import Kinds
 from cpod_jupyter.engine.kubelet.kubelet import Kubelet
+from cpod_jupyter.engine.kubelet.plan import PodReport
 from cpod_jupyter.engine.kubelet.runtime import ProcessRuntime
+from cpod_jupyter.engine.kubelet.volumes import scratch_directory
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.store import Store
@@ -135,8 +139,18 @@ class Cluster:
 
     # ---- what pods leave
 
+    def kill_supervisor(self, pod: Object) -> None:
+        """Take a pod's supervisor away without warning."""
+        report = PodReport.read(self.directory(pod))
+        assert report is not None
+        os.kill(report.supervisor_pid, signal.SIGKILL)
+
     def directory(self, pod: Object) -> Path:
         return self.kubelet.pod_directory(NAMESPACE, pod["metadata"]["name"], pod["metadata"]["uid"])
+
+    def scratch(self, pod: Object) -> Path:
+        """The pod's own volumes and working directories."""
+        return scratch_directory(self.home, self.directory(pod))
 
     def output(self, pod: Object, container: str = "main", run: int = 0) -> str:
         """What a container has written, without the log's own words."""

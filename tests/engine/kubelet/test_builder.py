@@ -48,7 +48,7 @@ def test_references_expand_before_mount_paths_are_rewritten(plan: Plan, tmp_path
         ),
         volumes=[{"name": "v", "emptyDir": {}}],
     ).containers[0]
-    directory = str(tmp_path / "default_p_u" / "volumes" / "v")
+    directory = str(tmp_path / "scratch" / "default_p_u" / "volumes" / "v")
     assert found.argv == ["run", f"--out={directory}/x", "$(NOPE)", "$(OUT)"]
     assert found.env["OUT"] == directory
 

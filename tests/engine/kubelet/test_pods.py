@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -112,6 +111,7 @@ def test_deleting_a_pod_ends_its_process_and_leaves_nothing(cluster: Cluster) ->
     cluster.api.delete(PODS, "long", NAMESPACE)
     cluster.wait_gone(PODS, "long")
     cluster.wait(lambda: not cluster.directory(pod).exists(), "its directory is gone")
+    assert not cluster.scratch(pod).exists()
     with pytest.raises(ProcessLookupError):
         os.kill(report.containers[0].pid, 0)
     assert cluster.events("Killing") == ["Stopping container main"]
@@ -192,10 +192,7 @@ def test_a_pod_deleted_while_no_engine_ran_is_ended_at_the_start(cluster: Cluste
 
 def test_a_pod_whose_supervisor_was_killed_has_failed(cluster: Cluster) -> None:
     cluster.run("lost", "sleep", "300")
-    pod = cluster.wait_phase("lost", "Running")
-    report = PodReport.read(cluster.directory(pod))
-    assert report is not None
-    os.kill(report.supervisor_pid, signal.SIGKILL)
+    cluster.kill_supervisor(cluster.wait_phase("lost", "Running"))
     status = cluster.wait_phase("lost", "Failed")["status"]
     assert status["reason"] == "SupervisorLost"
     assert status["containerStatuses"][0]["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
@@ -222,7 +219,7 @@ def test_a_pod_is_ready_only_once_its_probe_succeeds(cluster: Cluster) -> None:
     pod = cluster.wait_phase("probed", "Running")
     cluster.wait(lambda: cluster.events("Unhealthy"), "an unhealthy answer is told of")
     assert not meta.is_true(cluster.get(PODS, "probed"), "Ready")
-    (cluster.directory(pod) / "volumes" / "flag" / "up").touch()
+    (cluster.scratch(pod) / "volumes" / "flag" / "up").touch()
     began = time.monotonic()
     wait_ready(cluster, "probed")
     assert time.monotonic() - began < 5

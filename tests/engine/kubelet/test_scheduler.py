@@ -19,7 +19,7 @@ def wait_unschedulable(cluster: Cluster, name: str) -> str:
 
 
 def wait_looked_at(cluster: Cluster, name: str) -> None:
-    cluster.wait(lambda: cluster.get(PODS, name).get("status"), f"the scheduler has looked at {name}")
+    cluster.wait(lambda: meta.condition(cluster.get(PODS, name), "PodScheduled"), f"the scheduler has looked at {name}")
 
 
 def gpu(count: int) -> dict[str, object]:
@@ -54,7 +54,7 @@ def test_a_pod_waits_for_what_another_has_and_runs_when_that_ends(cluster: Clust
     first = cluster.wait_phase("first", "Running")
     cluster.run("second", "true", container=everything)
     assert wait_unschedulable(cluster, "second") == "0/1 nodes are available: 1 Insufficient cpu."
-    (cluster.directory(first) / "work" / "main" / "stop").touch()
+    (cluster.scratch(first) / "work" / "main" / "stop").touch()
     cluster.wait_phase("second", "Succeeded")
 
 

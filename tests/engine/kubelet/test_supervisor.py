@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cpod_jupyter.engine.kubelet import processes
 from cpod_jupyter.engine.kubelet.container import BackOff
 from cpod_jupyter.engine.kubelet.crilog import LogWriter, parse_entry
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, PodPlan, PodReport
@@ -307,3 +309,15 @@ def test_a_very_long_line_is_logged_in_parts(tmp_path: Path) -> None:
         (16384, False),
         (7232, True),
     ]
+
+
+def test_a_pod_whose_directory_is_removed_by_hand_ends(pods: Pods) -> None:
+    directory = pods.run("sleep 0.5; exit 1", "sleep 300", policy="OnFailure")
+    report = pods.wait(directory, lambda r: all(c.running for c in r.containers), "both run")
+    shutil.rmtree(directory)
+    until = time.monotonic() + SECONDS
+    while processes.is_alive(report.supervisor_pid, report.supervisor_mark):
+        if time.monotonic() > until:
+            pytest.fail("the supervisor goes on")
+        time.sleep(0.01)
+    assert processes_of(directory) == []
