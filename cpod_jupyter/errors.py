@@ -154,5 +154,9 @@ class WorkFailed(CpodError):
     """A job, a download or a deployment ended in failure; the message has the cause."""
 
 
+class TemporaryFailure(WorkFailed):
+    """What failed may go well at another time: a network or a server was not there."""
+
+
 class WaitTimeout(CpodError):
     """Something did not become true in the time allowed; it may still do so."""

@@ -1,6 +1,6 @@
 """batch/v1 Jobs: pods until enough of them have succeeded, or too many have failed.
 
-Not offered, and said so in a Failed condition: Indexed completion, podFailurePolicy, successPolicy.
+Not offered, and said so in a Failed condition: Indexed completion, successPolicy, parts of podFailurePolicy.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import EVENTS, JOBS, PODS, Object
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder, to_controller, to_itself
+from cpod_jupyter.engine.controllers import job_policy
 from cpod_jupyter.engine.controllers import pods as podset
 from cpod_jupyter.errors import NotFound
 
 FIRST_DELAY, LONGEST_DELAY = 10.0, 600.0
 """Seconds between a failure and the next attempt, doubling (Jobs, "Pod backoff failure policy")."""
 _DEFAULT_BACKOFF_LIMIT = 6
-_NOT_OFFERED = ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "maxFailedIndexes")
+_NOT_OFFERED = ("successPolicy", "backoffLimitPerIndex", "maxFailedIndexes")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ def decide(job: Object, pods: Sequence[Object], now: dt.datetime) -> Outcome | N
     if (problem := _not_offered(spec)) is not None:
         return Outcome("Failed", "NotOffered", problem)
     failed = [pod for pod in pods if podset.phase(pod) == podset.FAILED]
+    if (ending := job_policy.fatal(job, failed)) is not None:
+        pod, sentence = ending
+        message = f"{sentence}: {podset.failure(pod).sentence(meta.name_of(pod))}"
+        return Outcome("Failed", "PodFailurePolicy", message)
+    failed = job_policy.counted(job, failed)
     active = [pod for pod in pods if podset.is_active(pod)]
     limit = int(spec.get("backoffLimit", _DEFAULT_BACKOFF_LIMIT))
     tries = sum(podset.restarts(pod) for pod in active)
@@ -89,6 +95,8 @@ def _not_offered(spec: dict[str, Any]) -> str | None:
     used = [name for name in _NOT_OFFERED if spec.get(name)]
     if spec.get("completionMode") == "Indexed":
         used.append("completionMode: Indexed")
+    if (part := job_policy.not_offered(spec.get("podFailurePolicy") or {})) is not None:
+        used.append(part)
     return f"the embedded engine does not offer {', '.join(used)} of a Job" if used else None
 
 

@@ -11,6 +11,9 @@ from cpod_jupyter.operator.metadata import annotation, child_metadata, generatio
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.storage_kinds import MODEL, StorageKind
 
+_FINAL_EXIT_CODES = [1, 2]
+"""How the runtime ends when trying again will not help: a row that is not valid, a source that is not there."""
+
 RUNTIME = ("python", "-m", "cpod_jupyter.runtime")
 """The command that every container of the runtime image starts with."""
 
@@ -44,6 +47,7 @@ def download_job(kind: StorageKind, storage: Object, source: str, settings: Sett
     if source.startswith("hf://"):
         secret = {"name": settings.hub_token_secret, "key": "token", "optional": True}
         container["env"] = [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": secret}}]
+    final = {"containerName": "download", "operator": "In", "values": _FINAL_EXIT_CODES}
     marks = {names.ANNOTATION_SOURCE: source, names.ANNOTATION_OWNER_GENERATION: str(generation(storage))}
     return {
         "apiVersion": "batch/v1",
@@ -51,6 +55,7 @@ def download_job(kind: StorageKind, storage: Object, source: str, settings: Sett
         "metadata": child_metadata(names.download_job(kind.word, name), storage, marks),
         "spec": {
             "backoffLimit": settings.download_retries,
+            "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": final}]},
             "template": {
                 "metadata": {"labels": {kind.label: name}},
                 "spec": {

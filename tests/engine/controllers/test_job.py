@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,26 @@ def test_a_job_past_its_backoff_limit_carries_the_pods_last_words(cluster: Clust
         f"Job has reached the specified backoff limit: pod {meta.name_of(pod)} exited with 3 (Error): no such dataset"
     )
     assert cluster.get(JOBS, "bad")["status"]["failed"] == 1
+
+
+def test_a_failure_that_the_policy_calls_final_ends_the_job_at_once(cluster: Cluster) -> None:
+    rules = [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [65]}}]
+    policy = {"podFailurePolicy": {"rules": rules}}
+    run_job(cluster, "final", "echo 'row 3 is no JSON' > /dev/termination-log; exit 65", backoffLimit=4, **policy)
+    condition = wait_condition(cluster, "final", "Failed")
+    assert condition["reason"] == "PodFailurePolicy"
+    assert "failed with exit code 65, matching FailJob rule at index 0" in condition["message"]
+    assert condition["message"].endswith("row 3 is no JSON")
+    assert len(cluster.pods("job-name=final")) == 1
+
+
+def test_a_failure_that_the_policy_ignores_does_not_count(cluster: Cluster, tmp_path: Path) -> None:
+    mark = tmp_path / "tried"
+    rules = [{"action": "Ignore", "onExitCodes": {"operator": "NotIn", "values": [1]}}]
+    script = f"test -e {mark} && exit 0; touch {mark}; exit 7"
+    run_job(cluster, "spared", script, backoffLimit=0, podFailurePolicy={"rules": rules})
+    wait_condition(cluster, "spared", "Complete")
+    assert cluster.get(JOBS, "spared")["status"]["failed"] == 1
 
 
 def test_on_failure_counts_restarts_of_the_container(cluster: Cluster) -> None:
