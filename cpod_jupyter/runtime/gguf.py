@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cpod_jupyter.errors import WorkFailed
-from cpod_jupyter.runtime.libraries import quiet_libraries
+from cpod_jupyter.runtime.libraries import prepare_libraries
 from cpod_jupyter.runtime.report import log, progress
 
 
@@ -18,7 +18,7 @@ def convert_gguf(file: Path, directory: Path) -> None:
     Raises:
         WorkFailed: transformers can't read this file, or its architecture isn't a language model's.
     """
-    quiet_libraries(offline=True)
+    prepare_libraries(offline=True)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cpod_jupyter.errors import WorkFailed
 from cpod_jupyter.runtime.files import size_of
-from cpod_jupyter.runtime.libraries import plain_load_errors, plain_memory_errors, quiet_libraries, require_model
+from cpod_jupyter.runtime.libraries import plain_load_errors, plain_memory_errors, prepare_libraries, require_model
 from cpod_jupyter.runtime.report import log, progress
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def serve(model_dir: Path, adapter: Path | None, name: str, host: str, port: int
     require_model(model_dir)
     if adapter is not None and not (adapter / "adapter_config.json").is_file():
         raise WorkFailed(f"{adapter} has no adapter_config.json: it is not an adapter in the format of PEFT")
-    quiet_libraries(offline=True)
+    prepare_libraries(offline=True)
     with bind(host, port) as sock:
         with plain_memory_errors("serve a smaller model, or free the GPU"):
             model, tokenizer = load(model_dir, adapter)

@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from cpod_jupyter.errors import WorkFailed
 from cpod_jupyter.runtime.files import CHUNK, files_in
-from cpod_jupyter.runtime.libraries import quiet_libraries
+from cpod_jupyter.runtime.libraries import prepare_libraries
 from cpod_jupyter.runtime.report import log, progress
 
 Kind = Literal["model", "dataset"]
@@ -150,7 +150,7 @@ def fetch_from_hub(kind: Kind, source: str, directory: Path) -> None:
     match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", source)
     if not match:
         raise WorkFailed(f"{source}: not of the form hf://ORG/NAME or hf://ORG/NAME@REVISION")
-    quiet_libraries(offline=False)
+    prepare_libraries(offline=False)
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,

@@ -34,7 +34,7 @@ from cpod_jupyter.runtime.arguments import FineTuneConfig, read_config, trainer_
 from cpod_jupyter.runtime.card import Outcome, write_model_card
 from cpod_jupyter.runtime.data import ChatData, Message, read_chat_data
 from cpod_jupyter.runtime.files import PARTIAL, files_in, plain_disk_errors, publish, size_of
-from cpod_jupyter.runtime.libraries import plain_load_errors, plain_memory_errors, quiet_libraries, require_model
+from cpod_jupyter.runtime.libraries import plain_load_errors, plain_memory_errors, prepare_libraries, require_model
 from cpod_jupyter.runtime.report import is_main_process, leave_message, log, progress
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def train(paths: TrainPaths) -> None:
     require_model(paths.model)
     log(f"{len(data.rows)} conversations, {config.finetune_type} fine-tune of {paths.model}")
 
-    quiet_libraries(offline=True)
+    prepare_libraries(offline=True)
     run = paths.checkpoints / f"run-{_fingerprint(config, data, paths.model)[:12]}"
     arguments, lora = trainer_arguments(config, run, len(data.rows), int(os.environ.get("WORLD_SIZE", "1")))
     partial = paths.output / PARTIAL
