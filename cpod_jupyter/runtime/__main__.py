@@ -1,7 +1,7 @@
 """The command line of the runtime: `python -m cpod_jupyter.runtime download|train|serve …`.
 
-Exit codes: 0 done, 1 a failure that the termination message explains, 2 a wrong command line, 143 ended by
-SIGTERM.
+Exit codes: 0 done, 1 a failure that the termination message explains, 2 a wrong command line, 75 a failure that
+may go well at another time (EX_TEMPFAIL of sysexits.h), 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from cpod_jupyter.errors import CpodError
+from cpod_jupyter.errors import CpodError, TemporaryFailure
 from cpod_jupyter.runtime.report import leave_message
+
+_TRY_AGAIN = 75
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     except CpodError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         leave_message(str(error))
-        return 1
+        return _TRY_AGAIN if isinstance(error, TemporaryFailure) else 1
     except Exception as error:
         traceback.print_exc()
         leave_message(f"{arguments.command} failed unexpectedly: {type(error).__name__}: {error}")

@@ -91,7 +91,7 @@ def run_until_signal(app: FastAPI, sock: socket.socket, greeting: str) -> NoRetu
     """
     import uvicorn
 
-    class Server(uvicorn.Server):  # type: ignore[misc]
+    class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             log(greeting)

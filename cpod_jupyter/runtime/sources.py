@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from cpod_jupyter.errors import WorkFailed
+from cpod_jupyter.errors import TemporaryFailure, WorkFailed
 from cpod_jupyter.runtime.files import CHUNK, files_in
 from cpod_jupyter.runtime.libraries import prepare_libraries
 from cpod_jupyter.runtime.report import log, progress
@@ -181,7 +181,7 @@ def fetch_from_hub(kind: Kind, source: str, directory: Path) -> None:
     except HfHubHTTPError as error:
         raise WorkFailed(f"{source}: the hub refuses: {error}") from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HTTPError) as error:
-        raise WorkFailed(f"{source}: the hub can't be reached: {error.__cause__ or error}") from error
+        raise TemporaryFailure(f"{source}: the hub can't be reached: {error.__cause__ or error}") from error
     progress("download", total, total, "B")
 
 
