@@ -13,16 +13,6 @@ from typing import Any
 from cpod_jupyter.api.records import parse_record
 from cpod_jupyter.runtime.data import Message
 
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-WORDS = [
-    "What colour is the boat?", "The boat is green.", "How many oars does it have?", "It has two oars.",
-    "Who rows the boat?", "My sister rows the boat every morning before school.", "user assistant system",
-]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Ended:

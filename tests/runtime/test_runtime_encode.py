@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runtime_commands import CHATML, conversation
+from runtime_commands import conversation
+from tiny_model import CHATML
 
 from cpod_jupyter.runtime.data import Message
 from cpod_jupyter.runtime.train import MASKED, encode
