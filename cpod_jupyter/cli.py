@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="a YAML file, a folder of them, or - for stdin",
     )
-    apply.add_argument("--new", action="store_true", help="delete runs of these names first, and run them again")
+    apply.add_argument("--new", action="store_true", help="delete runs of these names first, with their results")
     apply.add_argument("--dry-run", action="store_true", help="check, and submit nothing")
     ls = add("ls", _ls, "show what there is", where, output, example="cpod ls models")
     ls.add_argument("kind", metavar="KIND", nargs="?", help="models, datasets, finetunes, jobs, inferences, pods, …")

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import Object, Resource, of_object
+from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, MODELSTORAGES, PVCS, Object, Resource, of_object
 from cpod_jupyter.errors import AlreadyExists, Conflict, CpodError, NotFound, WaitTimeout
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.states import status_of
@@ -29,7 +29,7 @@ class AlreadyRun(CpodError):
 
 
 def submit(client: Client, obj: Object, *, new: bool = False) -> tuple[Object, Outcome]:
-    """Bring an object to what is asked for. `new` deletes one of that name first.
+    """Bring an object to what is asked for. `new` deletes one of that name first, and its result.
 
     Raises AlreadyRun when the name belongs to a run (a job, a fine-tune) of another spec.
     """
@@ -41,6 +41,7 @@ def submit(client: Client, obj: Object, *, new: bool = False) -> tuple[Object, O
         return client.create(resource, obj), "created"
     if new:
         remove(client, resource, name, namespace, missing_ok=True)
+        _remove_result(client, resource, name, namespace)
     for _ in range(_ATTEMPTS):
         try:
             existing = client.get(resource, name, namespace)
@@ -72,6 +73,15 @@ def remove(client: Client, resource: Resource, name: str, namespace: str | None,
     except NotFound:
         if not missing_ok:
             raise
+
+
+def _remove_result(client: Client, resource: Resource, name: str, namespace: str | None) -> None:
+    """Delete what a run of this name has left: its result outlives it, and another run would not write over it."""
+    if resource not in (FINETUNES, CPODJOBS):
+        return
+    job = f"{name}-cpodjob" if resource == FINETUNES else name
+    remove(client, MODELSTORAGES, f"{job}-modelsavestorage", namespace, missing_ok=True)
+    remove(client, PVCS, f"{job}-modelsave-pvc", namespace, missing_ok=True)
 
 
 def wait_gone(

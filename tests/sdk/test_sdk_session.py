@@ -60,6 +60,13 @@ def test_the_same_spec_is_not_submitted_twice_and_another_one_needs_new(session:
     assert list(anew.logs()) == ["2"]
 
 
+def test_a_run_that_left_a_result_can_be_run_anew(session: Session) -> None:
+    save = {"modelSavePath": "/out", "modelSaveVolumeSize": 10}
+    first = session.job("kept", **program("open('/dev/null')"), **save).wait(60)
+    again = session.job("kept", new=True, **program("print(2)"), **save).wait(60)
+    assert again.object["metadata"]["uid"] != first.object["metadata"]["uid"]
+
+
 def test_two_sessions_see_the_same_objects(session: Session, namespace: str) -> None:
     session.job("shared", **program("print(1)"))
     other = Session()

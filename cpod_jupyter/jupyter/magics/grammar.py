@@ -91,7 +91,7 @@ def _cell_parser(command: str, common: argparse.ArgumentParser) -> _Parser:
         return parser
     parser.add_argument("--dry-run", action="store_true", help="check and show what would be submitted")
     parser.add_argument("--detach", action="store_true", help="don't wait for it")
-    parser.add_argument("--new", action="store_true", help="delete what has this name and run again")
+    parser.add_argument("--new", action="store_true", help="delete what has this name, with its result, and run again")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds to follow at most; it goes on after them")
     return parser
 
