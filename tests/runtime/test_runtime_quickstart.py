@@ -11,7 +11,7 @@ from runtime_commands import Run, Start, ready
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
 
-ARGUMENTS = {"num_train_epochs": "5", "per_device_train_batch_size": "4", "learning_rate": "8e-4"}
+ARGUMENTS = {"num_train_epochs": "4", "per_device_train_batch_size": "4", "learning_rate": "8e-4"}
 
 
 @pytest.mark.slow
