@@ -157,7 +157,7 @@ def _up(options: argparse.Namespace) -> None:
 def _down(options: argparse.Namespace) -> None:
     from cpod_jupyter.sdk import engine
 
-    print("stopped the engine" if engine.down() else "no engine runs")
+    print(engine.down())
 
 
 def _kubeconfig(options: argparse.Namespace) -> None:

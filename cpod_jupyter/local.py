@@ -109,6 +109,9 @@ def stop() -> bool:
         if time.monotonic() > deadline:
             raise EngineError(f"the engine (process {running.pid}) does not end; see {running.log}")
         time.sleep(0.05)
+    for child in _children:
+        if child.pid == running.pid:
+            child.wait(_STOP_SECONDS)  # it has let go of its lock: it is as good as gone
     return True
 
 

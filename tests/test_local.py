@@ -19,6 +19,7 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import CPODJOBS, PODS
 from cpod_jupyter.client.client import Client
 from cpod_jupyter.errors import EngineError
+from cpod_jupyter.sdk import engine as engine_commands
 
 COUNTING = """
 import sys, time
@@ -124,8 +125,11 @@ def test_a_job_that_ended_while_the_engine_was_down_is_seen(tmp_path: Path, even
     client = Client.from_kubeconfig(engine.kubeconfig)
     client.create(CPODJOBS, job("count", str(progress), "20"))
     eventually(progress.exists, "the job runs")
+    (pod,) = client.list(PODS).items
+    eventually(lambda: client.list(PODS).items[0]["status"]["phase"] == "Running", "the pod is seen running")
     client.close()
-    assert local.stop()
+    assert engine_commands.down() == f"stopped the engine; without it goes on: {meta.name_of(pod)}"
+    assert engine_commands.down() == "no engine runs"
     eventually(lambda: progress.read_text() == "19", "the job ends without the engine")
     client = Client.from_kubeconfig(local.start().kubeconfig)
     eventually(lambda: meta.is_true(client.get(CPODJOBS, "count", "default"), "Succeeded"), "its end is seen", 60)

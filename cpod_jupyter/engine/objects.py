@@ -236,7 +236,9 @@ class Objects:
     def _written(self, kind: ServedKind, key: ObjectKey, new: Object) -> Object:
         metadata = new["metadata"]
         ending = metadata.get("deletionTimestamp") and not metadata.get("finalizers")
-        holds = kind.key == "/pods" or (kind.key == _NAMESPACE and new["spec"].get("finalizers"))
+        holds = (kind.key == "/pods" and metadata.get("deletionGracePeriodSeconds")) or (
+            kind.key == _NAMESPACE and new["spec"].get("finalizers")
+        )
         if ending and not holds and kind.key != _CRD:
             self.store.put(key, new)
             return self._removed(kind, key)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from cpod_jupyter import local
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import PODS
+from cpod_jupyter.client.client import Client
+from cpod_jupyter.errors import CpodError
 from cpod_jupyter.local import Engine
 
 
@@ -11,9 +15,31 @@ def up(port: int | None = None) -> Engine:
     return local.start(port)
 
 
-def down() -> bool:
-    """Stop it; False when none ran. Its pods go on, and it finds them again. Raises EngineError."""
-    return local.stop()
+def down() -> str:
+    """Stop it, and say what became of it and of its pods: they go on, and are found again.
+
+    Raises EngineError.
+    """
+    found = local.find()
+    if found is None:
+        return "no engine runs"
+    pods = _running_pods(found)
+    local.stop()
+    if not pods:
+        return "stopped the engine"
+    verb = "goes" if len(pods) == 1 else "go"
+    return f"stopped the engine; without it {verb} on: {', '.join(pods)}"
+
+
+def _running_pods(found: Engine) -> list[str]:
+    """Names of the pods that run; none when the engine cannot be asked: it is to be stopped all the same."""
+    try:
+        client = Client.from_kubeconfig(found.kubeconfig)
+        pods = client.list(PODS).items
+    except CpodError:
+        return []
+    client.close()
+    return [meta.name_of(pod) for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
 
 
 def running() -> Engine | None:

@@ -197,6 +197,12 @@ def test_a_pod_that_no_node_has_goes_at_once(api: LocalApi) -> None:
     assert api.list(PODS).items == []
 
 
+def test_a_pod_that_no_node_has_goes_in_the_foreground_too(api: LocalApi, eventually: Any) -> None:
+    api.create(PODS, pod())
+    api.delete(PODS, "p", "default", propagation="Foreground")
+    eventually(lambda: api.list(PODS).items == [], "the pod is gone")
+
+
 def test_a_pods_spec_is_fixed_but_for_its_binding(api: LocalApi) -> None:
     made = api.create(PODS, pod())
     assert made["status"]["phase"] == "Pending"

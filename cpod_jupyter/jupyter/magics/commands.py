@@ -149,7 +149,7 @@ class CpodMagics(Magics):
         print(f"{'started the engine' if found.started_now else 'the engine runs'} at {found.url}")
 
     def _down(self, options: argparse.Namespace) -> None:
-        print("stopped the engine" if engine.down() else "no engine runs")
+        print(engine.down())
 
     def _ls(self, options: argparse.Namespace) -> None:
         show(self.session(options).ls(options.kind))
