@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from importlib import metadata
+from dataclasses import dataclass
 
-_VERSION_IN_A_CHECKOUT = "0.1.0"
-
-
-def runtime_image() -> str:
-    """The image with this very version of the runtime."""
-    try:
-        version = metadata.version("cpod-jupyter")
-    except metadata.PackageNotFoundError:
-        version = _VERSION_IN_A_CHECKOUT
-    return f"cpod-jupyter/runtime:{version}"
+from cpod_jupyter.version import VERSION
 
 
 @dataclass(frozen=True)
 class Settings:
     """Sizes are Kubernetes quantities unless a unit is named."""
 
-    runtime_image: str = field(default_factory=runtime_image)
+    runtime_image: str = f"cpod-jupyter/runtime:{VERSION}"
     """Image with `python -m cpod_jupyter.runtime`: it downloads, trains and serves."""
     storage_class: str = ""
     """Storage class of the claims, which must offer ReadWriteMany; empty for the cluster's default."""

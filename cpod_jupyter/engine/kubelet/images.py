@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cpod_jupyter.errors import EngineError
+
 RUNTIME_REPOSITORY = "cpod-jupyter/runtime"
 RUNTIME_ENTRYPOINT = ("python", "-m", "cpod_jupyter.runtime")
 """What the project's runtime image starts when the pod names no command."""
@@ -15,7 +17,7 @@ RUNTIME_ENTRYPOINT = ("python", "-m", "cpod_jupyter.runtime")
 _PYTHONS = {"python", "python3"}
 
 
-class ImageNotRunnable(Exception):
+class ImageNotRunnable(EngineError):
     """The image can't be run as a process; the message says what to do."""
 
 

@@ -6,10 +6,10 @@ import base64
 
 from cpod_jupyter.api.resources import CONFIGMAPS, PVCS, SECRETS, Object, Resource
 from cpod_jupyter.control.api import KubeApi
-from cpod_jupyter.errors import NotFound
+from cpod_jupyter.errors import EngineError, NotFound
 
 
-class ConfigError(Exception):
+class ConfigError(EngineError):
     """A pod can't be started as it is written, or not yet; the message goes to its status.
 
     `reason` is the waiting reason of its containers.
