@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from cpod_jupyter.engine.kinds import Kinds
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.store import Store
+
+# A shell's background job begins with SIGINT ignored, and hands that on; the tests interrupt in earnest.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

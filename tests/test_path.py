@@ -75,6 +75,13 @@ def processes_of(home: Path) -> list[str]:
     return found
 
 
+def kubectl(session: Session, *arguments: str) -> str:
+    """What kubectl prints, with the kubeconfig that `cpod kubeconfig` names."""
+    assert session.engine is not None
+    command = ["kubectl", "--kubeconfig", str(session.engine.kubeconfig), *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+
+
 def test_a_model_is_taught_through_a_killed_engine_served_and_asked(
     session: Session, tiny_model: Path, tmp_path: Path, eventually: Any
 ) -> None:
@@ -86,11 +93,13 @@ def test_a_model_is_taught_through_a_killed_engine_served_and_asked(
     client = session.client
 
     # Each step is an object of its own, owned by the one above.
-    eventually(lambda: [pod for pod in client.list(PODS).items if meta.name_of(pod) == "boat-tune-cpodjob-worker-0"])
+    eventually(lambda: [pod for pod in client.list(PODS).items if meta.name_of(pod).endswith("worker-0")])
     assert owner(session, CPODJOBS, "boat-tune-cpodjob") == ("FineTune", "boat-tune")
     assert owner(session, PYTORCHJOBS, "boat-tune-cpodjob") == ("CPodJob", "boat-tune-cpodjob")
     assert owner(session, PODS, "boat-tune-cpodjob-worker-0") == ("PyTorchJob", "boat-tune-cpodjob")
     assert owner(session, JOBS, "model-boat-base") == ("ModelStorage", "boat-base")
+
+    pod = "boat-tune-cpodjob-worker-0"
 
     # The engine is killed while the model trains; the training goes on, and the next engine sees its end.
     assert any('"type":"metrics"' in line for line in job.logs(follow=True, raw=True))
@@ -112,6 +121,9 @@ def test_a_model_is_taught_through_a_killed_engine_served_and_asked(
     reasons = {event["reason"] for event in again.client.list(EVENTS, "default").items}
     assert {"DataPreparing", "Running", "Succeeded", "DataReady", "PyTorchJobSucceeded", "Scheduled"} <= reasons
 
+    if shutil.which("kubectl"):
+        assert '"type":"metrics"' in kubectl(again, "logs", "-f", pod)
+
     # The result outlives the job, is deployed and answers what it was taught.
     again.delete("finetune", "boat-tune")
     assert again.get("model", "boat-tune-cpodjob-modelsavestorage")
@@ -128,12 +140,8 @@ def test_a_model_is_taught_through_a_killed_engine_served_and_asked(
     assert headers
     assert tls
     if shutil.which("kubectl"):
-        config = str(again.engine.kubeconfig)
         kinds = "finetunes,cpodjobs,pytorchjobs,inferences,inferenceservices,pods"
-        done = subprocess.run(
-            ["kubectl", "--kubeconfig", config, "get", kinds], capture_output=True, text=True, check=True
-        )
-        assert "inference.cpod.cpod/tuned" in done.stdout
+        assert "inference.cpod.cpod/tuned" in kubectl(again, "get", kinds)
 
     # Cleaned up, nothing runs.
     again.delete("inference", "tuned")

@@ -31,7 +31,8 @@ from cpod_jupyter.errors import BadRequest, NotFound
 log = logging.getLogger(__name__)
 
 _LIVENESS_SECONDS = 1.0
-_CONFIG_RETRY_SECONDS = 5.0
+_MACHINE_RETRY_SECONDS = 5.0
+"""After the machine refused a pod's directory or process (a full disk), which nothing tells the end of."""
 
 
 class Kubelet:
@@ -208,18 +209,18 @@ class Kubelet:
         key = Key(meta.namespace_of(pod), meta.name_of(pod))
         pod_dir.mkdir(parents=True, exist_ok=True)
         pod_dir.chmod(0o700)
+        with self._lock:
+            self._unconfigured.add(key)  # before the look: what appears after it wakes the pod
         try:
             with self._starting:  # an address is taken once its plan is written
                 address = self._network.address(self._used_addresses())
                 plan = self._builder.plan(pod, pod_dir, address, Lookup(self._api, key.namespace))
                 self._runtime.start(pod_dir, plan)
         except (ConfigError, OSError) as error:
-            with self._lock:
-                self._unconfigured.add(key)
             reason = error.reason if isinstance(error, ConfigError) else "CreateContainerError"
             if self._write_status(pod, status.waiting_status(pod, reason, str(error))):
                 self._events.warning(pod, "Failed", f"Error: {error}")
-            return _CONFIG_RETRY_SECONDS
+            return None if isinstance(error, ConfigError) else _MACHINE_RETRY_SECONDS
         with self._lock:
             self._unconfigured.discard(key)
             self._seen[pod_dir.name] = None
