@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -63,6 +64,9 @@ def test_a_running_job_shows_its_phase_progress_time_left_and_loss() -> None:
     page = Reader(card.html(RUNNING))
     for word in ("finetune", "facts", "Running", "75%", "step 30 of 40, 1 min 1 s left", "loss 0.100", "1 min 33 s"):
         assert word in page.text
+    [curve_image] = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert curve_image["src"].startswith("data:image/svg+xml;base64,")
+    assert "0.1 at step 30" in curve_image["alt"]
     [bar] = [attrs for tag, attrs in page.tags if attrs.get("role") == "progressbar"]
     assert bar["aria-valuenow"] == "75"
 
@@ -71,6 +75,13 @@ def test_log_lines_are_text_whatever_they_contain() -> None:
     page = Reader(card.html(RUNNING))
     assert "script" not in [tag for tag, _ in page.tags]
     assert "<script>alert(1)</script>" in page.text
+
+
+def test_words_stay_apart_where_a_notebook_is_not_trusted_and_loses_its_styles() -> None:
+    bare = re.sub(r"<style>.*?</style>", "", card.html(RUNNING), flags=re.DOTALL)
+    text = re.sub(r"<[^>]*>", "", bare)
+    assert "finetune facts Running" in text
+    assert "75% step 30" in text
 
 
 def test_a_failure_shows_cause_evidence_and_what_to_do() -> None:

@@ -9,6 +9,6 @@ from cpod_jupyter.sdk.view import card, curve
 def of_snapshot(snapshot: Snapshot) -> dict[str, str]:
     bundle = {"text/plain": card.text(snapshot), "text/html": card.html(snapshot)}
     total = snapshot.progress.total if snapshot.progress else None
-    if image := curve.svg(snapshot.metrics, total, standalone=True):
+    if image := curve.svg(snapshot.metrics, total):
         bundle["image/svg+xml"] = image
     return bundle

@@ -21,7 +21,7 @@ def html(snapshot: Snapshot) -> str:
     tone = theme.tone(snapshot.state)
     parts = [_head(snapshot), _bar(snapshot), _numbers(snapshot), _reason(snapshot)]
     if snapshot.metrics:
-        parts.append(curve.svg(snapshot.metrics, snapshot.progress.total if snapshot.progress else None))
+        parts.append(curve.image(snapshot.metrics, snapshot.progress.total if snapshot.progress else None))
     parts.append(_log(snapshot))
     inner = "".join(part for part in parts if part)
     region = f'<div role="status" aria-label="{escape(snapshot.title)}">{inner}</div>'
@@ -90,9 +90,9 @@ def _head(snapshot: Snapshot) -> str:
     elapsed = span(snapshot.elapsed) if snapshot.elapsed is not None else ""
     lost = "" if snapshot.connected else theme.pill("server does not answer", "wait")
     return (
-        f'<div class="cpod-head"><span class="cpod-kind">{escape(word_of(snapshot.resource))}</span>'
-        f'<span class="cpod-name">{escape(snapshot.name)}</span>'
-        f"{theme.pill(snapshot.status.phase, theme.tone(snapshot.state))}{lost}"
+        f'<div class="cpod-head"><span class="cpod-kind">{escape(word_of(snapshot.resource))}</span> '
+        f'<span class="cpod-name">{escape(snapshot.name)}</span> '
+        f"{theme.pill(snapshot.status.phase, theme.tone(snapshot.state))}{lost} "
         f'<span class="cpod-dim cpod-end">{elapsed}</span></div>'
     )
 
@@ -109,13 +109,13 @@ def _bar(snapshot: Snapshot) -> str:
     return (
         f'<div class="cpod-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{fraction * 100:.0f}"><i style="width:{fraction * 100:.1f}%"></i></div>'
-        f'<div class="cpod-row"><span>{percent}</span><span>{words}</span></div>'
+        f'<div class="cpod-row"><span>{percent}</span> <span>{words}</span></div>'
     )
 
 
 def _numbers(snapshot: Snapshot) -> str:
     numbers = number_words(snapshot)
-    spans = "".join(f"<span>{escape(number)}</span>" for number in numbers)
+    spans = " ".join(f"<span>{escape(number)}</span>" for number in numbers)
     return f'<div class="cpod-row cpod-dim">{spans}</div>' if numbers else ""
 
 

@@ -1,7 +1,12 @@
-"""The loss curve: inline SVG for a page, the same as an image, and a line of blocks for a terminal."""
+"""The loss curve: an image of its own, which a page carries in itself, and a line of blocks for a terminal.
+
+An image, not SVG within the page: a notebook that is not trusted yet shows images, but drops SVG.
+Its colours are readable on light and on dark ground.
+"""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from html import escape
 
@@ -13,6 +18,7 @@ MOST_POINTS = 240
 
 _WIDTH, _HEIGHT = 640, 160
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 84, 10, 28
+_BLUE, _GREY = "#2b7de0", "#808080"
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -42,11 +48,17 @@ def decimated(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return [*kept, points[-1]]
 
 
-def svg(metrics: Sequence[Metrics], total_steps: float | None = None, *, standalone: bool = False) -> str:
-    """The curve with axes, their labels and the current value; empty with fewer than two points.
+def image(metrics: Sequence[Metrics], total_steps: float | None = None) -> str:
+    """The curve as an HTML element; empty with fewer than two points."""
+    drawn = svg(metrics, total_steps)
+    if not drawn:
+        return ""
+    data = base64.b64encode(drawn.encode()).decode()
+    return f'<img class="cpod-curve" alt="{_label(points_of(metrics))}" src="data:image/svg+xml;base64,{data}">'
 
-    `standalone` makes an image file of its own, which knows no page to take colours from.
-    """
+
+def svg(metrics: Sequence[Metrics], total_steps: float | None = None) -> str:
+    """The curve with axes, their labels and the current value; empty with fewer than two points."""
     points = decimated(points_of(metrics))
     if len(points) < 2:
         return ""
@@ -64,16 +76,13 @@ def svg(metrics: Sequence[Metrics], total_steps: float | None = None, *, standal
     end_x, end_y = at(points[-1])
     grid = "".join(_rule(value, at((low_x, value))[1]) for value in (low, (low + high) / 2, high))
     ticks = "".join(_tick(step, at((step, low))[0]) for step in dict.fromkeys((low_x, (low_x + high_x) // 2, high_x)))
-    stroke = "#2b7de0" if standalone else "var(--jp-brand-color1,#2b7de0)"
-    color = ' color="#808080"' if standalone else ""
-    label = escape(f"Training loss by step: {points[0][1]:.3g} at step {low_x:g}, {last:.3g} at step {last_step:g}")
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}"'
-        f'{color} font-family="system-ui,sans-serif" font-size="11">{grid}{ticks}'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{_label(points)}" color="{_GREY}" font-family="system-ui,sans-serif" font-size="11">{grid}{ticks}'
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 2}" text-anchor="end" fill="currentColor" opacity=".7">step</text>'
-        f'<polyline points="{line}" fill="none" stroke="{stroke}" stroke-width="1.8" stroke-linejoin="round"/>'
-        f'<circle cx="{end_x}" cy="{end_y}" r="3" fill="{stroke}"/>'
-        f'<text x="{end_x + 6}" y="{max(end_y - 5, _TOP + 8)}" fill="{stroke}" font-weight="600" font-size="12">'
+        f'<polyline points="{line}" fill="none" stroke="{_BLUE}" stroke-width="1.8" stroke-linejoin="round"/>'
+        f'<circle cx="{end_x}" cy="{end_y}" r="3" fill="{_BLUE}"/>'
+        f'<text x="{end_x + 6}" y="{max(end_y - 5, _TOP + 8)}" fill="{_BLUE}" font-weight="600" font-size="12">'
         f"loss {last:.3f}</text></svg>"
     )
 
@@ -87,6 +96,11 @@ def spark(metrics: Sequence[Metrics], width: int = 24) -> str:
     picked = [values[round(index * (len(values) - 1) / (count - 1))] for index in range(count)]
     low, high = min(picked), max(picked)
     return "".join(_BLOCKS[round((value - low) / ((high - low) or 1) * (len(_BLOCKS) - 1))] for value in picked)
+
+
+def _label(points: Sequence[Point]) -> str:
+    (first_step, first), (last_step, last) = points[0], points[-1]
+    return escape(f"Training loss by step: {first:.3g} at step {first_step:g}, {last:.3g} at step {last_step:g}")
 
 
 def _bounds(low: float, high: float) -> tuple[float, float]:

@@ -32,7 +32,7 @@ STYLE = """<style>
  max-height:240px;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;border-radius:4px;color:inherit;
  background:var(--jp-layout-color2,rgba(128,128,128,.1))}
 .cpod details{margin-top:6px}.cpod summary{cursor:pointer}
-.cpod svg{display:block;width:100%;height:auto;margin-top:8px}
+.cpod .cpod-curve{display:block;width:100%;height:auto;margin-top:8px}
 .cpod table.cpod-table{border-collapse:collapse;margin:0;font-size:13px;color:inherit}
 .cpod table.cpod-table th{text-align:left;font-weight:600;color:var(--jp-ui-font-color2,inherit)}
 .cpod table.cpod-table th,.cpod table.cpod-table td{text-align:left;padding:3px 14px 3px 0;vertical-align:top;
