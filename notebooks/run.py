@@ -23,6 +23,7 @@ from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
+from nbformat.sign import NotebookNotary
 from traitlets.config import Config
 
 _PLAIN_SECONDS = 5.0
@@ -189,6 +190,8 @@ def write(notebook: NotebookNode, name: str, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     executed, page = folder / f"{name}.ipynb", folder / f"{name}.html"
     executed.write_text(nbformat.writes(notebook), encoding="utf-8")  # type: ignore[no-untyped-call]
+    # This user has run it, so JupyterLab may show its outputs with their styles.
+    NotebookNotary().sign(notebook)  # type: ignore[no-untyped-call]
     exporter = HTMLExporter(embed_images=True)  # type: ignore[no-untyped-call]
     for trait in _SCRIPTS:
         setattr(exporter, trait, "")

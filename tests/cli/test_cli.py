@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -149,5 +149,4 @@ def test_every_command_shows_an_example(command: str, capsys: pytest.CaptureFixt
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["version"]) == 0
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    assert capsys.readouterr().out == f"cpod {project['version']}\n"
+    assert capsys.readouterr().out == f"cpod {metadata.version('cpod-jupyter')}\n"

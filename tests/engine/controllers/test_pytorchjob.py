@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,9 +49,11 @@ def env_of(cluster: Cluster, pod: str) -> dict[str, str]:
     return found
 
 
-def test_master_and_workers_are_told_of_each_other(cluster: Cluster) -> None:
-    show = replica(sys.executable, "-c", SHOW_ENV)
-    run_job(cluster, "pair", {"Master": show, "Worker": show})
+def test_master_and_workers_are_told_of_each_other(cluster: Cluster, tmp_path: Path) -> None:
+    shown = tmp_path / "shown"  # the master's success ends the job, so it lets the worker go first
+    first = replica(sys.executable, "-c", f"{SHOW_ENV}\nopen({str(shown)!r}, 'w').close()")
+    wait = f"import os, time\nwhile not os.path.exists({str(shown)!r}): time.sleep(0.02)"
+    run_job(cluster, "pair", {"Master": replica(sys.executable, "-c", f"{wait}\n{SHOW_ENV}"), "Worker": first})
     wait_condition(cluster, "pair", "Succeeded")
     cluster.wait_phase("pair-worker-0", "Succeeded")
     master, worker = env_of(cluster, "pair-master-0"), env_of(cluster, "pair-worker-0")
