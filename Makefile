@@ -35,6 +35,8 @@ $(VENV)/.installed-for-tests: $(VENV)/.installed
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,lab,test,lint]'
 	@touch $@
 
+# On this machine, even where a kubeconfig names a cluster; make demo CPOD_CONTEXT=NAME goes there instead.
+demo: export CPOD_CONTEXT ?= engine
 demo: install
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb --output build
 

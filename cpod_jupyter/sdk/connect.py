@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,8 +43,12 @@ def connect(context: str | None = None) -> Connection:
 
 
 def means_engine(context: str | None) -> bool:
-    """Whether a context, or none, means the embedded engine."""
+    """Whether a context, or none, means the embedded engine; KUBECONFIG may name it too."""
+    from cpod_jupyter import local
     from cpod_jupyter.client.connection import is_configured
 
     context = context or os.environ.get("CPOD_CONTEXT") or None
-    return context == ENGINE or (context is None and not is_configured())
+    if context is not None:
+        return context == ENGINE
+    named = os.environ.get("KUBECONFIG")
+    return not is_configured() or (named is not None and Path(named) == local.home() / "kubeconfig")

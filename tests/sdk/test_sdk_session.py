@@ -172,3 +172,15 @@ def test_a_server_that_refuses_is_quoted(session: Session) -> None:
 def test_the_examples_are_accepted(session: Session, file: Path) -> None:
     for obj in session.load(file.read_text(), namespace=session.namespace):
         session.validate(obj)
+
+
+def test_the_engines_own_kubeconfig_means_the_engine_wherever_it_is_named(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert session.engine is not None
+    monkeypatch.delenv("CPOD_CONTEXT")
+    monkeypatch.setenv("KUBECONFIG", str(session.engine.kubeconfig))
+    again = Session()
+    assert again.engine is not None
+    assert again.engine.pid == session.engine.pid
+    again.client.close()
