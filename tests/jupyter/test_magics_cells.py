@@ -55,7 +55,7 @@ def test_a_job_is_shown_in_one_place_to_its_end(notebook: Notebook, capsys: pyte
     assert len({output["transient"]["display_id"] for output in notebook.publisher.outputs}) == 1
     last = notebook.outputs[-1]
     assert "Succeeded" in last["text/html"]
-    assert "<svg" in last["text/html"]
+    assert 'class="cpod-curve"' in last["text/html"]
     assert last["image/svg+xml"].startswith("<svg")
     assert "job/train  Succeeded" in last["text/plain"]
     assert capsys.readouterr().out == "Out[0]: ", "the handle is not shown a second time"
