@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import dataclasses
 import fcntl
 import json
 import logging
@@ -244,14 +243,6 @@ def _tell(descriptor: int | None, message: dict[str, object]) -> None:
     with contextlib.suppress(BrokenPipeError, OSError):
         os.write(descriptor, (json.dumps(message) + "\n").encode())
         os.close(descriptor)
-
-
-def as_dict(engine: Engine) -> dict[str, object]:
-    """For output as JSON."""
-    return {
-        **{key: str(value) for key, value in dataclasses.asdict(engine).items()},
-        "kubeconfig": str(engine.kubeconfig),
-    }
 
 
 if __name__ == "__main__":

@@ -114,6 +114,12 @@ def kubernetes_schema(name: str) -> dict[str, Any]:
     return copy.deepcopy(_kubernetes_schema(name))
 
 
+def built_in_schema(kind: str) -> dict[str, Any]:
+    """The structural schema of a kind that Kubernetes itself brings (`Pod`)."""
+    prefix = "Core" if kind == "Event" else ""  # the client has an Event of another group beside it
+    return kubernetes_schema(f"{prefix}V1{kind}")
+
+
 def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any], seen: tuple[str, ...]) -> dict[str, Any]:
     if _FROM_KUBERNETES in node:
         schema = kubernetes_schema(node[_FROM_KUBERNETES])

@@ -13,7 +13,7 @@ import urllib3
 from kubernetes import client as kubernetes_client
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.model import kubernetes_schema
+from cpod_jupyter.api.model import built_in_schema
 from cpod_jupyter.api.resources import BUILT_IN, CRDS, Object, Resource
 from cpod_jupyter.client.connection import Connection, connect
 from cpod_jupyter.control.api import ObjectList, Propagation, WatchEvent
@@ -232,8 +232,7 @@ class Client:
     def schema(self, resource: Resource) -> dict[str, Any]:
         """The structural schema that the server validates a kind by. Raises NotFound when it is not served."""
         if resource in BUILT_IN:
-            prefix = "Core" if resource.kind == "Event" else ""
-            return kubernetes_schema(f"{prefix}V1{resource.kind}")
+            return built_in_schema(resource.kind)
         if resource not in self._schemas:
             definition = self.get(CRDS, resource.qualified)
             for version in definition["spec"]["versions"]:

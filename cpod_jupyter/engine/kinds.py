@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cpod_jupyter.api import resources
-from cpod_jupyter.api.model import kubernetes_schema
+from cpod_jupyter.api.model import built_in_schema, kubernetes_schema
 from cpod_jupyter.api.resources import Object, Resource
 from cpod_jupyter.errors import Invalid, NotFound
 
@@ -51,8 +51,7 @@ class ServedKind:
             return {**own, "properties": {**(own.get("properties") or {}), **always, **metadata}}
         if self.resource.kind in _UNCHECKED:
             return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        prefix = "Core" if self.resource.kind == "Event" else ""
-        return kubernetes_schema(f"{prefix}V1{self.resource.kind}")
+        return built_in_schema(self.resource.kind)
 
 
 @dataclass

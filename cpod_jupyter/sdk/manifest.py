@@ -17,7 +17,7 @@ from yaml.nodes import MappingNode, Node
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.crds import engine_crds
 from cpod_jupyter.api.finetune import hyper_parameter_problems
-from cpod_jupyter.api.model import kubernetes_schema
+from cpod_jupyter.api.model import built_in_schema, kubernetes_schema
 from cpod_jupyter.api.resources import (
     DATASETSTORAGES,
     FINETUNES,
@@ -52,13 +52,13 @@ class Origin:
 
 
 @functools.cache
-def built_in_schema(resource: Resource) -> Mapping[str, Any]:
+def known_schema(resource: Resource) -> Mapping[str, Any]:
     """The schema of a kind as this version of the project knows it, without asking a server."""
     for definition in engine_crds():
         if definition["metadata"]["name"] == resource.qualified:
             schema: Mapping[str, Any] = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
             return schema
-    return kubernetes_schema(f"V1{resource.kind}")
+    return built_in_schema(resource.kind)
 
 
 def load(
@@ -67,7 +67,7 @@ def load(
     kind: Resource | None = None,
     name: str | None = None,
     origin: Origin | None = None,
-    schema_of: SchemaOf = built_in_schema,
+    schema_of: SchemaOf = known_schema,
 ) -> list[Object]:
     """The objects that a text describes, ready to be submitted but without a namespace of their own
     unless the text gives one.
@@ -96,7 +96,7 @@ def load(
     return [obj for obj in found if obj is not None]
 
 
-def check(obj: Object, *, schema_of: SchemaOf = built_in_schema, directory: FilePath | None = None) -> Object:
+def check(obj: Object, *, schema_of: SchemaOf = known_schema, directory: FilePath | None = None) -> Object:
     """An object that was made in Python, checked in the same way; faults name fields only.
 
     Returns it as it is to be submitted. Raises ManifestError.

@@ -252,7 +252,7 @@ class Session:
             except NotFound as error:
                 raise self._explained(error, resource) from error
             except ApiError:  # one may submit without being allowed to read definitions
-                self._schemas[resource] = manifest.built_in_schema(resource)
+                self._schemas[resource] = manifest.known_schema(resource)
         return self._schemas[resource]
 
     def _explained(self, error: NotFound, resource: Resource) -> CpodError:

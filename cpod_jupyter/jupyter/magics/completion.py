@@ -12,7 +12,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, context_
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics import grammar
 from cpod_jupyter.sdk.kinds import WORDS
-from cpod_jupyter.sdk.manifest import built_in_schema
+from cpod_jupyter.sdk.manifest import known_schema
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -58,7 +58,7 @@ def candidates(lines: list[str], names: Any) -> Iterable[str]:
     kind = WORDS.get(words[1]) if len(words) > 1 else None
     if kind is None:
         return []
-    schema: Mapping[str, Any] = built_in_schema(kind)["properties"]["spec"]
+    schema: Mapping[str, Any] = known_schema(kind)["properties"]["spec"]
     for key in _parents(lines[1:]):
         schema = (schema.get("properties") or {}).get(key) or {}
     value = re.match(r"\s*(\w+):\s+\S*$", lines[-1])
