@@ -60,12 +60,26 @@ SECRETS = Resource("", "v1", "secrets", "Secret")
 SERVICEACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", short_names=("sa",))
 EVENTS = Resource("", "v1", "events", "Event", short_names=("ev",))
 PVCS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", short_names=("pvc",))
+PERSISTENTVOLUMES = Resource(
+    "", "v1", "persistentvolumes", "PersistentVolume", namespaced=False, short_names=("pv",)
+)  # fmt: skip
+ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", short_names=("ep",))
+RESOURCEQUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", short_names=("quota",))
 JOBS = Resource("batch", "v1", "jobs", "Job", categories=("all",))
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", short_names=("deploy",), categories=("all",))
+REPLICASETS = Resource("apps", "v1", "replicasets", "ReplicaSet", short_names=("rs",), categories=("all",))
+ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 CRDS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition",
     namespaced=False, short_names=("crd", "crds"),
 )  # fmt: skip
+
+_RBAC = "rbac.authorization.k8s.io"
+ROLES = Resource(_RBAC, "v1", "roles", "Role")
+ROLEBINDINGS = Resource(_RBAC, "v1", "rolebindings", "RoleBinding")
+CLUSTERROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
+CLUSTERROLEBINDINGS = Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
 
 GROUP = "cpod.cpod"
 MODELSTORAGES = Resource(GROUP, "v1", "modelstorages", "ModelStorage", short_names=("ms",), categories=("cpod",))
@@ -80,7 +94,9 @@ INFERENCESERVICES = Resource(
 )
 
 BUILT_IN = (
-    NAMESPACES, NODES, PODS, SERVICES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS, PVCS, JOBS, LEASES, CRDS,
+    NAMESPACES, NODES, PODS, SERVICES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS, PVCS, PERSISTENTVOLUMES,
+    ENDPOINTS, RESOURCEQUOTAS, JOBS, DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, ROLES, ROLEBINDINGS,
+    CLUSTERROLES, CLUSTERROLEBINDINGS, CRDS,
 )  # fmt: skip
 """What the embedded engine serves without a CustomResourceDefinition."""
 

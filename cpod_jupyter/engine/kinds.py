@@ -18,7 +18,11 @@ _WITH_STATUS = {
     "pods",
     "services",
     "persistentvolumeclaims",
+    "persistentvolumes",
+    "resourcequotas",
     "jobs",
+    "deployments",
+    "replicasets",
     "customresourcedefinitions",
 }
 _UNCHECKED = {"CustomResourceDefinition": "its schema is recursive; `check_crd` looks at what matters"}
