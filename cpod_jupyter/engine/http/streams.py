@@ -57,18 +57,38 @@ class WatchOptions:
         return cls(since, bookmarks, initial, seconds)
 
 
+class Waker:
+    """Wakes the streams that a change concerns with one call into the event loop, not one each."""
+
+    def __init__(self) -> None:
+        self._due: deque[Stream] = deque()
+
+    def wake(self, stream: Stream) -> None:
+        """From any thread, under the store's lock."""
+        self._due.append(stream)
+        if len(self._due) == 1:
+            stream.loop.call_soon_threadsafe(self._all)
+
+    def _all(self) -> None:
+        while self._due:
+            self._due[0].woken()
+            self._due.popleft()  # last: while something is due, nobody else needs to call
+
+
 class Stream:
     """One watch. `deliver` may be called from any thread, under the store's lock; the rest is the loop's."""
 
-    def __init__(self, request: web.Request, kind: ServedKind, store: Store) -> None:
+    def __init__(self, request: web.Request, kind: ServedKind, store: Store, waker: Waker) -> None:
+        self.loop = asyncio.get_running_loop()
         self._request = request
         self._kind = kind
         self._store = store
-        self._loop = asyncio.get_running_loop()
+        self._waker = waker
         self._plain = asked_shape(request) == ""
         self._pending: deque[Event] = deque()
         self._wake = asyncio.Event()
         self._waking = False
+        self._ticked = False
         self._ended = False
         self._live = False
         self._headed = False
@@ -77,9 +97,9 @@ class Stream:
         self._pending.append(event)
         if not self._waking:
             self._waking = True
-            self._loop.call_soon_threadsafe(self._woken)
+            self._waker.wake(self)
 
-    def _woken(self) -> None:
+    def woken(self) -> None:
         self._waking = False
         self._wake.set()
         if self._live and len(self._pending) > _PENDING_EVENTS:
@@ -112,23 +132,33 @@ class Stream:
         if options.initial:
             await response.write(self._bookmark(revision, initial=True))
         self._live = True
-        bookmark_at = time.monotonic() + _BOOKMARK_SECONDS
-        while not self._ended and (now := time.monotonic()) < deadline:
-            timer = self._loop.call_later(min(deadline, bookmark_at) - now, self._wake.set)
-            await self._wake.wait()
+        timer = self._timer(deadline)
+        try:
+            while not self._ended and time.monotonic() < deadline:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._request.transport is None or self._request.transport.is_closing():
+                    break
+                with self._store.lock:  # what was stored up to this revision has been delivered
+                    seen = self._store.revision
+                await self._write_pending(response)
+                if self._ticked:
+                    timer = self._timer(deadline)
+                    if options.bookmarks:
+                        await response.write(self._bookmark(seen))
+        finally:
             timer.cancel()
-            self._wake.clear()
-            if self._request.transport is None or self._request.transport.is_closing():
-                break
-            with self._store.lock:  # what was stored up to this revision has been delivered
-                seen = self._store.revision
-            await self._write_pending(response)
-            if time.monotonic() >= bookmark_at:
-                bookmark_at = time.monotonic() + _BOOKMARK_SECONDS
-                if options.bookmarks:
-                    await response.write(self._bookmark(seen))
         await response.write_eof()
         return response
+
+    def _timer(self, deadline: float) -> asyncio.TimerHandle:
+        """Wake at the next bookmark's time, or at the end's."""
+        self._ticked = False
+        return self.loop.call_later(min(_BOOKMARK_SECONDS, max(deadline - time.monotonic(), 0.001)), self._tick)
+
+    def _tick(self) -> None:
+        self._ticked = True
+        self._wake.set()
 
     async def _write_pending(self, response: web.StreamResponse) -> None:
         while self._pending:

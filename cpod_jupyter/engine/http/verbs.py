@@ -11,7 +11,7 @@ from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.http.paging import ListOptions, page
 from cpod_jupyter.engine.http.paths import Target
 from cpod_jupyter.engine.http.shapes import shown, shown_list
-from cpod_jupyter.engine.http.streams import Stream, WatchOptions
+from cpod_jupyter.engine.http.streams import Stream, Waker, WatchOptions
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.selectors import Matches, field_selector, label_selector
 from cpod_jupyter.engine.watches import WatchScope, open_watch
@@ -24,6 +24,7 @@ class Verbs:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._streams: set[Stream] = set()
+        self._waker = Waker()
 
     def close(self) -> None:
         """End every watch, so that a shutdown does not wait for them."""
@@ -119,7 +120,7 @@ class Verbs:
     async def watch(self, request: web.Request, target: Target) -> web.StreamResponse:
         scope = WatchScope(target.kind, target.namespace, _selection(request, target))
         options = WatchOptions.of(request.query, self._objects.store.revision)
-        stream = Stream(request, target.kind, self._objects.store)
+        stream = Stream(request, target.kind, self._objects.store, self._waker)
         try:
             stop, revision = open_watch(self._objects, scope, options.since, stream.deliver)
         except Expired as error:
