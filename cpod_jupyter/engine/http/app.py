@@ -23,6 +23,7 @@ from cpod_jupyter.errors import (
     Forbidden,
     MethodNotAllowed,
     ServerError,
+    TooLarge,
     Unauthorized,
     UnsupportedMediaType,
 )
@@ -71,6 +72,9 @@ class Api:
             return await handler(request)
         except ApiError as error:
             return answer(error.to_status(), error.code)
+        except web.HTTPRequestEntityTooLarge:
+            refusal = TooLarge(f"Request entity too large: limit is {BODY_LIMIT} bytes")
+            return answer(refusal.to_status(), refusal.code)
         except web.HTTPException as error:
             body = {"message": error.reason, "code": error.status, "status": "Failure", "reason": ""}
             return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, **body}, error.status)
@@ -121,7 +125,7 @@ class Api:
             if request.method != "GET":
                 raise MethodNotAllowed("the server does not allow this method on the requested resource")
             return await self._discover(parts)
-        target = parse(request.path, self._objects.kinds)
+        target = parse(request.rel_url.raw_path, self._objects.kinds)
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)
         if target.kind.key == "/services" and target.subresource == "proxy" and target.name:
