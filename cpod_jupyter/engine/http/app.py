@@ -12,10 +12,10 @@ import yaml
 from aiohttp import web
 
 from cpod_jupyter.engine.http import discovery
+from cpod_jupyter.engine.http.conversations import Conversations, PodSource
 from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
 from cpod_jupyter.engine.http.proxy import ServiceProxy
-from cpod_jupyter.engine.http.streams import PodSource, Streams
 from cpod_jupyter.engine.http.verbs import Verbs
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
@@ -45,7 +45,7 @@ class Api:
         self._token = token
         self._verbs = Verbs(objects)
         self._logs = pods
-        self._streams = Streams(objects, pods)
+        self._conversations = Conversations(objects, pods)
         self._proxy = ServiceProxy(objects)
 
     def application(self) -> web.Application:
@@ -61,7 +61,7 @@ class Api:
 
     async def _shutdown(self, app: web.Application) -> None:
         self._verbs.close()
-        await self._streams.close()
+        await self._conversations.close()
         await self._proxy.close()
 
     # ---- the boundary: every error becomes a Status
@@ -129,8 +129,8 @@ class Api:
             return await pod_log(request, self._objects, target, self._logs)
         if target.kind.key == "/services" and target.subresource == "proxy" and target.name:
             return await self._proxy.forward(request, target)
-        if self._streams.serves(target):
-            return await self._streams.serve(request, target)
+        if self._conversations.serves(target):
+            return await self._conversations.serve(request, target)
         if target.subresource not in ("", "status"):
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
         return await self._verb(request, target)
