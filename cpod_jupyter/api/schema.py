@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cpod_jupyter.api.liststructure import DUPLICATES
+
 Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]
 
@@ -146,7 +148,7 @@ def _array(schema: Schema, value: list[Any], unknown: bool, path: Path) -> Itera
     for index, item in enumerate(value):
         yield from problems(items, item, unknown=unknown, path=(*path, index))
     keys = schema.get("x-kubernetes-list-map-keys")
-    if schema.get("x-kubernetes-list-type") != "map" or not keys:
+    if schema.get("x-kubernetes-list-type") != "map" or not keys or schema.get(DUPLICATES):
         return
     seen: set[tuple[Any, ...]] = set()
     for index, item in enumerate(value):
