@@ -7,6 +7,7 @@ CpodError
 │   ├── Forbidden            403  not allowed
 │   ├── NotFound             404  no such object or kind
 │   ├── MethodNotAllowed     405  the kind does not offer this verb
+│   ├── NotAcceptable        406  the answer is not to be had in the form asked for
 │   ├── Conflict             409  the object changed meanwhile (reason Conflict)
 │   ├── AlreadyExists        409  the name is taken (reason AlreadyExists)
 │   ├── Expired              410  a watch or list version is too old: list again
@@ -86,6 +87,10 @@ class MethodNotAllowed(ApiError):
     code, reason = 405, "MethodNotAllowed"
 
 
+class NotAcceptable(ApiError):
+    code, reason = 406, "NotAcceptable"
+
+
 class Conflict(ApiError):
     code, reason = 409, "Conflict"
 
@@ -113,7 +118,7 @@ class ServerError(ApiError):
 _BY_REASON = {
     kind.reason: kind
     for kind in (
-        BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, Conflict, AlreadyExists,
+        BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, NotAcceptable, Conflict, AlreadyExists,
         Expired, UnsupportedMediaType, Invalid, ServerError,
     )
 }  # fmt: skip
