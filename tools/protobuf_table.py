@@ -4,7 +4,7 @@ A released kubectl (tried: 1.32 and 1.33, linux/amd64) holds what the published 
 forms: the descriptors that generated code registers (gzip of a FileDescriptorProto, descriptor.proto), with every
 message and field number; and the struct tags of the Go types in the run-time type tables, with each field's JSON name,
 whether it is inlined, and whether it is a pointer (a pointer's false and 0 mean something, a plain field's mean
-"unset"). Only the messages that can be reached from ROOTS are kept. Field numbers never change, so a newer kubectl only adds.
+"unset"). Only the messages that can be reached from ROOTS are kept. Numbers never change: a newer kubectl only adds.
 """
 
 from __future__ import annotations
