@@ -53,10 +53,14 @@ class Answer:
     @property
     def value(self) -> Json:
         """The object of an answer that went well."""
-        assert 200 <= self.status < 300, f"{self.status}: {self.start}"
+        self.done()
         found = self.json()
         assert isinstance(found, dict)
         return found
+
+    def done(self) -> None:
+        """Nothing, of an answer that went well."""
+        assert 200 <= self.status < 300, f"{self.status}: {self.start}"
 
     def refused(self, code: int, reason: str) -> Json:
         """The Status of an answer that had to fail with that code and reason."""

@@ -33,6 +33,11 @@ def _given(config: pytest.Config) -> Path | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    listed = Path(__file__).with_name("pending.txt")
+    pending = set(listed.read_text().split("\n")) if listed.exists() else set()
+    for item in items:
+        if item.nodeid.split("tests/conformance/")[-1] in pending:
+            item.add_marker(pytest.mark.skip(reason="being written: see pending.txt"))
     if _given(config) is None:
         return
     skipped = pytest.mark.skip(reason="what only the embedded engine promises")
@@ -71,7 +76,9 @@ def release(api: Api, collection: str) -> None:
     for item in answer.value["items"] if answer.status == 200 else []:
         if item["metadata"].get("finalizers"):
             space = item["metadata"].get("namespace", "")
-            where = collection if space in collection else collection.replace("/widgets", f"/namespaces/{space}/widgets")
+            where = (
+                collection if space in collection else collection.replace("/widgets", f"/namespaces/{space}/widgets")
+            )
             api.patch(f"{where}/{item['metadata']['name']}", {"metadata": {"finalizers": None}})
 
 

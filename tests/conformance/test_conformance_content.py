@@ -181,7 +181,7 @@ def test_a_custom_kinds_printer_columns_are_in_its_table(api: Api, space: Space,
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]
     found = define(version("v1", additionalPrinterColumns=columns))
-    api.post(found.path(space.name), found.widget("a", spec={"size": 3})).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a", spec={"size": 3})).done()
     table = api.get(found.path(space.name), accept=TABLE).value
     (row,) = cells(table)
     assert (row["Name"], row["Size"], row["Colour"]) == ("a", 3, None)
@@ -218,7 +218,7 @@ def test_a_watch_comes_as_metadata_alone(api: Api, space: Space) -> None:
 
 def test_a_custom_kinds_list_items_say_what_they_are(api: Api, space: Space, define: Define) -> None:
     found = define()
-    api.post(found.path(space.name), found.widget("a")).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a")).done()
     listed = api.get(found.path(space.name)).value
     assert (listed["kind"], listed["apiVersion"]) == ("WidgetList", f"{found.group}/v1")
     assert [(item["kind"], item["apiVersion"]) for item in listed["items"]] == [("Widget", f"{found.group}/v1")]

@@ -169,7 +169,7 @@ def test_defaults_are_filled_in_on_writing(api: Api, space: Space, define: Defin
 
 def test_defaults_of_a_later_definition_show_on_reading(api: Api, space: Space, define: Define) -> None:
     found = define(version("v1", {"size": {"type": "integer"}}))
-    api.post(found.path(space.name), found.widget("a", spec={"size": 1})).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a", spec={"size": 1})).done()
     definition = api.get(found.where).value
     properties = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     properties["mode"] = {"type": "string", "default": "auto"}
@@ -263,7 +263,7 @@ SCALE = {
 def test_a_custom_kind_is_scaled(api: Api, space: Space, define: Define) -> None:
     found = define(version("v1", {"replicas": {"type": "integer"}}, subresources=SCALE))
     where = found.path(space.name, "a")
-    api.post(found.path(space.name), found.widget("a", spec={"replicas": 1})).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a", spec={"replicas": 1})).done()
     status = {"status": {"replicas": 1, "selector": "app=a"}}
     assert api.patch(where + "/status", status).status == 200
     scale = api.get(where + "/scale").value
@@ -286,7 +286,7 @@ def test_a_deployment_is_scaled(api: Api, space: Space) -> None:
         },
     }
     where = space.path("deployments", group="apps")
-    api.post(where, {"metadata": {"name": "d"}, "spec": spec}).value  # noqa: B018
+    api.post(where, {"metadata": {"name": "d"}, "spec": spec}).done()
     scale = api.get(f"{where}/d/scale").value
     assert (scale["kind"], scale["spec"].get("replicas", 0)) == ("Scale", 0)
     assert scale["status"]["selector"] == "app=d"
@@ -299,7 +299,7 @@ def test_a_custom_object_waits_for_its_finalizers(api: Api, space: Space, define
     found = define()
     where = found.path(space.name, "a")
     metadata = {"finalizers": ["conformance.example.com/hold"]}
-    api.post(found.path(space.name), found.widget("a", metadata=metadata)).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a", metadata=metadata)).done()
     assert api.delete(where).value["metadata"]["deletionTimestamp"]
     assert api.patch(where, {"metadata": {"finalizers": []}}).status == 200
     assert api.gone(where)
@@ -309,23 +309,23 @@ def test_a_definition_takes_its_objects_along(api: Api, space: Space, define: De
     found = define()
     where = found.path(space.name, "held")
     metadata = {"finalizers": ["conformance.example.com/hold"]}
-    api.post(found.path(space.name), found.widget("held", metadata=metadata)).value  # noqa: B018
-    api.post(found.path(space.name), found.widget("free")).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("held", metadata=metadata)).done()
+    api.post(found.path(space.name), found.widget("free")).done()
     with api.watch(found.path(space.name)) as events:
         events.names(2)
         assert api.delete(found.where).status == 200
         events.until(lambda event: event["type"] == "DELETED" and event["object"]["metadata"]["name"] == "free")
     wait(lambda: api.get(where).value["metadata"].get("deletionTimestamp"), "the held one is being deleted")
     assert "customresourcecleanup.apiextensions.k8s.io" in api.get(found.where).value["metadata"]["finalizers"]
-    api.patch(where, {"metadata": {"finalizers": None}}).value  # noqa: B018
+    api.patch(where, {"metadata": {"finalizers": None}}).done()
     api.wait_gone(found.where)
     wait(lambda: api.get(found.path(space.name)).status == 404, "the kind is not served any more")
 
 
 def test_a_definition_that_comes_again_begins_empty(api: Api, space: Space, define: Define) -> None:
     found = define()
-    api.post(found.path(space.name), found.widget("a")).value  # noqa: B018
-    api.delete(found.where).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a")).done()
+    api.delete(found.where).done()
     api.wait_gone(found.where)
     found.install()
     assert api.get(found.path(space.name)).value["items"] == []

@@ -34,7 +34,7 @@ def test_a_deleted_object_is_gone_and_the_answer_tells_of_it(api: Api, space: Sp
 
 
 def test_the_deletion_of_a_service_account_answers_with_the_object(api: Api, space: Space) -> None:
-    api.post(space.path("serviceaccounts"), {"metadata": {"name": "a"}}).value  # noqa: B018
+    api.post(space.path("serviceaccounts"), {"metadata": {"name": "a"}}).done()
     found = api.delete(space.path("serviceaccounts", "a")).value
     assert (found["kind"], found["metadata"]["name"]) == ("ServiceAccount", "a")
 
@@ -102,7 +102,7 @@ def test_a_deleted_namespace_takes_its_contents_along(api: Api, space: Space) ->
     created = api.post(path("namespaces"), {"metadata": {"generateName": "conformance-"}}).value
     name = created["metadata"]["name"]
     held = path("configmaps", "held", space=name)
-    api.post(path("configmaps", space=name), configmap("held", finalizers=[FINALIZER])).value  # noqa: B018
+    api.post(path("configmaps", space=name), configmap("held", finalizers=[FINALIZER])).done()
     found = api.delete(path("namespaces", name)).value
     if found["kind"] == "Namespace":
         assert found["metadata"]["deletionTimestamp"]
@@ -123,14 +123,14 @@ def test_dependents_follow_their_owner(api: Api, space: Space) -> None:
     space.configmap("child", ownerReferences=owner(parent))
     grandchild = owner(api.get(space.path("configmaps", "child")).value)
     space.configmap("grandchild", ownerReferences=grandchild)
-    api.delete(space.path("configmaps", "parent"), {"propagationPolicy": "Background"}).value  # noqa: B018
+    api.delete(space.path("configmaps", "parent"), {"propagationPolicy": "Background"}).done()
     for name in ("child", "grandchild"):
         api.wait_gone(space.path("configmaps", name))
 
 
 def test_an_owner_is_known_by_its_uid_and_not_by_its_name(api: Api, space: Space) -> None:
     first = space.configmap("parent")
-    api.delete(space.path("configmaps", "parent")).value  # noqa: B018
+    api.delete(space.path("configmaps", "parent")).done()
     second = space.configmap("parent")
     space.configmap("stale", ownerReferences=owner(first))
     space.configmap("fresh", ownerReferences=owner(second))
@@ -142,10 +142,10 @@ def test_a_dependent_stays_while_one_of_its_owners_does(api: Api, space: Space) 
     one, two = space.configmap("one"), space.configmap("two")
     space.configmap("child", ownerReferences=[*owner(one), *owner(two)])
     space.configmap("marker", ownerReferences=owner(one))
-    api.delete(space.path("configmaps", "one")).value  # noqa: B018
+    api.delete(space.path("configmaps", "one")).done()
     api.wait_gone(space.path("configmaps", "marker"))
     assert api.get(space.path("configmaps", "child")).status == 200
-    api.delete(space.path("configmaps", "two")).value  # noqa: B018
+    api.delete(space.path("configmaps", "two")).done()
     api.wait_gone(space.path("configmaps", "child"))
 
 
@@ -154,7 +154,7 @@ def test_foreground_deletion_waits_for_the_dependents(api: Api, space: Space) ->
     reference = owner(parent, blockOwnerDeletion=True)
     space.configmap("child", ownerReferences=reference, finalizers=[FINALIZER])
     where, child = space.path("configmaps", "parent"), space.path("configmaps", "child")
-    api.delete(where, {"propagationPolicy": "Foreground"}).value  # noqa: B018
+    api.delete(where, {"propagationPolicy": "Foreground"}).done()
     assert "foregroundDeletion" in api.get(where).value["metadata"]["finalizers"]
     wait(lambda: api.get(child).value["metadata"].get("deletionTimestamp"), "the child is being deleted")
     assert api.get(where).status == 200
@@ -169,7 +169,7 @@ def test_foreground_deletion_waits_for_the_dependents(api: Api, space: Space) ->
 def test_orphans_lose_their_reference_and_stay(api: Api, space: Space, options: Json) -> None:
     parent = space.configmap("parent")
     space.configmap("child", ownerReferences=owner(parent))
-    api.delete(space.path("configmaps", "parent"), options).value  # noqa: B018
+    api.delete(space.path("configmaps", "parent"), options).done()
     api.wait_gone(space.path("configmaps", "parent"))
     assert not api.get(space.path("configmaps", "child")).value["metadata"].get("ownerReferences")
 
@@ -177,18 +177,23 @@ def test_orphans_lose_their_reference_and_stay(api: Api, space: Space, options: 
 def test_the_policy_may_be_in_the_query(api: Api, space: Space) -> None:
     parent = space.configmap("parent")
     space.configmap("child", ownerReferences=owner(parent))
-    api.delete(space.path("configmaps", "parent"), propagationPolicy="Orphan").value  # noqa: B018
+    api.delete(space.path("configmaps", "parent"), propagationPolicy="Orphan").done()
     api.wait_gone(space.path("configmaps", "parent"))
     assert api.get(space.path("configmaps", "child")).status == 200
 
 
 def test_a_jobs_pods_follow_it(api: Api, space: Space) -> None:
-    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "docker.io/library/busybox:1.37", "command": ["sleep", "60"]}]}}  # noqa: E501
+    template = {
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "main", "image": "docker.io/library/busybox:1.37", "command": ["sleep", "60"]}],
+        }
+    }
     where = space.path("jobs", group="batch")
-    api.post(where, {"metadata": {"name": "j"}, "spec": {"template": template}}).value  # noqa: B018
+    api.post(where, {"metadata": {"name": "j"}, "spec": {"template": template}}).done()
     chosen = {"labelSelector": "batch.kubernetes.io/job-name=j"}
     wait(lambda: api.get(space.path("pods"), **chosen).value["items"], "the job has its pod")
-    api.delete(f"{where}/j", {"propagationPolicy": "Background", "gracePeriodSeconds": 1}).value  # noqa: B018
+    api.delete(f"{where}/j", {"propagationPolicy": "Background", "gracePeriodSeconds": 1}).done()
     wait(
         lambda: all(
             pod["metadata"].get("deletionTimestamp") for pod in api.get(space.path("pods"), **chosen).value["items"]
@@ -201,5 +206,5 @@ def test_custom_objects_own_and_are_owned(api: Api, space: Space, define: Define
     found = define(version("v1"))
     parent = api.post(found.path(space.name), found.widget("parent")).value
     space.configmap("child", ownerReferences=owner(parent, controller=True))
-    api.delete(found.path(space.name, "parent")).value  # noqa: B018
+    api.delete(found.path(space.name, "parent")).done()
     api.wait_gone(space.path("configmaps", "child"))

@@ -138,7 +138,12 @@ def test_there_is_no_run_before_the_first(api: Api, numbers: Space) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [{"tailLines": -1}, {"limitBytes": 0}, {"sinceSeconds": 0}, {"sinceSeconds": 1, "sinceTime": "2020-01-01T00:00:00Z"}],
+    [
+        {"tailLines": -1},
+        {"limitBytes": 0},
+        {"sinceSeconds": 0},
+        {"sinceSeconds": 1, "sinceTime": "2020-01-01T00:00:00Z"},
+    ],
     ids=["tail", "limit", "since", "both"],
 )
 def test_options_that_make_no_sense_are_refused(api: Api, numbers: Space, query: dict[str, object]) -> None:

@@ -61,14 +61,14 @@ def test_a_list_sent_as_a_merge_patch_is_a_bad_request(api: Api, space: Space, d
     operations = [{"op": "add", "path": "/data", "value": {}}]
     api.patch(space.path("configmaps", "a"), operations, MERGE_PATCH).refused(400, "BadRequest")
     found = define()
-    api.post(found.path(space.name), found.widget("a")).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a")).done()
     api.patch(found.path(space.name, "a"), operations, MERGE_PATCH).refused(400, "BadRequest")
 
 
 def test_a_merge_patch_takes_null_for_removal_and_replaces_lists(api: Api, space: Space, define: Define) -> None:
     found = define()
     spec = {"keep": 1, "drop": 2, "list": [1, 2], "deep": {"a": 1, "b": 2}}
-    api.post(found.path(space.name), found.widget("a", spec=spec)).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a", spec=spec)).done()
     change = {"spec": {"drop": None, "list": [3], "deep": {"b": None, "c": 3}}}
     after = api.patch(found.path(space.name, "a"), change).value
     assert after["spec"] == {"keep": 1, "list": [3], "deep": {"a": 1, "c": 3}}
@@ -185,7 +185,7 @@ def test_a_strategic_patch_deletes_from_a_list_of_plain_values(api: Api, space: 
 
 def test_a_custom_kind_takes_no_strategic_patch(api: Api, space: Space, define: Define) -> None:
     found = define()
-    api.post(found.path(space.name), found.widget("a")).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a")).done()
     status = api.patch(found.path(space.name, "a"), {"spec": {}}, STRATEGIC_PATCH).refused(415, "UnsupportedMediaType")
     assert MERGE_PATCH in status["message"]
 
@@ -225,7 +225,7 @@ def test_apply_takes_yaml(api: Api, space: Space) -> None:
 
 def test_apply_removes_what_its_manager_had_applied_and_now_leaves_out(api: Api, space: Space) -> None:
     where = space.path("configmaps", "a")
-    api.apply(where, configmap("a", {"x": "1", "y": "2"}), "me").value  # noqa: B018
+    api.apply(where, configmap("a", {"x": "1", "y": "2"}), "me").done()
     after = api.apply(where, configmap("a", {"x": "1"}), "me")
     assert (after.status, after.value["data"]) == (200, {"x": "1"})
     assert not api.apply(where, NOTHING, "me").value.get("data")
@@ -233,8 +233,8 @@ def test_apply_removes_what_its_manager_had_applied_and_now_leaves_out(api: Api,
 
 def test_apply_leaves_the_fields_of_others_alone(api: Api, space: Space) -> None:
     where = space.path("configmaps", "a")
-    api.apply(where, configmap("a", {"x": "1"}), "me").value  # noqa: B018
-    api.patch(where, {"data": {"y": "2"}}, fieldManager="other").value  # noqa: B018
+    api.apply(where, configmap("a", {"x": "1"}), "me").done()
+    api.patch(where, {"data": {"y": "2"}}, fieldManager="other").done()
     after = api.apply(where, configmap("a", {"x": "3"}), "me").value
     assert after["data"] == {"x": "3", "y": "2"}
     assert managers(after)["other", "Update"] == {"f:data": {"f:y": {}}}
@@ -248,7 +248,7 @@ def test_apply_of_the_same_changes_nothing(api: Api, space: Space) -> None:
 
 def test_a_conflict_names_the_manager_and_the_field(api: Api, space: Space) -> None:
     where = space.path("configmaps", "a")
-    api.apply(where, configmap("a", {"x": "1"}), "first").value  # noqa: B018
+    api.apply(where, configmap("a", {"x": "1"}), "first").done()
     status = api.apply(where, configmap("a", {"x": "2"}), "second").refused(409, "Conflict")
     (cause,) = status["details"]["causes"]
     assert (cause["reason"], cause["field"]) == ("FieldManagerConflict", ".data.x")
@@ -258,7 +258,7 @@ def test_a_conflict_names_the_manager_and_the_field(api: Api, space: Space) -> N
 
 def test_the_same_value_is_shared_without_a_conflict(api: Api, space: Space) -> None:
     where = space.path("configmaps", "a")
-    api.apply(where, configmap("a", {"x": "1"}), "first").value  # noqa: B018
+    api.apply(where, configmap("a", {"x": "1"}), "first").done()
     found = api.apply(where, configmap("a", {"x": "1"}), "second").value
     assert {("first", "Apply"), ("second", "Apply")} <= set(managers(found))
     left = api.apply(where, NOTHING, "first").value
@@ -267,7 +267,7 @@ def test_the_same_value_is_shared_without_a_conflict(api: Api, space: Space) -> 
 
 def test_force_takes_the_field_over(api: Api, space: Space) -> None:
     where = space.path("configmaps", "a")
-    api.apply(where, configmap("a", {"x": "1"}), "first").value  # noqa: B018
+    api.apply(where, configmap("a", {"x": "1"}), "first").done()
     found = api.apply(where, configmap("a", {"x": "2"}), "second", force=True).value
     assert found["data"] == {"x": "2"}
     assert managers(found)["second", "Apply"] == {"f:data": {"f:x": {}}}

@@ -56,8 +56,8 @@ def test_a_list_in_pieces_is_whole(api: Api, letters: Space) -> None:
 def test_a_list_in_pieces_is_of_one_moment(api: Api, letters: Space) -> None:
     first = api.get(letters.configmaps, limit=2, labelSelector="set").value
     letters.configmap("bb", labels={"set": "x"})
-    api.delete(letters.path("configmaps", "e")).value  # noqa: B018
-    api.patch(letters.path("configmaps", "d"), {"data": {"late": "yes"}}).value  # noqa: B018
+    api.delete(letters.path("configmaps", "e")).done()
+    api.patch(letters.path("configmaps", "d"), {"data": {"late": "yes"}}).done()
     rest = api.get(letters.configmaps, labelSelector="set", **{"continue": first["metadata"]["continue"]}).value
     assert names(first) + names(rest) == list("abcde")
     assert next(item for item in rest["items"] if item["metadata"]["name"] == "d").get("data", {}) == {}
@@ -168,7 +168,7 @@ LABELS = {"a": {"app": "x", "tier": "one"}, "b": {"app": "x", "tier": "two"}, "c
 )
 def test_label_selectors_choose(api: Api, space: Space, selector: str, chosen: str) -> None:
     for name, labels in LABELS.items():
-        api.post(space.path("secrets"), {"metadata": {"name": name, "labels": labels}}).value  # noqa: B018
+        api.post(space.path("secrets"), {"metadata": {"name": name, "labels": labels}}).done()
     assert names(api.get(space.path("secrets"), labelSelector=selector).value) == list(chosen)
 
 
@@ -183,7 +183,7 @@ def test_a_label_selector_that_cannot_be_read_is_refused(api: Api, space: Space,
 )
 def test_field_selectors_choose(api: Api, space: Space, selector: str, chosen: str) -> None:
     for name, kind in {"a": "Opaque", "b": "example.com/x"}.items():
-        api.post(space.path("secrets"), {"metadata": {"name": name}, "type": kind}).value  # noqa: B018
+        api.post(space.path("secrets"), {"metadata": {"name": name}, "type": kind}).done()
     assert names(api.get(space.path("secrets"), fieldSelector=selector).value) == list(chosen)
 
 
@@ -236,7 +236,7 @@ def test_events_are_the_same_in_both_of_their_groups(api: Api, space: Space) -> 
         "message": "by hand",
         "type": "Normal",
     }
-    api.post(space.path("events"), event).value  # noqa: B018
+    api.post(space.path("events"), event).done()
     found = api.get(space.path("events", "e", group="events.k8s.io")).value
     assert (found["apiVersion"], found["regarding"]["name"], found["note"], found["reason"]) == (
         "events.k8s.io/v1", "p", "by hand", "Tested",
@@ -252,17 +252,15 @@ def test_jobs_are_chosen_by_success(api: Api, space: Space) -> None:
     template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "x"}]}}
     body = {"metadata": {"name": "j"}, "spec": {"template": template, "suspend": True}}
     where = space.path("jobs", group="batch")
-    api.post(where, body).value  # noqa: B018
+    api.post(where, body).done()
     assert names(api.get(where, fieldSelector="status.successful=0").value) == ["j"]
     assert names(api.get(where, fieldSelector="status.successful=1").value) == []
 
 
-def test_custom_objects_are_chosen_by_the_fields_their_definition_names(
-    api: Api, space: Space, define: Define
-) -> None:
+def test_custom_objects_are_chosen_by_the_fields_their_definition_names(api: Api, space: Space, define: Define) -> None:
     found = define(version("v1", {"colour": {"type": "string"}}, selectableFields=[{"jsonPath": ".spec.colour"}]))
     for name, colour in {"a": "red", "b": "blue"}.items():
-        api.post(found.path(space.name), found.widget(name, spec={"colour": colour})).value  # noqa: B018
+        api.post(found.path(space.name), found.widget(name, spec={"colour": colour})).done()
     assert names(api.get(found.path(space.name), fieldSelector="spec.colour=red").value) == ["a"]
     api.get(found.path(space.name), fieldSelector="spec.size=1").refused(400, "BadRequest")
 

@@ -80,9 +80,7 @@ def test_a_watch_from_a_version_begins_right_after_it(api: Api, space: Space) ->
 def test_objects_enter_and_leave_the_selection(api: Api, space: Space) -> None:
     space.configmap("a", {"x": "1"}, labels={"app": "no"})
     where = space.path("configmaps", "a")
-    with api.watch(
-        space.configmaps, labelSelector="app=yes", resourceVersion=latest(api, space.configmaps)
-    ) as events:
+    with api.watch(space.configmaps, labelSelector="app=yes", resourceVersion=latest(api, space.configmaps)) as events:
         api.patch(where, {"metadata": {"labels": {"app": "yes"}}})
         api.patch(where, {"data": {"x": "2"}})
         api.patch(where, {"metadata": {"labels": {"app": "no"}}, "data": {"x": "3"}})
@@ -286,5 +284,5 @@ def test_a_reader_that_does_not_read_holds_nobody_up(api: Api, space: Space) -> 
 def test_custom_objects_are_watched_in_the_version_asked_for(api: Api, space: Space, define: Define) -> None:
     found = define(version("v1"), version("v2", storage=False))
     with api.watch(found.path(space.name, version="v2")) as events:
-        api.post(found.path(space.name), found.widget("a")).value  # noqa: B018
+        api.post(found.path(space.name), found.widget("a")).done()
         assert events.event("ADDED")["object"]["apiVersion"] == f"{found.group}/v2"

@@ -174,7 +174,7 @@ def test_an_update_without_a_version_is_unconditional_for_built_in_kinds(api: Ap
 
 def test_an_update_of_a_custom_object_needs_a_version(api: Api, space: Space, define: Define) -> None:
     found = define()
-    api.post(found.path(space.name), found.widget("a")).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a")).done()
     status = api.put(found.path(space.name, "a"), found.widget("a", spec={"x": 1})).refused(422, "Invalid")
     assert causes(status) == [("FieldValueInvalid", "metadata.resourceVersion")]
 
@@ -236,7 +236,7 @@ def test_the_generation_counts_changes_of_the_spec_only(api: Api, space: Space, 
 def test_status_and_spec_are_written_apart(api: Api, space: Space, define: Define) -> None:
     found = define(version("v1", subresources={"status": {}}))
     where = found.path(space.name, "a")
-    api.post(found.path(space.name), found.widget("a", spec={"x": 1})).value  # noqa: B018
+    api.post(found.path(space.name), found.widget("a", spec={"x": 1})).done()
     both = {"spec": {"x": 2}, "status": {"phase": "Done"}, "metadata": {"labels": {"a": "b"}}}
     after = api.patch(where + "/status", both).value
     assert (after["spec"], after["status"], "labels" in after["metadata"]) == ({"x": 1}, {"phase": "Done"}, False)
@@ -263,7 +263,7 @@ def test_a_running_pod_cannot_be_changed_in_most_of_its_fields(api: Api, space: 
 
 
 def test_an_immutable_configmap_stays_as_it_is(api: Api, space: Space) -> None:
-    api.post(space.configmaps, {**configmap("a", {"x": "1"}), "immutable": True}).value  # noqa: B018
+    api.post(space.configmaps, {**configmap("a", {"x": "1"}), "immutable": True}).done()
     status = api.patch(space.path("configmaps", "a"), {"data": {"x": "2"}}).refused(422, "Invalid")
     assert ("FieldValueForbidden", "data") in causes(status)
 
