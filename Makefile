@@ -3,6 +3,7 @@
 #   make demo     fine-tune, deploy and question a model: the quick start, headless, showing what happens
 #   make lab      JupyterLab on the quick start
 #   make test     every check and test
+#   make bench    how quick the engine is; writes benchmarks/RESULTS.md
 #   make install  the set-up alone: .venv with the package and the `cpod` command in it
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test lint check-format format unit clean
+.PHONY: help install demo lab test bench lint format unit clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -54,6 +55,9 @@ lint: $(VENV)/.installed-for-tests
 unit: $(VENV)/.installed-for-tests
 	$(BIN)/python -m pytest $(TESTS) -n 2 -m "not slow"
 	$(BIN)/python -m pytest $(TESTS) -m slow
+
+bench: install
+	$(BIN)/python benchmarks/api.py
 
 format: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check --fix .

@@ -168,7 +168,8 @@ def _junctors(node: Node, value: Any, path: Chain, found: list[Problem]) -> None
         place = flat(path)
         found.append(Problem(place, "FieldValueInvalid", words, f'"": "{dotted(place)}" {words}'))
         if not fitting and name in ("anyOf", "oneOf"):
-            found.extend(min(results, key=lambda result: len(result)))
+            closest = min(results, key=len)
+            found.extend(closest)
         elif name == "allOf":
             found.extend(problem for result in results for problem in result)
 

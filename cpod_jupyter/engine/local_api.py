@@ -96,7 +96,7 @@ class LocalApi:
             self._objects,
             scope,
             int(resource_version) if resource_version else None,
-            lambda type_, obj: events.put(WatchEvent(type_, obj)),
+            lambda event: events.put(WatchEvent(event.type, event.object)),
         )
         deadline = time.monotonic() + timeout_seconds
         try:

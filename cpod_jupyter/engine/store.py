@@ -26,13 +26,15 @@ ObjectKey = tuple[str, str, str]
 @dataclass(frozen=True)
 class Change:
     """One change. `previous` is the object before it, None when it is new; of a DELETED one, `object`
-    is its last state with the revision of the deletion."""
+    is its last state with the revision of the deletion. `text` is `object` as JSON, made once for all
+    who hand it on."""
 
     revision: int
     type: str
     kind: str
     object: Object
     previous: Object | None
+    text: str
 
 
 Listener = Callable[[Change], None]
@@ -58,12 +60,13 @@ class Store:
     def __init__(self, path: Path, *, history: int = 50_000) -> None:
         self.lock = threading.RLock()
         self._history = history
-        self._listeners: list[tuple[str | None, Listener]] = []
+        self._listeners: dict[str | None, list[Listener]] = {}
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
-        self._objects: dict[str, dict[tuple[str, str], Object]] = {}
+        self._objects: dict[str, dict[str, dict[str, Object]]] = {}
+        """Kind key, then namespace, then name."""
         for kind, namespace, name, body in self._db.execute("SELECT kind, namespace, name, body FROM objects"):
-            self._objects.setdefault(kind, {})[namespace, name] = json.loads(body)
+            self._keep((kind, namespace, name), json.loads(body))
         low, high = self._db.execute("SELECT MIN(revision), MAX(revision) FROM changes").fetchone()
         self.revision: int = high or 0
         self._oldest: int = low or 1
@@ -74,18 +77,41 @@ class Store:
 
     def get(self, key: ObjectKey) -> Object | None:
         kind, namespace, name = key
-        return self._objects.get(kind, {}).get((namespace, name))
+        return self._objects.get(kind, {}).get(namespace, {}).get(name)
 
     def list(self, kind: str, namespace: str | None = None) -> list[Object]:
         """The objects of a kind, sorted by namespace and name."""
         with self.lock:
-            found = self._objects.get(kind, {})
-            return [found[key] for key in sorted(found) if namespace is None or key[0] == namespace]
+            spaces = self._objects.get(kind, {})
+            return [
+                spaces[space][name]
+                for space in (sorted(spaces) if namespace is None else [namespace])
+                for name in sorted(spaces.get(space, ()))
+            ]
+
+    def list_at(self, kind: str, namespace: str | None, revision: int) -> builtins.list[Object]:
+        """The objects of a kind as they were at a revision, sorted. Raises Expired when that is no longer known."""
+        with self.lock:
+            found = {_place(obj): obj for obj in self.list(kind, namespace)}
+            for change in reversed(self.changes(kind, revision)):
+                place = _place(change.object)
+                if namespace is not None and place[0] != namespace:
+                    continue
+                if change.previous is None:
+                    found.pop(place, None)
+                else:
+                    found[place] = change.previous
+            return [found[place] for place in sorted(found)]
 
     def everything(self) -> Iterator[tuple[ObjectKey, Object]]:
         """Every object of every kind, as of now."""
         with self.lock:
-            snapshot = [((kind, *key), obj) for kind, found in self._objects.items() for key, obj in found.items()]
+            snapshot = [
+                ((kind, namespace, name), obj)
+                for kind, spaces in self._objects.items()
+                for namespace, found in spaces.items()
+                for name, obj in found.items()
+            ]
         yield from snapshot
 
     def put(self, key: ObjectKey, obj: Object) -> Object:
@@ -93,29 +119,34 @@ class Store:
         with self.lock:
             previous = self.get(key)
             stored = self._versioned(obj)
-            kind, namespace, name = key
-            body = json.dumps(stored, separators=(",", ":"))
+            text = _text(stored)
+            type_ = "MODIFIED" if previous else "ADDED"
             with self._transaction():
-                self._db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (kind, namespace, name, body))
-                self._record("MODIFIED" if previous else "ADDED", kind, body, previous)
-            self._objects.setdefault(kind, {})[namespace, name] = stored
-            self._publish(Change(self.revision, "MODIFIED" if previous else "ADDED", kind, stored, previous))
+                self._db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (*key, text))
+                self._record(type_, key[0], text, previous)
+            self._keep(key, stored)
+            self._publish(Change(self.revision, type_, key[0], stored, previous, text))
             return stored
 
     def remove(self, key: ObjectKey) -> Object:
         """Take an object away; returns its last state with the revision of the removal."""
         with self.lock:
             kind, namespace, name = key
-            previous = self._objects[kind][namespace, name]
+            previous = self._objects[kind][namespace][name]
             last = self._versioned(previous)
+            text = _text(last)
             with self._transaction():
-                self._db.execute(
-                    "DELETE FROM objects WHERE kind = ? AND namespace = ? AND name = ?", (kind, namespace, name)
-                )
-                self._record("DELETED", kind, json.dumps(last, separators=(",", ":")), previous)
-            del self._objects[kind][namespace, name]
-            self._publish(Change(self.revision, "DELETED", kind, last, previous))
+                self._db.execute("DELETE FROM objects WHERE kind = ? AND namespace = ? AND name = ?", key)
+                self._record("DELETED", kind, text, previous)
+            del self._objects[kind][namespace][name]
+            if not self._objects[kind][namespace]:
+                del self._objects[kind][namespace]
+            self._publish(Change(self.revision, "DELETED", kind, last, previous, text))
             return last
+
+    def _keep(self, key: ObjectKey, obj: Object) -> None:
+        kind, namespace, name = key
+        self._objects.setdefault(kind, {}).setdefault(namespace, {})[name] = obj
 
     def _versioned(self, obj: Object) -> Object:
         return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.revision + 1)}}
@@ -131,18 +162,17 @@ class Store:
         self._db.execute("COMMIT")
         self.revision += 1
 
-    def _record(self, type_: str, kind: str, body: str, previous: Object | None) -> None:
+    def _record(self, type_: str, kind: str, text: str, previous: Object | None) -> None:
         revision = self.revision + 1
-        old = json.dumps(previous, separators=(",", ":")) if previous else None
-        self._db.execute("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", (revision, type_, kind, body, old))
+        old = _text(previous) if previous else None
+        self._db.execute("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", (revision, type_, kind, text, old))
         if revision % 1000 == 0 and revision - self._history > self._oldest:
             self._oldest = revision - self._history
             self._db.execute("DELETE FROM changes WHERE revision < ?", (self._oldest,))
 
     def _publish(self, change: Change) -> None:
-        for kind, listener in list(self._listeners):
-            if kind is None or kind == change.kind:
-                listener(change)
+        for listener in [*self._listeners.get(change.kind, ()), *self._listeners.get(None, ())]:
+            listener(change)
 
     def changes(self, kind: str, since: int) -> builtins.list[Change]:
         """The changes of a kind after a revision. Raises Expired when some are no longer kept."""
@@ -154,19 +184,26 @@ class Store:
                 (kind, since),
             )
             return [
-                Change(revision, type_, kind, json.loads(body), json.loads(old) if old else None)
-                for revision, type_, body, old in rows
+                Change(revision, type_, kind, json.loads(text), json.loads(old) if old else None, text)
+                for revision, type_, text, old in rows
             ]
 
     def subscribe(self, kind: str | None, listener: Listener) -> Callable[[], None]:
         """Have every change of a kind (of all, for None) passed on, in order, under the lock, so a
         listener must be quick and must not write. Returns what ends it."""
-        entry = (kind, listener)
         with self.lock:
-            self._listeners.append(entry)
+            self._listeners.setdefault(kind, []).append(listener)
 
         def unsubscribe() -> None:
             with self.lock, contextlib.suppress(ValueError):
-                self._listeners.remove(entry)
+                self._listeners[kind].remove(listener)
 
         return unsubscribe
+
+
+def _place(obj: Object) -> tuple[str, str]:
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
+def _text(obj: Object) -> str:
+    return json.dumps(obj, separators=(",", ":"))

@@ -13,6 +13,15 @@ from cpod_jupyter.engine.store import Change
 
 
 @dataclass(frozen=True)
+class Event:
+    """One watch event; `text` is the object as JSON where the store has it ready."""
+
+    type: str
+    object: Object
+    text: str | None = None
+
+
+@dataclass(frozen=True)
 class WatchScope:
     """Which objects of a kind a watch sees."""
 
@@ -24,7 +33,7 @@ class WatchScope:
         in_namespace = self.namespace is None or obj["metadata"].get("namespace", "") == self.namespace
         return in_namespace and self.matches(obj)
 
-    def event(self, change: Change) -> tuple[str, Object] | None:
+    def event(self, change: Change) -> Event | None:
         """The watch event that a change is, within this scope: an object that leaves the selection is
         DELETED, one that enters it ADDED."""
         after = change.type != "DELETED" and self.sees(change.object)
@@ -32,11 +41,12 @@ class WatchScope:
         if not after and not before:
             return None
         type_ = ("MODIFIED" if before else "ADDED") if after else "DELETED"
-        return type_, Objects.typed(self.kind, change.object)
+        obj = Objects.typed(self.kind, change.object)
+        return Event(type_, obj, change.text if obj is change.object else None)
 
 
 def open_watch(
-    objects: Objects, scope: WatchScope, since: int | None, deliver: Callable[[str, Object], None]
+    objects: Objects, scope: WatchScope, since: int | None, deliver: Callable[[Event], None]
 ) -> tuple[Callable[[], None], int]:
     """Start a watch: `deliver` gets the events, quickly and from any thread, some before this returns.
 
@@ -47,13 +57,13 @@ def open_watch(
 
     def pass_on(change: Change) -> None:
         if event := scope.event(change):
-            deliver(*event)
+            deliver(event)
 
     with store.lock:
         if since is None:
             for obj in store.list(scope.kind.key, scope.namespace):
                 if scope.matches(obj):
-                    deliver("ADDED", Objects.typed(scope.kind, obj))
+                    deliver(Event("ADDED", Objects.typed(scope.kind, obj)))
         else:
             for change in store.changes(scope.kind.key, since):
                 pass_on(change)

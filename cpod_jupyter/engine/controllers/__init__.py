@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller
+from cpod_jupyter.engine.controllers.events import event_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
@@ -19,6 +20,7 @@ from cpod_jupyter.engine.controllers.pytorchjob import pytorchjob_controller
 def controllers(api: KubeApi, home: Path) -> list[Controller]:
     """The controllers of the embedded engine; claims live below `home`."""
     return [
+        event_controller(api),
         pvc_controller(api, home),
         job_controller(api),
         pytorchjob_controller(api),

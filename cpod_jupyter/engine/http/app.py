@@ -13,7 +13,8 @@ from aiohttp import web
 from cpod_jupyter.engine import notices
 from cpod_jupyter.engine.http import discovery
 from cpod_jupyter.engine.http.bodies import decoded
-from cpod_jupyter.engine.http.logs import LogSource, pod_log
+from cpod_jupyter.engine.http.conversations import Conversations, PodSource
+from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
 from cpod_jupyter.engine.http.proxy import ServiceProxy
 from cpod_jupyter.engine.http.verbs import Verbs
@@ -23,6 +24,7 @@ from cpod_jupyter.errors import (
     Forbidden,
     MethodNotAllowed,
     ServerError,
+    TooLarge,
     Unauthorized,
     UnsupportedMediaType,
 )
@@ -39,11 +41,12 @@ _OPEN_PATHS = ("/healthz", "/livez", "/readyz")
 class Api:
     """Builds the application over the engine's objects."""
 
-    def __init__(self, objects: Objects, token: str, logs: LogSource | None = None) -> None:
+    def __init__(self, objects: Objects, token: str, pods: PodSource | None = None) -> None:
         self._objects = objects
         self._token = token
         self._verbs = Verbs(objects)
-        self._logs = logs
+        self._logs = pods
+        self._conversations = Conversations(objects, pods)
         self._proxy = ServiceProxy(objects)
 
     def application(self) -> web.Application:
@@ -59,6 +62,7 @@ class Api:
 
     async def _shutdown(self, app: web.Application) -> None:
         self._verbs.close()
+        await self._conversations.close()
         await self._proxy.close()
 
     # ---- the boundary: every error becomes a Status
@@ -71,6 +75,9 @@ class Api:
             return await handler(request)
         except ApiError as error:
             return answer(error.to_status(), error.code)
+        except web.HTTPRequestEntityTooLarge:
+            refusal = TooLarge(f"Request entity too large: limit is {BODY_LIMIT} bytes")
+            return answer(refusal.to_status(), refusal.code)
         except web.HTTPException as error:
             body = {"message": error.reason, "code": error.status, "status": "Failure", "reason": ""}
             return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, **body}, error.status)
@@ -80,7 +87,7 @@ class Api:
 
     def _authenticate(self, request: web.Request) -> None:
         """A bearer token, and nothing that a web page in a browser could send."""
-        if "Origin" in request.headers:
+        if request.headers.get("Origin", own := f"{request.scheme}://{request.host}") != own:
             raise Forbidden("requests from browsers' pages are refused")
         host = request.host.rsplit(":", 1)[0].strip("[]")
         if host not in ("127.0.0.1", "localhost", "::1"):
@@ -121,11 +128,13 @@ class Api:
             if request.method != "GET":
                 raise MethodNotAllowed("the server does not allow this method on the requested resource")
             return await self._discover(parts)
-        target = parse(request.path, self._objects.kinds)
+        target = parse(request.rel_url.raw_path, self._objects.kinds)
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)
         if target.kind.key == "/services" and target.subresource == "proxy" and target.name:
             return await self._proxy.forward(request, target)
+        if self._conversations.serves(target):
+            return await self._conversations.serve(request, target)
         if target.subresource not in ("", "status"):
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
         with notices.collected(request.query.get("fieldValidation", "")) as found:

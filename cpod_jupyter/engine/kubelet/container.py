@@ -81,7 +81,8 @@ class Container:
             if self._log is not None:
                 self._log.close()
                 self._log = None
-            message = f"failed to start container {self.plan.name!r}: {self._why(error)}"
+            why = processes.why_not_started(self.plan.argv[0], self.plan.cwd, error)
+            message = f"failed to start container {self.plan.name!r}: {why}"
             self._terminated(_START_FAILED, 0, "StartError", message)
             return
         assert process.stdout is not None
@@ -93,19 +94,6 @@ class Container:
         self.report.pid = process.pid
         self.report.mark = processes.start_mark(process.pid) or ""
         self.report.state = {"running": {"startedAt": _stamp(self._began)}}
-
-    def _why(self, error: Exception) -> str:
-        """The reason in the words that container runtimes use."""
-        program = self.plan.argv[0]
-        if isinstance(error, FileNotFoundError) and not os.path.isdir(self.plan.cwd):
-            return f"chdir to cwd ({self.plan.cwd!r}): no such file or directory"
-        if isinstance(error, FileNotFoundError) and "/" not in program:
-            return f'exec: "{program}": executable file not found in $PATH'
-        if isinstance(error, FileNotFoundError):
-            return f'exec: "{program}": stat {program}: no such file or directory'
-        if isinstance(error, PermissionError):
-            return f'exec: "{program}": permission denied'
-        return f'exec: "{program}": {error}'
 
     def read(self, descriptor: int) -> bool:
         """Log what a pipe has; False when it has closed."""

@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 import shutil
 import threading
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cpod_jupyter.api import meta
@@ -16,11 +16,13 @@ from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder
 from cpod_jupyter.engine.kubelet import node, status
 from cpod_jupyter.engine.kubelet.builder import DEFAULT_GRACE_SECONDS, Builder, ignored
+from cpod_jupyter.engine.kubelet.commands import exec_request
+from cpod_jupyter.engine.kubelet.execution import Execution
 from cpod_jupyter.engine.kubelet.images import Images
 from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
 from cpod_jupyter.engine.kubelet.network import PodNetwork
-from cpod_jupyter.engine.kubelet.plan import ContainerReport, PodPlan, PodReport
+from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport, PodPlan, PodReport
 from cpod_jupyter.engine.kubelet.pod_probes import PodProbes
 from cpod_jupyter.engine.kubelet.runtime import PodRuntime, ProcessRuntime
 from cpod_jupyter.engine.kubelet.scheduler import scheduler_controller
@@ -144,6 +146,36 @@ class Kubelet:
 
         request = LogRequest(container, follow, previous, timestamps, since, tail_lines, limit_bytes)
         return read_log(pod_dir, request, self._watcher, ended)
+
+    async def exec(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        container: str,
+        command: Sequence[str],
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        tty: bool = False,
+    ) -> Execution:
+        """Run a command in a container. Raises NotFound when it does not run, ServerError when the command can't be."""
+        plan, state = self._running(namespace, name, uid, container)
+        request = exec_request(plan, state, command, tty=tty)
+        return await Execution.start(request, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    def require_running(self, namespace: str, name: str, uid: str, container: str) -> None:
+        """Raises NotFound when a container does not run."""
+        self._running(namespace, name, uid, container)
+
+    def _running(self, namespace: str, name: str, uid: str, container: str) -> tuple[ContainerPlan, ContainerReport]:
+        pod_dir = self.pod_directory(namespace, name, uid)
+        state, plan = _report_of(self._runtime.observe(pod_dir), container), PodPlan.read(pod_dir)
+        if plan is None or state is None or not state.running:
+            raise NotFound(f'unable to upgrade connection: container not found ("{container}"): it does not run')
+        every = [*plan.init_containers, *plan.containers]
+        return next(entry for entry in every if entry.name == container), state
 
     # ---- what wakes the reconciler
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cpod_jupyter.engine.kubelet import processes
+from cpod_jupyter.engine.kubelet.commands import translated
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport
-from cpod_jupyter.engine.kubelet.rewriting import Rewriter
 from cpod_jupyter.engine.kubelet.status import ProbeState
 
 log = logging.getLogger(__name__)
@@ -76,10 +76,9 @@ def _http_get(action: Mapping[str, Any], target: Target, timeout: float) -> str 
 
 
 def _exec(command: list[str], target: Target, timeout: float) -> str | None:
-    rewrite = Rewriter(target.plan.mounts)
     try:
         done = subprocess.run(
-            [rewrite(word) for word in command],
+            translated(target.plan, command),
             env=target.plan.env,
             cwd=target.plan.cwd,
             stdin=subprocess.DEVNULL,

@@ -102,6 +102,19 @@ def become_subreaper() -> None:
         ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
 
 
+def why_not_started(program: str, cwd: str, error: Exception) -> str:
+    """Why a process could not be started, in the words that container runtimes use."""
+    if isinstance(error, FileNotFoundError) and not os.path.isdir(cwd):
+        return f"chdir to cwd ({cwd!r}): no such file or directory"
+    if isinstance(error, FileNotFoundError) and "/" not in program:
+        return f'exec: "{program}": executable file not found in $PATH'
+    if isinstance(error, FileNotFoundError):
+        return f'exec: "{program}": stat {program}: no such file or directory'
+    if isinstance(error, PermissionError):
+        return f'exec: "{program}": permission denied'
+    return f'exec: "{program}": {error}'
+
+
 def oom_kills() -> int:
     """How many processes the kernel has killed for memory since boot; 0 where it doesn't say."""
     try:

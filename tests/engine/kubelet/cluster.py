@@ -43,9 +43,9 @@ class Cluster:
 
     def start(self) -> None:
         self.store = Store(self.home / "objects.db")
-        objects = Objects(self.store, Kinds())
-        self.api = LocalApi(objects)
-        self._collector = Collector(objects)
+        self.objects = Objects(self.store, Kinds())
+        self.api = LocalApi(self.objects)
+        self._collector = Collector(self.objects)
         for resource, wanted in [
             (NAMESPACES, {"metadata": {"name": NAMESPACE}}),
             *((CRDS, definition) for definition in engine_crds()),
