@@ -85,8 +85,8 @@ def test_a_body_that_is_no_json_is_a_bad_request(raw: Any, kubeconfig: Path) -> 
     assert answer.json()["kind"] == "Status"
 
 
-def test_protobuf_is_refused_with_what_is_accepted(raw: Any) -> None:
-    answer = raw("POST", "/api/v1/namespaces", {}, **{"Content-Type": "application/vnd.kubernetes.protobuf"})
+def test_a_body_in_an_unknown_form_is_refused_with_what_is_accepted(raw: Any) -> None:
+    answer = raw("POST", "/api/v1/namespaces", {}, **{"Content-Type": "application/cbor"})
     assert answer.status == 415
     assert "application/json" in answer.json()["message"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from cpod_jupyter.engine import notices
-from cpod_jupyter.engine.http import discovery
+from cpod_jupyter.engine.http import discovery, protobuf
 from cpod_jupyter.engine.http.bodies import decoded
 from cpod_jupyter.engine.http.conversations import Conversations, PodSource
 from cpod_jupyter.engine.http.logs import pod_log
@@ -23,6 +23,7 @@ from cpod_jupyter.errors import (
     ApiError,
     Forbidden,
     MethodNotAllowed,
+    NotAcceptable,
     ServerError,
     TooLarge,
     Unauthorized,
@@ -144,6 +145,7 @@ class Api:
         return response
 
     async def _verb(self, request: web.Request, target: Target) -> web.StreamResponse:
+        _check_accept(request)
         verbs, method = self._verbs, request.method
         if method == "GET":
             if request.query.get("watch", "").lower() in ("true", "1"):
@@ -167,17 +169,26 @@ async def _ok(request: web.Request) -> web.StreamResponse:
     return web.Response(text="ok")
 
 
+def _check_accept(request: web.Request) -> None:
+    """Answers are JSON. Raises NotAcceptable for a client that takes none."""
+    choices = [choice.split(";")[0].strip() for choice in request.headers.get("Accept", "").split(",")]
+    if not {"application/json", "application/*", "*/*", ""} & set(choices):
+        raise NotAcceptable("only the following media types are accepted: application/json")
+
+
 async def body(request: web.Request, *, patch: bool = False) -> Any:
     """The request's body as JSON, from JSON or YAML; a missing content type is JSON."""
     kind = request.headers.get("Content-Type", "application/json").split(";")[0].strip().lower()
     text = await request.read()
     if not text:
         return {}
+    if kind == protobuf.MEDIA_TYPE and not patch:
+        return protobuf.decode(text)
     known = ("application/json", "application/yaml", "application/octet-stream", "")
     if not patch and kind not in known:
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format ({kind}) - "
-            "accepted media types include: application/json, application/yaml"
+            "accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
         )
     return decoded(text, as_yaml=kind.endswith("yaml"))
 
