@@ -11,15 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from cpod_jupyter.api.nodes import DUPLICATES, LIST_KEYS, LIST_TYPE
+
 PATCH_STRATEGY = "x-kubernetes-patch-strategy"
 PATCH_MERGE_KEY = "x-kubernetes-patch-merge-key"
-LIST_TYPE = "x-kubernetes-list-type"
-LIST_MAP_KEYS = "x-kubernetes-list-map-keys"
 MAP_TYPE = "x-kubernetes-map-type"
 ALWAYS = "x-cpod-always"
 """Marks a field that Kubernetes' Go types always have, if only as an empty value: it is never added by anyone."""
-DUPLICATES = "x-cpod-duplicates"
-"""Marks a list map in which the API server lets a key come twice, though it merges by it."""
 
 _TYPES = """
 CoreV1EndpointPort *=atomic
@@ -132,7 +130,7 @@ def _extensions(fact: str) -> dict[str, Any]:
     strategies = []
     kind, merges, key = fact.rstrip("!=").partition("~")
     if kind.startswith("map:"):
-        result[LIST_TYPE], result[LIST_MAP_KEYS] = "map", kind.removeprefix("map:").split("+")
+        result[LIST_TYPE], result[LIST_KEYS] = "map", kind.removeprefix("map:").split("+")
     elif kind == "set":
         result[LIST_TYPE] = "set"
     elif kind:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cpod_jupyter.api.liststructure import LIST_MAP_KEYS, LIST_TYPE
 from cpod_jupyter.api.resources import Object
-from cpod_jupyter.api.schema import INT_OR_STRING, PRESERVE, Schema
+from cpod_jupyter.api.schema import INT_OR_STRING, LIST_KEYS, LIST_TYPE, PRESERVE, Schema
 from cpod_jupyter.engine.fieldsets import (
     Fields,
     child_schema,
@@ -169,6 +168,6 @@ def _key_faults(schema: Schema, index: int, item: Any, path: str) -> list[str]:
     return [
         f"{path}: element {index}: associative list with keys has an element that omits key field "
         f'"{name}" (and doesn\'t have default value)'
-        for name in schema.get(LIST_MAP_KEYS) or ()
+        for name in schema.get(LIST_KEYS) or ()
         if item.get(name) is None and "default" not in (properties.get(name) or _ANY)
     ]

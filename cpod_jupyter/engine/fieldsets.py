@@ -14,8 +14,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cpod_jupyter.api.liststructure import ALWAYS, LIST_MAP_KEYS, LIST_TYPE, MAP_TYPE
-from cpod_jupyter.api.schema import Schema
+from cpod_jupyter.api.liststructure import ALWAYS, MAP_TYPE
+from cpod_jupyter.api.schema import LIST_KEYS, LIST_TYPE, Schema
 
 Fields = dict[str, Any]
 """A set of fields, as a tree."""
@@ -131,7 +131,7 @@ def item_key(schema: Schema, item: Any) -> str:
         return "v:" + _json(item)
     properties = (schema.get("items") or _ANY).get("properties") or _ANY
     named = {}
-    for name in schema.get(LIST_MAP_KEYS) or ():
+    for name in schema.get(LIST_KEYS) or ():
         value = item.get(name)
         if value is None:
             value = (properties.get(name) or _ANY).get("default")

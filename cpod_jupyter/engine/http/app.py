@@ -8,10 +8,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import yaml
 from aiohttp import web
 
-from cpod_jupyter.engine.http import discovery
+from cpod_jupyter.engine import notices
+from cpod_jupyter.engine.http import discovery, protobuf
+from cpod_jupyter.engine.http.bodies import decoded
 from cpod_jupyter.engine.http.conversations import Conversations, PodSource
 from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
@@ -20,9 +21,9 @@ from cpod_jupyter.engine.http.verbs import Verbs
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
     ApiError,
-    BadRequest,
     Forbidden,
     MethodNotAllowed,
+    NotAcceptable,
     ServerError,
     TooLarge,
     Unauthorized,
@@ -137,9 +138,14 @@ class Api:
             return await self._conversations.serve(request, target)
         if target.subresource not in ("", "status"):
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
-        return await self._verb(request, target)
+        with notices.collected(request.query.get("fieldValidation", "")) as found:
+            response = await self._verb(request, target)
+        for line in found.headers():
+            response.headers.add("Warning", line)
+        return response
 
     async def _verb(self, request: web.Request, target: Target) -> web.StreamResponse:
+        _check_accept(request)
         verbs, method = self._verbs, request.method
         if method == "GET":
             if request.query.get("watch", "").lower() in ("true", "1"):
@@ -163,14 +169,11 @@ async def _ok(request: web.Request) -> web.StreamResponse:
     return web.Response(text="ok")
 
 
-class _Yaml(yaml.CSafeLoader):
-    """YAML as Kubernetes reads it: what looks like a date is a string."""
-
-
-_Yaml.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
-    for first, known in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
+def _check_accept(request: web.Request) -> None:
+    """Answers are JSON. Raises NotAcceptable for a client that takes none."""
+    choices = [choice.split(";")[0].strip() for choice in request.headers.get("Accept", "").split(",")]
+    if not {"application/json", "application/*", "*/*", ""} & set(choices):
+        raise NotAcceptable("only the following media types are accepted: application/json")
 
 
 async def body(request: web.Request, *, patch: bool = False) -> Any:
@@ -179,18 +182,15 @@ async def body(request: web.Request, *, patch: bool = False) -> Any:
     text = await request.read()
     if not text:
         return {}
+    if kind == protobuf.MEDIA_TYPE and not patch:
+        return protobuf.decode(text)
     known = ("application/json", "application/yaml", "application/octet-stream", "")
     if not patch and kind not in known:
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format ({kind}) - "
-            "accepted media types include: application/json, application/yaml"
+            "accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
         )
-    try:
-        if kind.endswith("yaml") and not text.lstrip().startswith(b"{"):  # which is mostly JSON, and quicker as such
-            return yaml.load(text, _Yaml)
-        return json.loads(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise BadRequest(f"the body of the request is not valid: {error}") from error
+    return decoded(text, as_yaml=kind.endswith("yaml"))
 
 
 def answer(value: Any, code: int = 200) -> web.Response:
