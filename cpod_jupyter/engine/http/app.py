@@ -8,10 +8,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import yaml
 from aiohttp import web
 
+from cpod_jupyter.engine import notices
 from cpod_jupyter.engine.http import discovery, protobuf
+from cpod_jupyter.engine.http.bodies import decoded
 from cpod_jupyter.engine.http.conversations import Conversations, PodSource
 from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
@@ -20,7 +21,6 @@ from cpod_jupyter.engine.http.verbs import Verbs
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
     ApiError,
-    BadRequest,
     Forbidden,
     MethodNotAllowed,
     NotAcceptable,
@@ -138,7 +138,11 @@ class Api:
             return await self._conversations.serve(request, target)
         if target.subresource not in ("", "status"):
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
-        return await self._verb(request, target)
+        with notices.collected(request.query.get("fieldValidation", "")) as found:
+            response = await self._verb(request, target)
+        for line in found.headers():
+            response.headers.add("Warning", line)
+        return response
 
     async def _verb(self, request: web.Request, target: Target) -> web.StreamResponse:
         _check_accept(request)
@@ -186,10 +190,7 @@ async def body(request: web.Request, *, patch: bool = False) -> Any:
             f"the body of the request was in an unknown format ({kind}) - "
             "accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
         )
-    try:
-        return yaml.safe_load(text) if kind.endswith("yaml") else json.loads(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise BadRequest(f"the body of the request is not valid: {error}") from error
+    return decoded(text, as_yaml=kind.endswith("yaml"))
 
 
 def answer(value: Any, code: int = 200) -> web.Response:

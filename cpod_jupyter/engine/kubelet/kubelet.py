@@ -21,7 +21,7 @@ from cpod_jupyter.engine.kubelet.execution import Execution
 from cpod_jupyter.engine.kubelet.images import Images
 from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
-from cpod_jupyter.engine.kubelet.network import PodNetwork
+from cpod_jupyter.engine.kubelet.network import ADDRESS_ANNOTATION, PodNetwork
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport, PodPlan, PodReport
 from cpod_jupyter.engine.kubelet.pod_probes import PodProbes
 from cpod_jupyter.engine.kubelet.runtime import PodRuntime, ProcessRuntime
@@ -245,7 +245,8 @@ class Kubelet:
             self._unconfigured.add(key)  # before the look: what appears after it wakes the pod
         try:
             with self._starting:  # an address is taken once its plan is written
-                address = self._network.address(self._used_addresses())
+                asked = str((pod["metadata"].get("annotations") or {}).get(ADDRESS_ANNOTATION) or "")
+                address = self._network.address(self._used_addresses(), asked)
                 plan = self._builder.plan(pod, pod_dir, address, Lookup(self._api, key.namespace))
                 self._runtime.start(pod_dir, plan)
         except (EngineError, OSError) as error:
