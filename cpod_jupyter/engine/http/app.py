@@ -9,11 +9,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import yaml
 from aiohttp import web
 
+from cpod_jupyter.engine import notices
 from cpod_jupyter.engine.http import discovery, protobuf
 from cpod_jupyter.engine.http import reviews as reviewing
+from cpod_jupyter.engine.http.bodies import decoded
 from cpod_jupyter.engine.http.conversations import Conversations, PodSource
 from cpod_jupyter.engine.http.documents import Documents
 from cpod_jupyter.engine.http.health import ENDPOINTS, Health
@@ -25,7 +26,6 @@ from cpod_jupyter.engine.http.verbs import Verbs, _dry_run
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
     ApiError,
-    BadRequest,
     Forbidden,
     MethodNotAllowed,
     NotAcceptable,
@@ -76,7 +76,7 @@ class Api:
     @web.middleware
     async def _boundary(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            if request.path.split("/")[1] not in ENDPOINTS:
+            if request.path.strip("/").split("/")[0] not in ENDPOINTS:
                 self._authenticate(request)
             return await handler(request)
         except ApiError as error:
@@ -114,15 +114,18 @@ class Api:
         target = parse(request.rel_url.raw_path, self._objects.kinds)
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)
-        if target.kind.key == "/services" and target.subresource == "proxy" and target.name:
+        if target.kind.key in ("/services", "/pods") and target.subresource == "proxy" and target.name:
             return await self._proxy.forward(request, target)
         if self._conversations.serves(target):
             return await self._conversations.serve(request, target)
-        if target.subresource == "scale" and target.name:
-            return await self._scale(request, target)
-        if target.subresource not in ("", "status"):
+        if target.subresource not in ("", "status", "scale"):
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
-        return await self._verb(request, target)
+        with notices.collected(request.query.get("fieldValidation", "")) as found:
+            verb = self._scale if target.subresource == "scale" else self._verb
+            response = await verb(request, target)
+        for line in found.headers():
+            response.headers.add("Warning", line)
+        return response
 
     async def _scale(self, request: web.Request, target: Target) -> web.StreamResponse:
         dry = _dry_run(request.query)
@@ -177,10 +180,7 @@ async def body(request: web.Request, *, patch: bool = False) -> Any:
             f"the body of the request was in an unknown format ({kind}) - "
             "accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
         )
-    try:
-        return yaml.safe_load(text) if kind.endswith("yaml") else json.loads(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise BadRequest(f"the body of the request is not valid: {error}") from error
+    return decoded(text, as_yaml=kind.endswith("yaml"))
 
 
 def answer(value: Any, code: int = 200) -> web.Response:
