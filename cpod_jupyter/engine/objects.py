@@ -224,8 +224,6 @@ class Objects:
                 del new["status"]
         new["metadata"] = _kept_metadata(kind, old, new["metadata"])
         new = self._admitted(kind, new, strict, old=old)
-        if (check := strategies.CHECK.get(kind.key)) and (found := check(old, new)):
-            raise _invalid(kind, meta.name_of(old), found)
         if _content(old) != _content(new):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
         if new == old or dry_run:
@@ -267,11 +265,10 @@ class Objects:
             listed = ", ".join(f'unknown field "{problem.field}"' for problem in unknown)
             raise BadRequest(f"strict decoding error: {listed}", _details(kind, name))
         new = defaulted(kind.schema, pruned(kind.schema, new))
-        if old is None and (prepare := strategies.PREPARE.get(kind.key)):
-            prepare(new)
-        elif kind.key == "/secrets":
-            strategies.PREPARE[kind.key](new)
         if found := list(problems(kind.schema, new)):
+            raise _invalid(kind, name, found)
+        strategies.prepare(kind.key, new, old)
+        if found := strategies.faults_of(kind.key, new, old):
             raise _invalid(kind, name, found)
         return new
 
@@ -376,18 +373,27 @@ def _conflict(kind: ServedKind, name: str) -> Conflict:
     )
 
 
+_FAULTS = {
+    "FieldValueRequired": "Required value",
+    "FieldValueForbidden": "Forbidden",
+    "FieldValueNotSupported": "Unsupported value",
+    "FieldValueDuplicate": "Duplicate value",
+    "FieldValueNotFound": "Not found",
+    "FieldValueTooLong": "Too long",
+    "FieldValueTooMany": "Too many",
+}
+
+
 def _invalid(kind: ServedKind, name: str, found: list[Problem]) -> Invalid:
-    words = {
-        "FieldValueRequired": "Required value: ",
-        "FieldValueForbidden": "Forbidden: ",
-        "FieldValueNotSupported": "Unsupported value: ",
-        "FieldValueDuplicate": "Duplicate value: ",
-    }
-    listed = "; ".join(
-        f"{problem.field}: {words.get(problem.reason, 'Invalid value: ')}{problem.message}" for problem in found
-    )
+    """As the API server says it (apimachinery, NewInvalid and field.Error)."""
+    said = []
+    for item in found:
+        words = _FAULTS.get(item.reason, "Invalid value")
+        said.append((item, f"{words}: {item.message}" if item.message else words))
+    lines = list(dict.fromkeys(f"{item.field}: {text}" for item, text in said))
+    listed = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
     resource = kind.resource
     title = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-    causes = [{"reason": item.reason, "message": item.message, "field": item.field} for item in found]
+    causes = [{"reason": item.reason, "message": text, "field": item.field} for item, text in said]
     details = {"name": name, "group": resource.group, "kind": resource.kind, "causes": causes}
     return Invalid(f'{title} "{name}" is invalid: {listed}', {key: value for key, value in details.items() if value})

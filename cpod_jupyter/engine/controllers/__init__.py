@@ -1,4 +1,4 @@
-"""What a cluster would bring, in the small: batch Jobs, Kubeflow's PyTorchJob, KServe's InferenceService, claims.
+"""What a cluster would bring, in the small: Jobs, Deployments, claims, Kubeflow's and KServe's kinds.
 
 Each kind has pure builders (object to children) and conditions (what is observed to status), and a
 reconciler that joins them. `controllers` makes them all.
@@ -10,10 +10,12 @@ from pathlib import Path
 
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller
+from cpod_jupyter.engine.controllers.deployment import deployment_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
 from cpod_jupyter.engine.controllers.pytorchjob import pytorchjob_controller
+from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
 
 
 def controllers(api: KubeApi, home: Path) -> list[Controller]:
@@ -21,6 +23,8 @@ def controllers(api: KubeApi, home: Path) -> list[Controller]:
     return [
         pvc_controller(api, home),
         job_controller(api),
+        replicaset_controller(api),
+        deployment_controller(api),
         pytorchjob_controller(api),
         inferenceservice_controller(api),
     ]

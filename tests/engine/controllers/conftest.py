@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from kubelet.cluster import Cluster
 
+from cpod_jupyter.engine.controllers.deployment import deployment_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.pytorchjob import pytorchjob_controller
+from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
 
 
 @pytest.fixture
@@ -18,7 +20,13 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Kubelet, scheduler and all controllers; at the end nothing of it runs."""
     found = Cluster(
         tmp_path / "home",
-        lambda api: [job_controller(api), pytorchjob_controller(api), inferenceservice_controller(api)],
+        lambda api: [
+            deployment_controller(api),
+            inferenceservice_controller(api),
+            job_controller(api),
+            pytorchjob_controller(api),
+            replicaset_controller(api),
+        ],  # fmt: skip
     )
     found.start()
     yield found
