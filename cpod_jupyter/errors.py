@@ -7,11 +7,14 @@ CpodError
 │   ├── Forbidden            403  not allowed
 │   ├── NotFound             404  no such object or kind
 │   ├── MethodNotAllowed     405  the kind does not offer this verb
+│   ├── NotAcceptable        406  no form that the client takes can be given
 │   ├── Conflict             409  the object changed meanwhile (reason Conflict)
 │   ├── AlreadyExists        409  the name is taken (reason AlreadyExists)
 │   ├── Expired              410  a watch or list version is too old: list again
+│   ├── TooLarge             413  the body is over the limit
 │   ├── UnsupportedMediaType 415  a body or patch type that is not understood
 │   ├── Invalid              422  the object breaks its schema or a rule
+│   ├── Timeout              504  not in time, or a version that is not there yet
 │   └── ServerError          5xx  the server failed
 ├── ApiUnreachable           no answer from the API server at all
 ├── EngineError              the embedded engine could not be started, found or stopped
@@ -86,6 +89,10 @@ class MethodNotAllowed(ApiError):
     code, reason = 405, "MethodNotAllowed"
 
 
+class NotAcceptable(ApiError):
+    code, reason = 406, "NotAcceptable"
+
+
 class Conflict(ApiError):
     code, reason = 409, "Conflict"
 
@@ -98,12 +105,20 @@ class Expired(ApiError):
     code, reason = 410, "Expired"
 
 
+class TooLarge(ApiError):
+    code, reason = 413, "RequestEntityTooLarge"
+
+
 class UnsupportedMediaType(ApiError):
     code, reason = 415, "UnsupportedMediaType"
 
 
 class Invalid(ApiError):
     code, reason = 422, "Invalid"
+
+
+class Timeout(ApiError):
+    code, reason = 504, "Timeout"
 
 
 class ServerError(ApiError):
@@ -113,8 +128,8 @@ class ServerError(ApiError):
 _BY_REASON = {
     kind.reason: kind
     for kind in (
-        BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, Conflict, AlreadyExists,
-        Expired, UnsupportedMediaType, Invalid, ServerError,
+        BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, NotAcceptable, Conflict, AlreadyExists,
+        Expired, TooLarge, UnsupportedMediaType, Invalid, Timeout, ServerError,
     )
 }  # fmt: skip
 _BY_CODE = {kind.code: kind for kind in _BY_REASON.values() if kind is not AlreadyExists}

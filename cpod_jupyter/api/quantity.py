@@ -24,3 +24,12 @@ def parse_quantity(value: str | int | float) -> Decimal:
         return Decimal(match[1] + (match[2] or "")) * _SUFFIX[match[3] or ""]
     except ArithmeticError as error:
         raise ValueError(f"{value!r} is not a quantity such as 2, 500m or 1.5Gi") from error
+
+
+def is_quantity(value: str | int | float) -> bool:
+    """Whether a value can be read as a quantity."""
+    try:
+        parse_quantity(value)
+    except ValueError:
+        return False
+    return True

@@ -26,6 +26,7 @@ class WorkQueue(Generic[K]):
         self._waiting: set[K] = set()  # keys that need handling
         self._active: set[K] = set()  # keys being handled
         self._delayed: list[tuple[float, int, K]] = []
+        self._due: dict[K, float] = {}  # the time of each delayed key, one a key: the earliest asked for
         self._failures: dict[K, int] = {}
         self._serial = 0
         self._closed = False
@@ -45,10 +46,14 @@ class WorkQueue(Generic[K]):
             self._changed.notify()
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have the key handled once the time has passed."""
+        """Have the key handled once the time has passed; a key that is due earlier anyway stays so."""
         with self._changed:
+            at = time.monotonic() + seconds
+            if self._due.get(key, at + 1) <= at:
+                return
             self._serial += 1
-            heapq.heappush(self._delayed, (time.monotonic() + seconds, self._serial, key))
+            self._due[key] = at
+            heapq.heappush(self._delayed, (at, self._serial, key))
             self._changed.notify()
 
     def retry(self, key: K) -> float:
@@ -73,7 +78,10 @@ class WorkQueue(Generic[K]):
                     return None
                 now = time.monotonic()
                 while self._delayed and self._delayed[0][0] <= now:
-                    self._add(heapq.heappop(self._delayed)[2])
+                    at, _, due = heapq.heappop(self._delayed)
+                    if self._due.get(due) == at:
+                        del self._due[due]
+                        self._add(due)
                 if self._ready:
                     key = self._ready.popleft()
                     self._waiting.discard(key)

@@ -12,6 +12,7 @@ from cpod_jupyter.engine.collector import Collector
 from cpod_jupyter.engine.controllers import controllers
 from cpod_jupyter.engine.http.app import Api
 from cpod_jupyter.engine.http.server import Server
+from cpod_jupyter.engine.imagemap import ImageMap
 from cpod_jupyter.engine.install import install
 from cpod_jupyter.engine.kinds import Kinds
 from cpod_jupyter.engine.kubelet.kubelet import Kubelet
@@ -32,7 +33,7 @@ class Engine:
         objects = Objects(self._store, Kinds())
         self.api = LocalApi(objects)
         self._collector = Collector(objects)
-        self._kubelet = Kubelet(self.api, home, default_node_name())
+        self._kubelet = Kubelet(self.api, home, default_node_name(), environments=ImageMap(home))
         self._manager = Manager(self.api, [*controllers(self.api, home), *self._kubelet.controllers()])
         credentials = ensure_credentials(home / "pki")
         application = Api(objects, credentials.token, self._kubelet).application()

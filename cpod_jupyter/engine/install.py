@@ -2,24 +2,71 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import cpod_jupyter.api
 from cpod_jupyter.api.crds import engine_crds
 from cpod_jupyter.api.meta import name_of
-from cpod_jupyter.api.resources import CRDS, NAMESPACES
+from cpod_jupyter.api.resources import BUILT_IN, CRDS, GROUP, KNOWN, NAMESPACES, Object
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.errors import NotFound
 
+MADE_BY = "cpod.cpod/made-by"
+"""On a definition of ours: what it was made from, and the digest of its spec as it was stored."""
 _NAMESPACES = ("default", "public", "kube-system")
 
 
 def install(api: KubeApi) -> None:
-    """The namespaces and definitions that are there from the start, brought up to this version."""
+    """The namespaces and definitions that are there from the start, brought up to this version.
+
+    A definition that a person has changed, or replaced by upstream's own, stays as they have it.
+    """
     for name in _NAMESPACES:
         try:
             api.get(NAMESPACES, name)
         except NotFound:
             api.create(NAMESPACES, {"metadata": {"name": name}})
+    there = {name_of(definition): definition for definition in api.list(CRDS).items}
+    wanted = {resource.qualified for resource in KNOWN if resource not in BUILT_IN}
+    source = _source()
+    if wanted <= there.keys() and all(_is_settled(there[name], source) for name in wanted):
+        return  # nothing has changed, and making the definitions takes half a second
     for definition in engine_crds():
-        try:
-            api.patch(CRDS, name_of(definition), {"spec": definition["spec"]})
-        except NotFound:
-            api.create(CRDS, definition)
+        _bring(api, definition, there.get(name_of(definition)), source)
+
+
+def _is_settled(definition: Object, source: str) -> bool:
+    made_from, _ = _made_by(definition)
+    return made_from == source or (not made_from and definition["spec"]["group"] != GROUP)
+
+
+def _bring(api: KubeApi, definition: Object, old: Object | None, source: str) -> None:
+    if old is None:
+        old = api.create(CRDS, definition)
+    elif _made_by(old)[1] == _digest(old) or (old["spec"]["group"] == GROUP and not _made_by(old)[1]):
+        old = api.patch(CRDS, name_of(old), {"spec": definition["spec"]})
+    else:
+        return
+    made_by = f"{source} {_digest(old)}"
+    api.patch(CRDS, name_of(old), {"metadata": {"annotations": {MADE_BY: made_by}}})
+
+
+def _made_by(definition: Object) -> tuple[str, str]:
+    source, _, digest = str((definition["metadata"].get("annotations") or {}).get(MADE_BY, "")).partition(" ")
+    return source, digest
+
+
+def _digest(definition: Object) -> str:
+    return hashlib.sha256(json.dumps(definition["spec"], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _source() -> str:
+    """What the definitions are made from: the kinds' modules, and the client that describes the built-in types."""
+    found = hashlib.sha256(version("kubernetes").encode())
+    for path in sorted(Path(cpod_jupyter.api.__path__[0]).iterdir()):
+        if path.suffix in (".py", ".json", ".yaml"):
+            found.update(path.read_bytes())
+    return found.hexdigest()[:16]

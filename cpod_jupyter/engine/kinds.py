@@ -10,6 +10,7 @@ from typing import Any
 from cpod_jupyter.api import resources
 from cpod_jupyter.api.model import built_in_schema, kubernetes_schema
 from cpod_jupyter.api.resources import Object, Resource
+from cpod_jupyter.api.schema import Node
 from cpod_jupyter.errors import Invalid, NotFound
 
 _WITH_STATUS = {
@@ -56,6 +57,11 @@ class ServedKind:
         if self.resource.kind in _UNCHECKED:
             return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         return built_in_schema(self.resource.kind)
+
+    @functools.cached_property
+    def node(self) -> Node:
+        """The schema ready for use; what it works out is kept as long as the kind is served so."""
+        return Node(self.schema)
 
 
 @dataclass

@@ -16,8 +16,8 @@ from typing import Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
-from cpod_jupyter.api.schema import Problem, defaulted, problems, pruned
-from cpod_jupyter.engine import strategies
+from cpod_jupyter.api.schema import Problem, faults, unknown_fields
+from cpod_jupyter.engine import notices, strategies
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
 from cpod_jupyter.engine.patches import patched
 from cpod_jupyter.engine.store import ObjectKey, Store
@@ -259,13 +259,19 @@ class Objects:
         self.create(kind, namespace, account)
 
     def _admitted(self, kind: ServedKind, new: Object, strict: bool, old: Object | None = None) -> Object:
-        name = meta.name_of(new)
-        found = list(problems(kind.schema, new, unknown=True)) if strict else []
-        if unknown := [problem for problem in found if problem.reason == "FieldValueUnknown"]:
-            listed = ", ".join(f'unknown field "{problem.field}"' for problem in unknown)
-            raise BadRequest(f"strict decoding error: {listed}", _details(kind, name))
-        new = defaulted(kind.schema, pruned(kind.schema, new))
-        if found := list(problems(kind.schema, new)):
+        name, node = meta.name_of(new), kind.node
+        known = node.pruned(new, root=True)
+        if known is not new and (strict or notices.wants_unknown_fields()):
+            unknown = [
+                problem.message.replace("unknown field", f'unknown field "{problem.field}"')
+                for problem in unknown_fields(node, new)
+            ]
+            if unknown and strict:
+                raise BadRequest(strict_error(kind, unknown), _details(kind, name))
+            for text in unknown:
+                notices.warn(text)
+        new = node.defaulted(known)
+        if found := faults(node, new):
             raise _invalid(kind, name, found)
         strategies.prepare(kind.key, new, old)
         if found := strategies.faults_of(kind.key, new, old):
@@ -356,6 +362,15 @@ def _kept_metadata(kind: ServedKind, old: Object, metadata: dict[str, Any]) -> d
     return result
 
 
+def strict_error(kind: ServedKind, faults: list[str]) -> str:
+    """What is answered when fields are validated strictly and some are unknown or there twice."""
+    resource = kind.resource
+    return (
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+        f"strict decoding error: {', '.join(faults)}"
+    )
+
+
 def _details(kind: ServedKind, name: str) -> dict[str, Any]:
     details = {"name": name, "group": kind.resource.group, "kind": kind.resource.plural}
     return {key: value for key, value in details.items() if value}
@@ -373,27 +388,11 @@ def _conflict(kind: ServedKind, name: str) -> Conflict:
     )
 
 
-_FAULTS = {
-    "FieldValueRequired": "Required value",
-    "FieldValueForbidden": "Forbidden",
-    "FieldValueNotSupported": "Unsupported value",
-    "FieldValueDuplicate": "Duplicate value",
-    "FieldValueNotFound": "Not found",
-    "FieldValueTooLong": "Too long",
-    "FieldValueTooMany": "Too many",
-}
-
-
 def _invalid(kind: ServedKind, name: str, found: list[Problem]) -> Invalid:
-    """As the API server says it (apimachinery, NewInvalid and field.Error)."""
-    said = []
-    for item in found:
-        words = _FAULTS.get(item.reason, "Invalid value")
-        said.append((item, f"{words}: {item.message}" if item.message else words))
-    lines = list(dict.fromkeys(f"{item.field}: {text}" for item, text in said))
-    listed = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
+    texts = [f"{problem.field}: {problem.cause}" for problem in found]
+    listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     resource = kind.resource
     title = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-    causes = [{"reason": item.reason, "message": text, "field": item.field} for item, text in said]
+    causes = [{"reason": item.reason, "message": item.cause, "field": item.field} for item in found]
     details = {"name": name, "group": resource.group, "kind": resource.kind, "causes": causes}
     return Invalid(f'{title} "{name}" is invalid: {listed}', {key: value for key, value in details.items() if value})

@@ -6,8 +6,11 @@ from cpod_jupyter import local
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import PODS
 from cpod_jupyter.client.client import Client
+from cpod_jupyter.engine.imagemap import ImageMap, MappedImage
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.local import Engine
+
+__all__ = ["Engine", "ImageMap", "MappedImage", "down", "images", "running", "up"]
 
 
 def up(port: int | None = None) -> Engine:
@@ -40,6 +43,11 @@ def _running_pods(found: Engine) -> list[str]:
         return []
     client.close()
     return [meta.name_of(pod) for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
+
+
+def images() -> ImageMap:
+    """The images that stand for virtual environments of this machine; the engine need not run."""
+    return ImageMap(local.home())
 
 
 def running() -> Engine | None:

@@ -45,3 +45,14 @@ def test_closing_wakes_every_worker() -> None:
     for thread in threads:
         thread.join(5)
     assert taken == [None, None, None]
+
+
+def test_a_key_waits_once_and_for_its_earliest_time() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for seconds in (60.0, 0.01, 30.0):
+        queue.add_after("a", seconds)
+    assert queue.take() == "a"
+    queue.done("a")
+    queue.add_after("a", 0.01)
+    assert queue.take() == "a"
+    queue.close()

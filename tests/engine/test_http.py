@@ -14,10 +14,10 @@ import pytest
 import urllib3
 import yaml
 
-from cpod_jupyter.api.resources import CONFIGMAPS, FINETUNES, PODS
+from cpod_jupyter.api.resources import CONFIGMAPS, CRDS, FINETUNES, PODS, PYTORCHJOBS
 from cpod_jupyter.client.client import Client
 from cpod_jupyter.engine.http.server import listen
-from cpod_jupyter.engine.install import install
+from cpod_jupyter.engine.install import MADE_BY, install
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.errors import EngineError, Expired, NotFound, Unauthorized
 
@@ -85,8 +85,8 @@ def test_a_body_that_is_no_json_is_a_bad_request(raw: Any, kubeconfig: Path) -> 
     assert answer.json()["kind"] == "Status"
 
 
-def test_protobuf_is_refused_with_what_is_accepted(raw: Any) -> None:
-    answer = raw("POST", "/api/v1/namespaces", {}, **{"Content-Type": "application/vnd.kubernetes.protobuf"})
+def test_a_body_in_an_unknown_form_is_refused_with_what_is_accepted(raw: Any) -> None:
+    answer = raw("POST", "/api/v1/namespaces", {}, **{"Content-Type": "application/cbor"})
     assert answer.status == 415
     assert "application/json" in answer.json()["message"]
 
@@ -145,8 +145,23 @@ def test_a_port_that_is_taken_is_said() -> None:
 
 def test_the_definitions_are_brought_up_to_date_without_loss(api: LocalApi) -> None:
     api.create(FINETUNES, {"metadata": {"name": "t", "namespace": "default"}, "spec": {"model": "m", "dataset": "d"}})
+    stale = {"metadata": {"annotations": {MADE_BY: f"earlier {_made_by(api.get(CRDS, FINETUNES.qualified))[1]}"}}}
+    api.patch(CRDS, FINETUNES.qualified, stale)
     install(api)
+    assert _made_by(api.get(CRDS, FINETUNES.qualified))[0] != "earlier"
     assert api.get(FINETUNES, "t", "default")
+
+
+def test_a_definition_that_a_person_changed_stays_theirs(api: LocalApi) -> None:
+    api.patch(CRDS, PYTORCHJOBS.qualified, {"spec": {"names": {"shortNames": ["mine"]}}})
+    stale = {"metadata": {"annotations": {MADE_BY: f"earlier {_made_by(api.get(CRDS, PYTORCHJOBS.qualified))[1]}"}}}
+    api.patch(CRDS, PYTORCHJOBS.qualified, stale)
+    install(api)
+    assert api.get(CRDS, PYTORCHJOBS.qualified)["spec"]["names"]["shortNames"] == ["mine"]
+
+
+def _made_by(definition: dict[str, Any]) -> list[str]:
+    return str(definition["metadata"]["annotations"][MADE_BY]).split(" ")
 
 
 # ---- people's own tools

@@ -119,15 +119,27 @@ def test_defaults_are_filled_in_and_unknown_fields_dropped(api: LocalApi) -> Non
     ("spec", "message"),
     [
         pytest.param(
-            {"gpuCount": "two"}, "spec.gpuCount: Invalid value: must be an integer, not the string 'two'", id="type"
+            {"gpuCount": "two"},
+            'spec.gpuCount: Invalid value: "string": spec.gpuCount in body must be of type integer: "string"',
+            id="type",
         ),
-        pytest.param({"gpuCount": -1}, "spec.gpuCount: Invalid value: must be at least 0", id="minimum"),
+        pytest.param(
+            {"gpuCount": -1},
+            "spec.gpuCount: Invalid value: -1: spec.gpuCount in body should be greater than or equal to 0",
+            id="minimum",
+        ),
         pytest.param(
             {"finetuneType": "lorra"}, 'spec.finetuneType: Unsupported value: .* did you mean "lora"', id="enum"
         ),
-        pytest.param({"model": ""}, "spec.model: Invalid value: must have at least 1 characters", id="empty"),
         pytest.param(
-            {"hyperParameters": {"n_epochs": 3}}, "spec.hyperParameters.n_epochs: .*must be a string", id="map"
+            {"model": ""},
+            'spec.model: Invalid value: "": spec.model in body should be at least 1 chars long',
+            id="empty",
+        ),
+        pytest.param(
+            {"hyperParameters": {"n_epochs": 3}},
+            "spec.hyperParameters.n_epochs in body must be of type string",
+            id="map",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a cluster would bring, in the small: Jobs, Deployments, claims, Kubeflow's and KServe's kinds.
+"""What a cluster would bring, in the small: Jobs, Deployments, claims, the training kinds, KServe's InferenceService.
 
 Each kind has pure builders (object to children) and conditions (what is observed to status), and a
 reconciler that joins them. `controllers` makes them all.
@@ -11,20 +11,22 @@ from pathlib import Path
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller
 from cpod_jupyter.engine.controllers.deployment import deployment_controller
+from cpod_jupyter.engine.controllers.events import event_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
-from cpod_jupyter.engine.controllers.pytorchjob import pytorchjob_controller
 from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
+from cpod_jupyter.engine.controllers.training import training_controllers
 
 
 def controllers(api: KubeApi, home: Path) -> list[Controller]:
     """The controllers of the embedded engine; claims live below `home`."""
     return [
+        event_controller(api),
         pvc_controller(api, home),
         job_controller(api),
         replicaset_controller(api),
         deployment_controller(api),
-        pytorchjob_controller(api),
         inferenceservice_controller(api),
+        *training_controllers(api),
     ]

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import yaml
 from aiohttp import web
 
-from cpod_jupyter.engine.http import discovery
+from cpod_jupyter.engine import notices
+from cpod_jupyter.engine.http import discovery, protobuf
+from cpod_jupyter.engine.http.bodies import decoded
 from cpod_jupyter.engine.http.conversations import Conversations, PodSource
 from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
@@ -20,10 +21,11 @@ from cpod_jupyter.engine.http.verbs import Verbs
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
     ApiError,
-    BadRequest,
     Forbidden,
     MethodNotAllowed,
+    NotAcceptable,
     ServerError,
+    TooLarge,
     Unauthorized,
     UnsupportedMediaType,
 )
@@ -74,6 +76,9 @@ class Api:
             return await handler(request)
         except ApiError as error:
             return answer(error.to_status(), error.code)
+        except web.HTTPRequestEntityTooLarge:
+            refusal = TooLarge(f"Request entity too large: limit is {BODY_LIMIT} bytes")
+            return answer(refusal.to_status(), refusal.code)
         except web.HTTPException as error:
             body = {"message": error.reason, "code": error.status, "status": "Failure", "reason": ""}
             return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, **body}, error.status)
@@ -124,7 +129,7 @@ class Api:
             if request.method != "GET":
                 raise MethodNotAllowed("the server does not allow this method on the requested resource")
             return await self._discover(parts)
-        target = parse(request.path, self._objects.kinds)
+        target = parse(request.rel_url.raw_path, self._objects.kinds)
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)
         if target.kind.key == "/services" and target.subresource == "proxy" and target.name:
@@ -133,9 +138,14 @@ class Api:
             return await self._conversations.serve(request, target)
         if target.subresource not in ("", "status"):
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
-        return await self._verb(request, target)
+        with notices.collected(request.query.get("fieldValidation", "")) as found:
+            response = await self._verb(request, target)
+        for line in found.headers():
+            response.headers.add("Warning", line)
+        return response
 
     async def _verb(self, request: web.Request, target: Target) -> web.StreamResponse:
+        _check_accept(request)
         verbs, method = self._verbs, request.method
         if method == "GET":
             if request.query.get("watch", "").lower() in ("true", "1"):
@@ -159,22 +169,28 @@ async def _ok(request: web.Request) -> web.StreamResponse:
     return web.Response(text="ok")
 
 
+def _check_accept(request: web.Request) -> None:
+    """Answers are JSON. Raises NotAcceptable for a client that takes none."""
+    choices = [choice.split(";")[0].strip() for choice in request.headers.get("Accept", "").split(",")]
+    if not {"application/json", "application/*", "*/*", ""} & set(choices):
+        raise NotAcceptable("only the following media types are accepted: application/json")
+
+
 async def body(request: web.Request, *, patch: bool = False) -> Any:
     """The request's body as JSON, from JSON or YAML; a missing content type is JSON."""
     kind = request.headers.get("Content-Type", "application/json").split(";")[0].strip().lower()
     text = await request.read()
     if not text:
         return {}
+    if kind == protobuf.MEDIA_TYPE and not patch:
+        return protobuf.decode(text)
     known = ("application/json", "application/yaml", "application/octet-stream", "")
     if not patch and kind not in known:
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format ({kind}) - "
-            "accepted media types include: application/json, application/yaml"
+            "accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
         )
-    try:
-        return yaml.safe_load(text) if kind.endswith("yaml") else json.loads(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise BadRequest(f"the body of the request is not valid: {error}") from error
+    return decoded(text, as_yaml=kind.endswith("yaml"))
 
 
 def answer(value: Any, code: int = 200) -> web.Response:

@@ -14,7 +14,7 @@ from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.kinds import ServedKind
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.selectors import Matches
-from cpod_jupyter.errors import BadRequest, Expired, Invalid, ServerError
+from cpod_jupyter.errors import BadRequest, Expired, Invalid, Timeout
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ListOptions:
 
     @classmethod
     def of(cls, query: Mapping[str, str], newest: int) -> ListOptions:
-        """Raises BadRequest or Invalid for what makes no sense, ServerError (504) for a version to come."""
+        """Raises BadRequest or Invalid for what makes no sense, Timeout for a version to come."""
         try:
             limit = int(query.get("limit") or 0)
         except ValueError as error:
@@ -49,7 +49,9 @@ class ListOptions:
         if match == "Exact" and version == "0":
             raise Invalid('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
         if int(version or 0) > newest:
-            raise ServerError(f"Too large resource version: {version}, current: {newest}", code=504)
+            causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+            text = f"Too large resource version: {version}, current: {newest}"
+            raise Timeout(text, {"causes": causes, "retryAfterSeconds": 1})
         return cls(max(limit, 0), int(version) if match == "Exact" else None)
 
 

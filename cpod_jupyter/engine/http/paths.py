@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
 from cpod_jupyter.errors import NotFound
@@ -17,7 +18,7 @@ class Target:
     name: str | None = None
     subresource: str = ""
     rest: str = ""
-    """What follows a proxy subresource."""
+    """What follows a proxy subresource, still quoted."""
 
     @property
     def scope(self) -> str:
@@ -26,7 +27,10 @@ class Target:
 
 
 def parse(path: str, kinds: Kinds) -> Target:
-    """Raises NotFound when the path names nothing that is served."""
+    """What a path names; it is still quoted, so that a quoted slash in a name separates nothing.
+
+    Raises NotFound when it names nothing that is served.
+    """
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) >= 3:
         group, version, rest = "", parts[1], parts[2:]
@@ -38,7 +42,7 @@ def parse(path: str, kinds: Kinds) -> Target:
         kind = kinds.find(group, version, rest[2])
         if not kind.resource.namespaced:
             raise NotFound("the server could not find the requested resource")
-        return _target(kind, rest[1], rest[3:])
+        return _target(kind, unquote(rest[1]), rest[3:])
     kind = kinds.find(group, version, rest[0])
     if kind.resource.namespaced and len(rest) > 1:
         raise NotFound("the server could not find the requested resource")
@@ -46,6 +50,6 @@ def parse(path: str, kinds: Kinds) -> Target:
 
 
 def _target(kind: ServedKind, namespace: str | None, rest: list[str]) -> Target:
-    name = rest[0] if rest else None
+    name = unquote(rest[0]) if rest else None
     subresource = rest[1] if len(rest) > 1 else ""
     return Target(kind, namespace, name, subresource, "/".join(rest[2:]))

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
@@ -52,7 +53,7 @@ class ServiceProxy:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
             self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
-        url = f"{address}/{target.rest}"
+        url = URL(f"{address}/{target.rest}", encoded=True)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         data = await request.read() if request.can_read_body else None
         try:

@@ -103,10 +103,8 @@ class Builder:
         except ImageNotRunnable as error:
             raise ConfigError(str(error), "ErrImagePull") from error
         (pod_dir / name).mkdir(exist_ok=True)
-        python_path = self.images.python_path(image)
         env = {
-            **inherited(),
-            **({"PYTHONPATH": python_path} if python_path else {}),
+            **self.images.base_env(image, inherited()),
             "PATH": self.images.path(image),
             "HOSTNAME": facts.field("metadata.name"),
             "PYTHONUNBUFFERED": "1",

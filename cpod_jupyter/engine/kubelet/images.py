@@ -15,6 +15,7 @@ RUNTIME_ENTRYPOINT = ("python", "-m", "cpod_jupyter.runtime")
 """What the project's runtime image starts when the pod names no command."""
 
 _PYTHONS = {"python", "python3"}
+_OF_ONE_PYTHON = ("PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX")
 
 
 class ImageNotRunnable(EngineError):
@@ -56,14 +57,30 @@ class Images:
             return inherited
         return os.pathsep.join(path for path in (str(Path(__file__).parents[3]), inherited) if path)
 
+    def base_env(self, image: str, inherited: Mapping[str, str]) -> dict[str, str]:
+        """What a container has of this machine: for an image that is mapped, nothing of the engine's own Python."""
+        environment = self.environments.get(repository(image))
+        if environment is None:
+            python_path = self.python_path(image)
+            return {**inherited, **({"PYTHONPATH": python_path} if python_path else {})}
+        kept = {name: value for name, value in inherited.items() if name not in _OF_ONE_PYTHON}
+        return {**kept, "VIRTUAL_ENV": str(environment)}
+
     def argv(self, image: str, command: list[str], args: list[str]) -> list[str]:
         """The program and its arguments, by Kubernetes' rule for `command` and `args`. Raises ImageNotRunnable."""
         ours = is_runtime(image)
         start = command or (list(RUNTIME_ENTRYPOINT) if ours else [])
         if not start:
+            environment = self.environments.get(repository(image))
+            if environment is not None:
+                raise ImageNotRunnable(
+                    f'image "{image}" is mapped to {environment} here, which names no command: '
+                    "give the container one, such as [python, -m, PACKAGE]"
+                )
             raise ImageNotRunnable(
                 f'image "{image}" names no command here: the embedded engine runs pods as processes and cannot read '
-                "an image's own entrypoint. Give the container a command, or use a cluster"
+                "an image's own entrypoint. Give the container a command; or run real images, with podman or docker: "
+                "cpod down, then cpod up --runtime podman"
             )
         argv = [*start, *args]
         if argv[0] in _PYTHONS and (ours or repository(image) in self.environments):

@@ -21,14 +21,14 @@ from cpod_jupyter.engine.kubelet.execution import Execution
 from cpod_jupyter.engine.kubelet.images import Images
 from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
-from cpod_jupyter.engine.kubelet.network import PodNetwork
+from cpod_jupyter.engine.kubelet.network import ADDRESS_ANNOTATION, PodNetwork
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport, PodPlan, PodReport
 from cpod_jupyter.engine.kubelet.pod_probes import PodProbes
 from cpod_jupyter.engine.kubelet.runtime import PodRuntime, ProcessRuntime
 from cpod_jupyter.engine.kubelet.scheduler import scheduler_controller
 from cpod_jupyter.engine.kubelet.volumes import scratch_directories, scratch_directory
 from cpod_jupyter.engine.kubelet.watcher import PodWatcher
-from cpod_jupyter.errors import BadRequest, NotFound
+from cpod_jupyter.errors import BadRequest, EngineError, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Kubelet:
         self._runtime = runtime or ProcessRuntime()
         found = node.node_object(self.node_name)["status"]["allocatable"]
         gpus = [gpu.cuda_name for gpu in node.gpus()]
-        self._builder = Builder(self._home, Images(environments or {}), found, gpus)
+        self._builder = Builder(self._home, Images({} if environments is None else environments), found, gpus)
         self._network = PodNetwork(home)
         self._events = Recorder(api, "kubelet", EVENTS)
         self._probes = PodProbes(self._events, self._look_at)
@@ -245,10 +245,11 @@ class Kubelet:
             self._unconfigured.add(key)  # before the look: what appears after it wakes the pod
         try:
             with self._starting:  # an address is taken once its plan is written
-                address = self._network.address(self._used_addresses())
+                asked = str((pod["metadata"].get("annotations") or {}).get(ADDRESS_ANNOTATION) or "")
+                address = self._network.address(self._used_addresses(), asked)
                 plan = self._builder.plan(pod, pod_dir, address, Lookup(self._api, key.namespace))
                 self._runtime.start(pod_dir, plan)
-        except (ConfigError, OSError) as error:
+        except (EngineError, OSError) as error:
             reason = error.reason if isinstance(error, ConfigError) else "CreateContainerError"
             if self._write_status(pod, status.waiting_status(pod, reason, str(error))):
                 self._events.warning(pod, "Failed", f"Error: {error}")

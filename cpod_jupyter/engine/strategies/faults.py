@@ -134,7 +134,7 @@ def labels(path: Path, found: Mapping[str, Any] | None) -> Iterator[Problem]:
             )  # fmt: skip
 
 
-def annotations(path: Path, found: Mapping[str, Any] | None) -> Iterator[Problem]:
+def annotation_map(path: Path, found: Mapping[str, Any] | None) -> Iterator[Problem]:
     size = 0
     for key, value in (found or {}).items():
         size += len(key.encode()) + len(str(value).encode())
@@ -148,7 +148,7 @@ def metadata(found: Mapping[str, Any]) -> Iterator[Problem]:
     """Faults of an object's own metadata (apimachinery, ValidateObjectMeta); its name is checked elsewhere."""
     here: Path = ("metadata",)
     yield from labels((*here, "labels"), found.get("labels"))
-    yield from annotations((*here, "annotations"), found.get("annotations"))
+    yield from annotation_map((*here, "annotations"), found.get("annotations"))
     for finalizer in found.get("finalizers") or []:
         if not is_qualified(finalizer):
             yield invalid((*here, "finalizers"), finalizer, "must be a qualified name, such as example.com/hold")

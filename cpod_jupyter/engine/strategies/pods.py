@@ -106,13 +106,13 @@ def template_faults(template: Mapping[str, Any], path: Path) -> Iterator[Problem
     """Faults of a PodTemplateSpec."""
     metadata = template.get("metadata") or {}
     yield from faults.labels((*path, "metadata", "labels"), metadata.get("labels"))
-    yield from faults.annotations((*path, "metadata", "annotations"), metadata.get("annotations"))
+    yield from faults.annotation_map((*path, "metadata", "annotations"), metadata.get("annotations"))
     yield from spec_faults(template.get("spec") or {}, (*path, "spec"))
 
 
 def spec_faults(spec: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     """The part of upstream's ValidatePodSpec that people meet."""
-    volumes = set()
+    volumes: set[Any] = set()
     for index, volume in enumerate(spec.get("volumes") or []):
         yield from _volume(volume, volumes, (*path, "volumes", index))
         volumes.add(volume.get("name"))

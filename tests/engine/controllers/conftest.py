@@ -11,8 +11,8 @@ from kubelet.cluster import Cluster
 from cpod_jupyter.engine.controllers.deployment import deployment_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
-from cpod_jupyter.engine.controllers.pytorchjob import pytorchjob_controller
 from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
+from cpod_jupyter.engine.controllers.training import training_controllers
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             deployment_controller(api),
             inferenceservice_controller(api),
             job_controller(api),
-            pytorchjob_controller(api),
             replicaset_controller(api),
-        ],  # fmt: skip
+            *training_controllers(api),
+        ],
     )
     found.start()
     yield found

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from controllers.workloads import change, deploy, template
 from kubelet.cluster import NAMESPACE, Cluster
 
+from controllers.workloads import change, deploy, template
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import DEPLOYMENTS, REPLICASETS, Object
 from cpod_jupyter.engine.controllers.deployment_rollout import (

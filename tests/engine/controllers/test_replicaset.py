@@ -6,9 +6,9 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from controllers.workloads import LABELS, template
 from kubelet.cluster import NAMESPACE, Cluster
 
+from controllers.workloads import LABELS, template
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import PODS, REPLICASETS, Object
 from cpod_jupyter.engine.controllers.replicaset import failure_delay, first_to_go
@@ -45,7 +45,7 @@ def test_pods_are_made_replaced_and_given_up(cluster: Cluster) -> None:
 
 
 def test_a_stray_pod_is_adopted_and_a_relabelled_one_let_go(cluster: Cluster) -> None:
-    cluster.create(PODS, "stray", **{"metadata": {"name": "stray", "labels": LABELS}, "spec": template()["spec"]})
+    cluster.create(PODS, "stray", metadata={"name": "stray", "labels": LABELS}, spec=template()["spec"])
     made = keep(cluster)
     cluster.wait(lambda: meta.is_controlled_by(cluster.get(PODS, "stray"), made), "the stray is adopted")
     assert names(cluster) == {"stray"}

@@ -16,6 +16,7 @@ from cpod_jupyter.api.resources import CRDS, EVENTS, NAMESPACES, PODS, PVCS, Obj
 from cpod_jupyter.control.controller import Controller, Manager
 from cpod_jupyter.engine.collector import Collector
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
+from cpod_jupyter.engine.imagemap import ImageMap
 from cpod_jupyter.engine.kinds import Kinds
 from cpod_jupyter.engine.kubelet.kubelet import Kubelet
 from cpod_jupyter.engine.kubelet.plan import PodReport
@@ -55,7 +56,7 @@ class Cluster:
             except AlreadyExists:
                 continue
         self._collector.start()
-        self.kubelet = Kubelet(self.api, self.home, NODE)
+        self.kubelet = Kubelet(self.api, self.home, NODE, environments=ImageMap(self.home))
         self.kubelet.start()
         controllers = [*self.kubelet.controllers(), pvc_controller(self.api, self.home), *self._extra(self.api)]
         self._manager = Manager(self.api, controllers)

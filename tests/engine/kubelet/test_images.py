@@ -58,7 +58,7 @@ def test_another_image_keeps_its_command_and_finds_this_interpreter_first() -> N
 
 
 def test_an_image_without_a_command_is_refused_with_advice() -> None:
-    with pytest.raises(ImageNotRunnable, match="Give the container a command, or use a cluster"):
+    with pytest.raises(ImageNotRunnable, match="Give the container a command; or run real images"):
         Images().argv("nginx:1.27", [], ["-g"])
 
 
