@@ -113,6 +113,7 @@ def test_a_rollout_that_does_not_move_passes_its_deadline_and_keeps_what_serves(
 
 def test_the_history_has_its_limit(cluster: Cluster) -> None:
     deploy(cluster, replicas=0, revisionHistoryLimit=1)
+    rolled_out(cluster, 0)
     for number in range(4):
         change(cluster, template=with_variable(str(number)))
         rolled_out(cluster, 0)
