@@ -290,8 +290,6 @@ class Objects:
         new["metadata"] = _kept_metadata(kind, old, new["metadata"])
         asked = new["metadata"].pop("managedFields", None)
         new = self._admitted(kind, new, strict, old=old)
-        if (check := strategies.CHECK.get(kind.key)) and (found := check(old, new)):
-            raise _invalid(kind, meta.name_of(old), found)
         if _content(old) != _content(new):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
         self._own(kind, old, new, subresource, manager, asked, owners)
@@ -362,11 +360,10 @@ class Objects:
             for text in unknown:
                 notices.warn(text)
         new = node.defaulted(known)
-        if old is None and (prepare := strategies.PREPARE.get(kind.key)):
-            prepare(new)
-        elif kind.key == "/secrets":
-            strategies.PREPARE[kind.key](new)
         if found := faults(node, new):
+            raise _invalid(kind, name, found)
+        strategies.prepare(kind.key, new, old)
+        if found := strategies.faults_of(kind.key, new, old):
             raise _invalid(kind, name, found)
         return new
 
