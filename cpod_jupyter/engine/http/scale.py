@@ -11,6 +11,7 @@ from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.http.paths import Target
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.patches import patched
+from cpod_jupyter.engine.selectors import selector_text
 from cpod_jupyter.errors import BadRequest, Invalid, NotFound
 
 _DETAILS = {"group": "autoscaling", "kind": "Scale"}
@@ -70,7 +71,7 @@ def _checked(target: Target, scale: Any) -> tuple[int, Mapping[str, Any]]:
 def _scale(paths: Mapping[str, str], obj: Object) -> Object:
     metadata = {key: obj["metadata"][key] for key in _KEPT if key in obj["metadata"]}
     status: dict[str, Any] = {"replicas": _at(obj, paths["statusReplicasPath"]) or 0}
-    if selector := _selector(_at(obj, paths.get("labelSelectorPath", ""))):
+    if selector := selector_text(_at(obj, paths.get("labelSelectorPath", ""))):
         status["selector"] = selector
     replicas = _at(obj, paths["specReplicasPath"])
     spec = {} if replicas is None else {"replicas": replicas}
@@ -94,15 +95,3 @@ def _with(obj: Object, path: str, value: int) -> Object:
         raise Invalid(f"{meta.name_of(obj)} has no object where {path} should be")
     place[last] = value
     return new
-
-
-def _selector(selector: Any) -> str:
-    """A label selector as text; definitions have it as text already."""
-    if not isinstance(selector, dict):
-        return str(selector or "")
-    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
-    for rule in selector.get("matchExpressions") or []:
-        key, operator, values = rule.get("key"), rule.get("operator"), ",".join(rule.get("values") or [])
-        plain = {"Exists": f"{key}", "DoesNotExist": f"!{key}"}
-        parts.append(plain.get(operator) or f"{key} {str(operator).lower()} ({values})")
-    return ",".join(parts)
