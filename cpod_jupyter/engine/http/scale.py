@@ -23,7 +23,7 @@ def get_scale(objects: Objects, target: Target) -> Object:
     return _scale(_paths(target), objects.get(target.kind, target.scope, str(target.name)))
 
 
-def update_scale(objects: Objects, target: Target, scale: Any, *, dry_run: bool) -> Object:
+def update_scale(objects: Objects, target: Target, scale: Any, *, dry_run: bool, manager: str) -> Object:
     """Replace the scale; with a resourceVersion only if the object is still of that. Raises ApiError."""
     paths = _paths(target)
     replicas, metadata = _checked(target, scale)
@@ -32,15 +32,18 @@ def update_scale(objects: Objects, target: Target, scale: Any, *, dry_run: bool)
         new = _with(old, paths["specReplicasPath"], replicas)
         wanted = metadata.get("resourceVersion")
         new["metadata"] = {**new["metadata"], **({"resourceVersion": wanted} if wanted else {})}
-        return _scale(paths, objects.update(target.kind, target.scope, str(target.name), new, dry_run=dry_run))
+        name = str(target.name)
+        return _scale(paths, objects.update(target.kind, target.scope, name, new, dry_run=dry_run, manager=manager))
 
 
-def patch_scale(objects: Objects, target: Target, content_type: str, patch: Any, *, dry_run: bool) -> Object:
+def patch_scale(
+    objects: Objects, target: Target, content_type: str, patch: Any, *, dry_run: bool, manager: str
+) -> Object:
     """Patch the scale, in the patch types of built-in kinds. Raises ApiError."""
     with objects.store.lock:
         before = get_scale(objects, target)
-        after = patched(before, content_type, patch, built_in=True)
-        return update_scale(objects, target, after, dry_run=dry_run)
+        after = patched(before, content_type, patch, schema={"type": "object"}, built_in=True)
+        return update_scale(objects, target, after, dry_run=dry_run, manager=manager)
 
 
 def _paths(target: Target) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cpod_jupyter.api.resources import Object
+from cpod_jupyter.engine.events import to_core
 from cpod_jupyter.engine.http.cells import AGE, NAME, Column, since, value
 from cpod_jupyter.engine.http.columns import COLUMNS
 from cpod_jupyter.engine.kinds import ServedKind
@@ -30,7 +31,8 @@ def table(kind: ServedKind, objects: Iterable[Object], metadata: dict[str, Any],
     shown = columns(kind)
     rows = []
     for obj in objects:
-        row: dict[str, Any] = {"cells": [read(obj) for _, _, _, read in shown]}
+        told = to_core(obj) if kind.stored_as else obj
+        row: dict[str, Any] = {"cells": [read(told) for _, _, _, read in shown]}
         if include == "Object":
             row["object"] = obj
         elif include != "None":
