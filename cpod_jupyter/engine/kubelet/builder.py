@@ -18,6 +18,7 @@ from cpod_jupyter.engine.kubelet.images import ImageNotRunnable, Images
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
 from cpod_jupyter.engine.kubelet.network import HOST_IP
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, PodPlan
+from cpod_jupyter.engine.kubelet.realimages import real_container
 from cpod_jupyter.engine.kubelet.rewriting import Rewriter
 from cpod_jupyter.engine.kubelet.runtime import POD_UID_ENV
 
@@ -41,6 +42,8 @@ class Builder:
     images: Images
     allocatable: Mapping[str, str]
     gpus: Sequence[str]
+    tool: str = ""
+    """podman or docker, for images that stand for nothing on this machine; without it all pods are processes."""
 
     def plan(self, pod: Object, pod_dir: Path, pod_ip: str, lookup: Lookup) -> PodPlan:
         """Prepare a pod's directory and plan it. Raises ConfigError when something is missing or not offered."""
@@ -96,7 +99,13 @@ class Builder:
         own = declared(container, facts, lookup)
         termination_log = pod_dir / name / "termination-log"
         inside = str(container.get("terminationMessagePath") or TERMINATION_LOG)
-        mounts = [*volumes.mounts(container, directories, own), (inside, str(termination_log))]
+        mounted = volumes.mounts(container, directories, own)
+        if self.tool and not self.images.is_local(image):
+            (pod_dir / name).mkdir(exist_ok=True)
+            termination_log.touch(mode=0o666)
+            termination_log.chmod(0o666)  # whoever the image's user is
+            return real_container(self.tool, facts.pod, container, own, mounted, (inside, str(termination_log)), gpus)
+        mounts = [*mounted, (inside, str(termination_log))]
         rewrite = Rewriter(mounts)
         try:
             argv = self.images.argv(image, list(container.get("command") or []), list(container.get("args") or []))

@@ -30,6 +30,11 @@ class ContainerPlan:
     termination_log: str
     fallback_to_logs: bool = False
     mounts: list[tuple[str, str]] = field(default_factory=list)
+    tool: str = ""
+    """podman or docker, where the container is one of a real image: `argv` is then the tool's client."""
+    container_name: str = ""
+    create: list[str] = field(default_factory=list)
+    """The command that makes the container, before `argv` starts it."""
 
 
 @dataclass(frozen=True)

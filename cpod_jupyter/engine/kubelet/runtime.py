@@ -18,7 +18,7 @@ from typing import Protocol
 
 import psutil
 
-from cpod_jupyter.engine.kubelet import processes
+from cpod_jupyter.engine.kubelet import processes, realcontainer
 from cpod_jupyter.engine.kubelet.plan import (
     PLAN,
     STOP,
@@ -172,6 +172,9 @@ class ProcessRuntime:
             if container.pid and processes.is_alive(container.pid, container.mark):
                 processes.kill_session(container.pid)
         plan = PodPlan.read(pod_dir)
+        for entry in [*plan.init_containers, *plan.containers] if plan is not None else []:
+            if entry.tool:
+                realcontainer.remove(entry)
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 if plan is not None and process.environ().get(POD_UID_ENV) == plan.uid:
