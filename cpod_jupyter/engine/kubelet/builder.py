@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,14 @@ from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.records import TERMINATION_LOG, TERMINATION_LOG_ENV
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.kubelet import volumes
+from cpod_jupyter.engine.kubelet.cgroups import Parents
 from cpod_jupyter.engine.kubelet.env import PodFacts, declared, expand_references, inherited
 from cpod_jupyter.engine.kubelet.images import ImageNotRunnable, Images
+from cpod_jupyter.engine.kubelet.lifecycle import hook_command
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
 from cpod_jupyter.engine.kubelet.network import HOST_IP
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, PodPlan
+from cpod_jupyter.engine.kubelet.probes import unoffered
 from cpod_jupyter.engine.kubelet.realimages import real_container
 from cpod_jupyter.engine.kubelet.rewriting import Rewriter
 from cpod_jupyter.engine.kubelet.runtime import POD_UID_ENV
@@ -33,10 +36,7 @@ _IGNORED = ("runAsUser", "runAsGroup", "fsGroup", "readOnlyRootFilesystem")
 
 @dataclass(frozen=True)
 class Builder:
-    """Plans pods of one engine. `gpus` are the GPUs that this machine offers, as CUDA names them.
-
-    There is no container: limits of CPU and memory count when a node is chosen and are not enforced.
-    """
+    """Plans pods of one engine. `gpus` are the GPUs that this machine offers, as CUDA names them."""
 
     home: Path
     images: Images
@@ -48,8 +48,6 @@ class Builder:
     def plan(self, pod: Object, pod_dir: Path, pod_ip: str, lookup: Lookup) -> PodPlan:
         """Prepare a pod's directory and plan it. Raises ConfigError when something is missing or not offered."""
         spec = pod["spec"]
-        if any(container.get("restartPolicy") == "Always" for container in spec.get("initContainers") or []):
-            raise ConfigError("sidecar init containers (restartPolicy: Always) are not offered by the embedded engine")
         facts = PodFacts(pod, pod_ip, HOST_IP, self.allocatable)
         scratch = volumes.scratch_directory(self.home, pod_dir)
         scratch.mkdir(parents=True, exist_ok=True)
@@ -78,6 +76,10 @@ class Builder:
             containers=apps,
         )
 
+    def is_real(self, container: Mapping[str, Any]) -> bool:
+        """Whether a container is one of a real image, and not a process."""
+        return bool(self.tool) and not self.images.is_local(str(container.get("image") or ""))
+
     def _granted_gpus(self, pod: Object) -> list[str]:
         """The pod's GPUs as CUDA names them."""
         granted = str((pod["metadata"].get("annotations") or {}).get(GPU_ANNOTATION) or "")
@@ -96,15 +98,19 @@ class Builder:
         gpus: list[str],
     ) -> ContainerPlan:
         name, image = str(container["name"]), str(container.get("image") or "")
+        for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+            if refused := unoffered(container.get(kind) or {}):
+                raise ConfigError(f"the {kind} of container {name!r}: the embedded engine does not offer {refused[0]}")
         own = declared(container, facts, lookup)
         termination_log = pod_dir / name / "termination-log"
         inside = str(container.get("terminationMessagePath") or TERMINATION_LOG)
         mounted = volumes.mounts(container, directories, own)
-        if self.tool and not self.images.is_local(image):
+        if self.is_real(container):
             (pod_dir / name).mkdir(exist_ok=True)
             termination_log.touch(mode=0o666)
             termination_log.chmod(0o666)  # whoever the image's user is
-            return real_container(self.tool, facts.pod, container, own, mounted, (inside, str(termination_log)), gpus)
+            log = (inside, str(termination_log))
+            return real_container(self.tool, facts.pod, container, own, mounted, log, gpus, facts.pod_ip)
         mounts = [*mounted, (inside, str(termination_log))]
         rewrite = Rewriter(mounts)
         try:
@@ -122,6 +128,7 @@ class Builder:
             **({"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if self.gpus else {}),
             **{key: rewrite(value) for key, value in own.items()},
         }
+        limits = (container.get("resources") or {}).get("limits") or {}
         return ContainerPlan(
             name=name,
             argv=[rewrite(expand_references(word, own)) for word in argv],
@@ -130,16 +137,31 @@ class Builder:
             termination_log=str(termination_log),
             fallback_to_logs=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",
             mounts=mounts,
+            memory_limit=int(parse_quantity(limits.get("memory", 0))),
+            cpu_limit=float(parse_quantity(limits.get("cpu", 0))),
+            post_start=hook_command(container, "postStart", facts.pod_ip, rewrite),
+            pre_stop=hook_command(container, "preStop", facts.pod_ip, rewrite),
+            sidecar=container.get("restartPolicy") == "Always",
+            startup_probed=bool(container.get("startupProbe")),
         )
 
 
-def ignored(pod: Object) -> list[str]:
-    """What a pod asks for that is passed over here, though the pod runs; for an event that says so."""
+def ignored(pod: Object, cgroups: Parents, is_real: Callable[[Mapping[str, Any]], bool] = lambda _: False) -> list[str]:
+    """What a pod asks for that is passed over here, though the pod runs; for an event that says so.
+
+    `is_real` tells the containers of real images, which podman or docker give most of it.
+    """
     spec = pod["spec"]
-    found = [f"securityContext.{key}" for key in _IGNORED if key in (spec.get("securityContext") or {})]
-    for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
+    every = [*(spec.get("initContainers") or []), *spec["containers"]]
+    keys = ("fsGroup",) if all(is_real(container) for container in every) else _IGNORED
+    found = [f"securityContext.{key}" for key in keys if key in (spec.get("securityContext") or {})]
+    for container in every:
+        if is_real(container):
+            continue
         name = container["name"]
-        found += [f"lifecycle.{hook} of container {name}" for hook in container.get("lifecycle") or {}]
+        limits = (container.get("resources") or {}).get("limits") or {}
+        if "cpu" in limits and not cgroups.offers("cpu"):
+            found.append(f"the CPU limit of container {name} (no control group can be made here)")
         context = container.get("securityContext") or {}
         found += [f"securityContext.{key} of container {name}" for key in _IGNORED if key in context]
     return found

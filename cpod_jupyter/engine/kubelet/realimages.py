@@ -17,6 +17,7 @@ from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.records import TERMINATION_LOG_ENV
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.kubelet.env import expand_references
+from cpod_jupyter.engine.kubelet.lifecycle import hook_command
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan
 
 PODMAN, DOCKER = "podman", "docker"
@@ -40,6 +41,7 @@ def real_container(
     mounts: Sequence[tuple[str, str]],
     termination_log: tuple[str, str],
     gpus: Sequence[str],
+    pod_ip: str,
 ) -> ContainerPlan:
     """The plan of a container of a real image. `own` are its variables, `mounts` its volumes' directories."""
     name, image = str(container["name"]), str(container.get("image") or "")
@@ -75,10 +77,20 @@ def real_container(
         cwd="/",
         termination_log=termination_log[1],
         fallback_to_logs=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",
+        post_start=_hook(tool, unique, container, "postStart", pod_ip),
+        pre_stop=_hook(tool, unique, container, "preStop", pod_ip),
+        sidecar=container.get("restartPolicy") == "Always",
+        startup_probed=bool(container.get("startupProbe")),
         tool=tool,
         container_name=unique,
         create=create,
     )
+
+
+def _hook(tool: str, unique: str, container: Mapping[str, Any], hook: str, pod_ip: str) -> list[str]:
+    command = hook_command(container, hook, pod_ip, str)
+    in_container = bool(((container.get("lifecycle") or {}).get(hook) or {}).get("exec"))
+    return [tool, "exec", unique, *command] if in_container else command
 
 
 def client_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -243,9 +243,10 @@ def test_probes_reach_a_container_at_its_pods_address(real: Cluster) -> None:
     container = {
         "env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
         "readinessProbe": {"httpGet": {"path": "/file", "port": 8080}, "periodSeconds": 1},
+        "lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "echo hooked > /tmp/file"]}}},
         "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/file"]}, "periodSeconds": 1, "timeoutSeconds": 10},
     }
-    script = "echo served > /tmp/file; exec httpd -f -p $IP:8080 -h /tmp"
+    script = "exec httpd -f -p $IP:8080 -h /tmp"
     run(real, "box", "sh", "-c", script, container=container)
 
     def ready() -> bool:
@@ -284,7 +285,9 @@ def test_an_image_that_cannot_be_had_is_waited_for(real: Cluster) -> None:
 def _plan(tool: str, container: dict[str, Any], gpus: tuple[str, ...] = ()) -> list[str]:
     pod = {"metadata": {"name": "box", "namespace": "default", "uid": "u-1"}, "spec": {"containers": [container]}}
     own = {"TOKEN": "secret", "PATH": "/bin"}
-    plan = real_container(tool, pod, container, own, [("/a,b", "/home/a,b")], ("/dev/termination-log", "/log"), gpus)
+    plan = real_container(
+        tool, pod, container, own, [("/a,b", "/home/a,b")], ("/dev/termination-log", "/log"), gpus, "127.0.0.1"
+    )
     assert plan.env["TOKEN"] == "secret"
     assert plan.env["PATH"] == os.environ["PATH"], "the tool's own"
     return plan.create
