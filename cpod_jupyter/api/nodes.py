@@ -19,6 +19,8 @@ INT_OR_STRING = "x-kubernetes-int-or-string"
 EMBEDDED = "x-kubernetes-embedded-resource"
 LIST_TYPE = "x-kubernetes-list-type"
 LIST_KEYS = "x-kubernetes-list-map-keys"
+OR_BOOLEAN = "x-cpod-or-boolean"
+"""Of `additionalProperties` in the schema of schemas: a boolean will do as well."""
 JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
 
 ENVELOPE = ("apiVersion", "kind", "metadata")
