@@ -132,7 +132,7 @@ class Api:
         target = parse(request.rel_url.raw_path, self._objects.kinds)
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)
-        if target.kind.key == "/services" and target.subresource == "proxy" and target.name:
+        if target.kind.key in ("/services", "/pods") and target.subresource == "proxy" and target.name:
             return await self._proxy.forward(request, target)
         if self._conversations.serves(target):
             return await self._conversations.serve(request, target)
