@@ -172,6 +172,11 @@ class Node:
                 result[name] = filled
         return value if result is None else result
 
+    def decoded(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """A stored object as it is read: without what the schema does not name, and with its defaults."""
+        result: dict[str, Any] = self.defaulted(self.pruned(obj, root=True))
+        return result
+
     def instead(self, item: Any, *, declared: bool) -> Any:
         """An entry of a map or a list: its schema's default in place of a null."""
         if item is None and not declared and not self.nullable and self.schema.get("default") is not None:

@@ -13,6 +13,7 @@ import itertools
 import re
 import urllib.parse
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from cpod_jupyter.api.patterns import compiled
@@ -116,9 +117,8 @@ def _format(pattern: str, values: list[Any]) -> str:
     return re.sub(r"%(\.\d+)?([sdfeboxX%])", one, pattern)
 
 
-def _quantity_sign(text: str) -> int:
-    number = parse_quantity(text)
-    return (number > 0) - (number < 0)
+def _order(one: Decimal, two: Decimal) -> int:
+    return (one > two) - (one < two)
 
 
 FUNCTIONS: dict[str, Function] = {
@@ -157,10 +157,10 @@ FUNCTIONS: dict[str, Function] = {
     "isInteger": lambda text: parse_quantity(text) % 1 == 0,
     "asInteger": lambda text: int(parse_quantity(text)),
     "asApproximateFloat": lambda text: float(parse_quantity(text)),
-    "sign": _quantity_sign,
+    "sign": lambda text: _order(parse_quantity(text), Decimal(0)),
     "add": lambda one, two: _plain(parse_quantity(one) + parse_quantity(two)),
     "sub": lambda one, two: _plain(parse_quantity(one) - parse_quantity(two)),
-    "compareTo": lambda one, two: _quantity_sign(parse_quantity(one) - parse_quantity(two)),
+    "compareTo": lambda one, two: _order(parse_quantity(one), parse_quantity(two)),
     "isGreaterThan": lambda one, two: parse_quantity(one) > parse_quantity(two),
     "isLessThan": lambda one, two: parse_quantity(one) < parse_quantity(two),
 }  # fmt: skip

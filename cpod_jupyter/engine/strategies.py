@@ -12,7 +12,7 @@ from typing import Any
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem
-from cpod_jupyter.engine.kinds import check_crd
+from cpod_jupyter.engine.definitions import definition_problems, prepared
 
 Prepare = Callable[[Object], None]
 """Fills in defaults of an object about to be stored; may change it."""
@@ -121,30 +121,7 @@ def _claim(claim: Object) -> None:
 
 
 def _crd(definition: Object) -> None:
-    check_crd(definition)
-    names = definition["spec"]["names"]
-    names.setdefault("singular", names["kind"].lower())
-    names.setdefault("listKind", names["kind"] + "List")
-    definition["spec"].setdefault("conversion", {"strategy": "None"})
-
-
-def crd_status(definition: Object, stamp: str) -> dict[str, Any]:
-    """The status of a definition that is served."""
-    entry = {"status": "True", "lastTransitionTime": stamp}
-    storage = [version["name"] for version in definition["spec"]["versions"] if version.get("storage")]
-    return {
-        "acceptedNames": definition["spec"]["names"],
-        "storedVersions": storage,
-        "conditions": [
-            {"type": "NamesAccepted", "reason": "NoConflicts", "message": "no conflicts found", **entry},
-            {
-                "type": "Established",
-                "reason": "InitialNamesAccepted",
-                "message": "the initial names have been accepted",
-                **entry,
-            },
-        ],
-    }
+    definition.update(prepared(definition))
 
 
 PREPARE: dict[str, Prepare] = {
@@ -156,4 +133,12 @@ PREPARE: dict[str, Prepare] = {
     "/persistentvolumeclaims": _claim,
     "apiextensions.k8s.io/customresourcedefinitions": _crd,
 }
+ALWAYS_PREPARED = frozenset({"/secrets", "apiextensions.k8s.io/customresourcedefinitions"})
+"""What is filled in on every change, not only for a new object."""
+
+VALIDATE: dict[str, Callable[[Object | None, Object], list[Problem]]] = {
+    "apiextensions.k8s.io/customresourcedefinitions": definition_problems,
+}
+"""Faults of a new object (the first one is None) or a changed one, beyond its schema."""
+
 CHECK: dict[str, Check] = {"/pods": _pod_change}

@@ -81,7 +81,7 @@ class Verbs:
             self._delete_one(target, metadata["name"], metadata.get("namespace", ""), asked)
         resource = target.kind.resource
         return {
-            "kind": f"{resource.kind}List",
+            "kind": resource.list_kind,
             "apiVersion": resource.api_version,
             "metadata": {"resourceVersion": str(revision)},
             "items": chosen,
@@ -137,7 +137,7 @@ class Verbs:
 
 def _selection(request: web.Request, target: Target) -> Matches:
     labels = label_selector(request.query.get("labelSelector", ""))
-    fields = field_selector(request.query.get("fieldSelector", ""), target.kind.key)
+    fields = field_selector(request.query.get("fieldSelector", ""), target.kind.key, target.kind.selectable)
     name = target.name
     return lambda obj: labels(obj) and fields(obj) and (name is None or obj["metadata"]["name"] == name)
 
