@@ -21,6 +21,8 @@ LIST_TYPE = "x-kubernetes-list-type"
 LIST_KEYS = "x-kubernetes-list-map-keys"
 OR_BOOLEAN = "x-cpod-or-boolean"
 """Of `additionalProperties` in the schema of schemas: a boolean will do as well."""
+DUPLICATES = "x-cpod-duplicates"
+"""Marks a list map in which the API server lets a key come twice, though it merges by it."""
 JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
 
 ENVELOPE = ("apiVersion", "kind", "metadata")
@@ -57,7 +59,7 @@ class Node:
             if child.get("default") is not None
         )
         self.list_type: str = get(LIST_TYPE) or ""
-        self.keys: tuple[str, ...] = tuple(get(LIST_KEYS) or ())
+        self.keys: tuple[str, ...] = () if get(DUPLICATES) else tuple(get(LIST_KEYS) or ())
         self.choices = checks.choices(schema)
         self.strings = checks.strings(schema) if self.kind == "string" or not self.kind else ()
         self.numbers = checks.numbers(schema) if self.kind in ("integer", "number", "") else ()

@@ -33,50 +33,45 @@ _APPROVED = "api-approved.kubernetes.io"
 _MOST_SELECTABLE = 8
 
 
-def prepared(definition: Object) -> Object:
-    """The definition with what the server fills in. Its parts that change are copies."""
-    spec = dict(definition.get("spec") or {})
-    names = dict(spec.get("names") or {})
-    if names.get("kind"):
-        names["singular"] = names.get("singular") or str(names["kind"]).lower()
-        names["listKind"] = names.get("listKind") or f"{names['kind']}List"
+def defaults(definition: Object) -> None:
+    """Fill in what the definition leaves out. Its parts that change are made anew."""
+    spec = dict(definition["spec"])
+    names = dict(spec["names"])
+    names["singular"] = names.get("singular") or str(names["kind"]).lower()
+    names["listKind"] = names.get("listKind") or f"{names['kind']}List"
     spec["names"] = names
-    conversion = dict(spec.get("conversion") or {})
-    conversion["strategy"] = conversion.get("strategy") or "None"
-    spec["conversion"] = conversion
+    conversion = spec.get("conversion") or {}
+    spec["conversion"] = {**conversion, "strategy": conversion.get("strategy") or "None"}
     if spec.get("preserveUnknownFields") is False:
         del spec["preserveUnknownFields"]
     metadata = dict(definition["metadata"])
-    finalizers = list(metadata.get("finalizers") or [])
+    finalizers = metadata.get("finalizers") or []
     if FINALIZER not in finalizers and not metadata.get("deletionTimestamp"):
         metadata["finalizers"] = [*finalizers, FINALIZER]
-    return {**definition, "metadata": metadata, "spec": spec}
+    definition.update(metadata=metadata, spec=spec)
 
 
-def definition_problems(old: Object | None, new: Object) -> list[Problem]:
-    """What forbids a definition, or a change of one. The types of its fields have been checked."""
-    if old is not None and old["spec"] == new["spec"]:
-        return []
-    found = list(_changed(old, new)) if old is not None else []
-    spec, path = new["spec"], ("spec",)
-    name, wanted = meta.name_of(new), f"{spec['names'].get('plural')}.{spec.get('group')}"
+def definition_faults(definition: Object) -> Iterator[Problem]:
+    """What forbids a definition. The types of its fields have been checked."""
+    spec, path = definition["spec"], ("spec",)
+    name, wanted = meta.name_of(definition), f"{spec['names'].get('plural')}.{spec.get('group')}"
     if name != wanted:
-        found.append(invalid(("metadata", "name"), name, 'must be spec.names.plural+"."+spec.group'))
-    found += _group(new, spec, path)
-    found += _names(spec["names"], (*path, "names"))
+        yield invalid(("metadata", "name"), name, 'must be spec.names.plural+"."+spec.group')
+    yield from _group(definition, spec, path)
+    yield from _names(spec["names"], (*path, "names"))
     if not spec.get("scope"):
-        found.append(required((*path, "scope")))
+        yield required((*path, "scope"))
     elif spec["scope"] not in ("Cluster", "Namespaced"):
-        found.append(unsupported((*path, "scope"), spec["scope"], ("Cluster", "Namespaced")))
+        yield unsupported((*path, "scope"), spec["scope"], ("Cluster", "Namespaced"))
     if spec.get("preserveUnknownFields"):
         text = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
-        found.append(invalid((*path, "preserveUnknownFields"), True, text))
-    found += _conversion(spec["conversion"], (*path, "conversion"))
-    found += _versions(spec.get("versions") or [], (*path, "versions"))
-    return found
+        yield invalid((*path, "preserveUnknownFields"), True, text)
+    yield from _conversion(spec["conversion"], (*path, "conversion"))
+    yield from _versions(spec.get("versions") or [], (*path, "versions"))
 
 
-def _changed(old: Object, new: Object) -> Iterator[Problem]:
+def definition_change(old: Object, new: Object) -> Iterator[Problem]:
+    """What forbids the change of a definition."""
     before, after = old["spec"], new["spec"]
     fixed: list[tuple[Path, Any, Any]] = [
         (("spec", "group"), before.get("group"), after.get("group")),

@@ -32,6 +32,12 @@ _WITH_STATUS = {
     "customresourcedefinitions",
 }
 _DEFINITION = "CustomResourceDefinition"
+_SCALED = {"deployments", "replicasets"}
+_SCALE = {
+    "specReplicasPath": ".spec.replicas",
+    "statusReplicasPath": ".status.replicas",
+    "labelSelectorPath": ".spec.selector",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class ServedKind:
     own_schema: Mapping[str, Any] | None = None
     preferred: bool = True
     scale: Mapping[str, str] | None = None
-    """Of a custom kind with that subresource: specReplicasPath, statusReplicasPath, labelSelectorPath."""
+    """Where the replicas are (CustomResourceSubresourceScale), of a kind that has the subresource."""
     selectable: tuple[str, ...] = ()
     """Fields of a custom kind that a field selector may name, such as `spec.color`."""
     deprecation: str = ""
@@ -118,7 +124,8 @@ class Kinds:
     def __post_init__(self) -> None:
         for resource in resources.BUILT_IN:
             status = resource.plural in _WITH_STATUS
-            self._add(ServedKind(resource, resource.version, status, built_in=True))
+            scale = _SCALE if resource.plural in _SCALED else None
+            self._add(ServedKind(resource, resource.version, status, built_in=True, scale=scale))
 
     def _add(self, kind: ServedKind) -> None:
         self._kinds[kind.resource.group, kind.resource.version, kind.resource.plural] = kind
