@@ -14,6 +14,7 @@ from cpod_jupyter.api import resources
 from cpod_jupyter.api.model import built_in_schema, kubernetes_schema
 from cpod_jupyter.api.resources import Object, Resource
 from cpod_jupyter.api.schema import Node, Problem
+from cpod_jupyter.engine.events import EVENTS_V1
 from cpod_jupyter.engine.rules import RuleNode, broken_rules, rules_of
 from cpod_jupyter.engine.structural import schema_of_schemas
 from cpod_jupyter.errors import NotFound
@@ -59,11 +60,14 @@ class ServedKind:
     """What whoever uses a deprecated version is warned of."""
     terminating: bool = False
     """Whether the kind's definition is being deleted, so that nothing new is taken."""
+    stored_as: Resource | None = None
+    """The kind in whose form the objects are kept, where that is another one."""
 
     @property
     def key(self) -> str:
         """The kind key of the store, the same for all versions."""
-        return f"{self.resource.group}/{self.resource.plural}"
+        stored = self.stored_as or self.resource
+        return f"{stored.group}/{stored.plural}"
 
     @property
     def storage_api_version(self) -> str:
@@ -74,6 +78,8 @@ class ServedKind:
     def schema(self) -> Mapping[str, Any]:
         """The structural schema; of a built-in kind, by the official client's model of it."""
         if self.own_schema is None:
+            if self.resource == EVENTS_V1:
+                return kubernetes_schema("EventsV1Event")
             return built_in_schema(self.resource.kind)
         properties = self.own_schema.get("properties") or {}
         always = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _metadata(properties)}
@@ -126,6 +132,7 @@ class Kinds:
             status = resource.plural in _WITH_STATUS
             scale = _SCALE if resource.plural in _SCALED else None
             self._add(ServedKind(resource, resource.version, status, built_in=True, scale=scale))
+        self._add(ServedKind(EVENTS_V1, "", has_status=False, built_in=True, stored_as=resources.EVENTS))
 
     def _add(self, kind: ServedKind) -> None:
         self._kinds[kind.resource.group, kind.resource.version, kind.resource.plural] = kind
@@ -140,6 +147,10 @@ class Kinds:
         if kind is None:
             raise NotFound("the server could not find the requested resource", {"group": group, "kind": plural})
         return kind
+
+    def stored(self, kind: ServedKind) -> ServedKind:
+        """The kind in whose form the objects of a kind are kept: nearly always itself."""
+        return self.of(kind.stored_as) if kind.stored_as else kind
 
     def of(self, resource: Resource) -> ServedKind:
         return self.find(resource.group, resource.version, resource.plural)
