@@ -1,9 +1,7 @@
-"""kubectl's commands on what runs: real pods, and the controllers that make them."""
+"""kubectl's commands on what runs: real pods, and the controllers that make them. exec and cp are in test_exec.py."""
 
 from __future__ import annotations
 
-import shutil
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,37 +59,6 @@ def test_a_pod_is_run_followed_described_and_deleted(kubectl: Any, cluster: Clus
 
 def cluster_node(kubectl: Any) -> str:
     return str(kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"))
-
-
-def test_files_are_copied_and_ports_forwarded(kubectl: Any, tmp_path: Path) -> None:
-    if shutil.which("tar") is None:
-        pytest.skip("kubectl cp needs tar")
-    serve = "echo found > index.html; exec python3 -m http.server $PORT --bind 127.0.0.1"
-    manifest = f"""
-apiVersion: v1
-kind: Pod
-metadata: {{name: web}}
-spec:
-  terminationGracePeriodSeconds: 1
-  containers:
-  - name: main
-    image: python
-    command: [sh, -c, {serve!r}]
-    env: [{{name: PORT, value: "8080"}}]
-    ports: [{{containerPort: 8080}}]
-    readinessProbe: {{httpGet: {{path: /, port: 8080}}, periodSeconds: 1}}
-"""
-    kubectl("apply", "-f", "-", text=manifest)
-    kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
-    (tmp_path / "sent").write_text("there and back\n")
-    kubectl("cp", str(tmp_path / "sent"), "web:sent.txt")
-    kubectl("cp", "web:sent.txt", str(tmp_path / "received"))
-    assert (tmp_path / "received").read_text() == "there and back\n"
-    line = next(kubectl.start("port-forward", "pod/web", ":8080", "--address=127.0.0.1"))
-    port = line.split(" -> ")[0].rsplit(":", 1)[1]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
-        assert answer.read() == b"found\n"
-    kubectl("delete", "pod", "web", "--force")
 
 
 def test_a_deployment_is_rolled_out_scaled_restarted_and_undone(kubectl: Any, cluster: Cluster) -> None:
