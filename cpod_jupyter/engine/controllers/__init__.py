@@ -24,5 +24,5 @@ def controllers(api: KubeApi, home: Path) -> list[Controller]:
         pvc_controller(api, home),
         job_controller(api),
         inferenceservice_controller(api),
-        *training_controllers(api),
+        *training_controllers(api, home),
     ]

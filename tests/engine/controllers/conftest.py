@@ -18,7 +18,11 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Kubelet, scheduler and all controllers; at the end nothing of it runs."""
     found = Cluster(
         tmp_path / "home",
-        lambda api: [job_controller(api), inferenceservice_controller(api), *training_controllers(api)],
+        lambda api: [
+            job_controller(api),
+            inferenceservice_controller(api),
+            *training_controllers(api, tmp_path / "home"),
+        ],
     )
     found.start()
     yield found
