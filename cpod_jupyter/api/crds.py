@@ -19,4 +19,4 @@ def cpod_crds() -> list[Object]:
 
 def engine_crds() -> list[Object]:
     """What the embedded engine installs: the project's kinds, and those a cluster has from others."""
-    return [*cpod_crds(), *kubeflow_crds()[:5], *kubedl_crds(), inference_service_crd()]
+    return [*cpod_crds(), *kubeflow_crds(), *kubedl_crds(), inference_service_crd()]

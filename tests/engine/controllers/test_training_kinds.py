@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from controllers.training_jobs import SHOW_ENV, env_of, printed, python, replica, submit, wait_condition
 from kubelet.cluster import NAMESPACE, Cluster
 
+from controllers.training_jobs import SHOW_ENV, env_of, printed, python, replica, submit, wait_condition
 from cpod_jupyter.api.resources import (
     ELASTICDLJOBS,
     ELASTICDLJOBS_OLD,

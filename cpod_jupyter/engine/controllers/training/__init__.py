@@ -14,6 +14,7 @@ from cpod_jupyter.control.controller import Controller
 from cpod_jupyter.engine.controllers.training.jax import JAX
 from cpod_jupyter.engine.controllers.training.kind import TrainingKind
 from cpod_jupyter.engine.controllers.training.kubedl import ElasticDL, Mars
+from cpod_jupyter.engine.controllers.training.mpi import MPIv1, MPIv2
 from cpod_jupyter.engine.controllers.training.paddle import Paddle
 from cpod_jupyter.engine.controllers.training.pytorch import PyTorch
 from cpod_jupyter.engine.controllers.training.reconciler import training_controller
@@ -30,6 +31,8 @@ def training_kinds(home: Path) -> list[TrainingKind]:
         XGBoost(),
         Paddle(),
         JAX(),
+        MPIv1(home),
+        MPIv2(home),
         *(ElasticDL(resource, kubeconfig) for resource in (ELASTICDLJOBS, ELASTICDLJOBS_OLD)),
         *(Mars(resource) for resource in (MARSJOBS, MARSJOBS_OLD)),
     ]

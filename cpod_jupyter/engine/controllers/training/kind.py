@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.kubeflow import (
@@ -19,6 +19,7 @@ from cpod_jupyter.api.kubeflow import (
     LABEL_ROLE,
 )
 from cpod_jupyter.api.resources import Object, Resource
+from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.engine.controllers import pods as podset
 from cpod_jupyter.engine.controllers.training import addresses
 from cpod_jupyter.engine.controllers.training.addresses import Endpoint, Endpoints
@@ -82,10 +83,10 @@ class TrainingKind:
     """Upstream's default port; here each replica has a free one of its own, unless its container declares one."""
     operator: str
     """Label `operator-name` of the pods."""
-    restart_policies: Mapping[str, str] = {}
+    restart_policies: ClassVar[Mapping[str, str]] = {}
     """Default restart policies by role; the others have `restart_policy`."""
     restart_policy = "OnFailure"
-    default_replicas: Mapping[str, int] = {}
+    default_replicas: ClassVar[Mapping[str, int]] = {}
     clean_pod_policy = "None"
     words = Words()
     with_services = True
@@ -96,9 +97,17 @@ class TrainingKind:
         """The variables by which a pod finds its peers and its own place."""
         raise NotImplementedError
 
+    def owns(self, api: KubeApi, obj: Object) -> bool:
+        """Whether an object of the resource is this kind's, where two kinds share one."""
+        return True
+
     def lead_roles(self, job: TrainingJob) -> Sequence[str]:
         """The roles of which one pod that runs makes the job Running."""
         raise NotImplementedError
+
+    def is_running(self, job: TrainingJob, running: set[tuple[str, int]]) -> bool:
+        """Whether the job is, by the (role, index) of the pods that are."""
+        return any(role in self.lead_roles(job) for role, _ in running)
 
     def succeeded(self, job: TrainingJob, done: set[tuple[str, int]]) -> bool:
         """Whether the job has, by the (role, index) of the pods that have."""

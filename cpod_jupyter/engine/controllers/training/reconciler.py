@@ -51,6 +51,8 @@ class TrainingReconciler:
         except NotFound:
             return None
         job = TrainingJob(self._kind, obj)
+        if not self._kind.owns(self._api, obj):
+            return None
         if obj["metadata"].get("deletionTimestamp") or job.policy.get("managedBy") not in (None, "", OWN_MANAGER):
             return None
         pods = podset.owned(self._api, obj)

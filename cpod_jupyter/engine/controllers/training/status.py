@@ -60,7 +60,7 @@ def judge(job: TrainingJob, pods: Sequence[Object], recreated: int, now: dt.date
     looping = [pod for pod in pods if (podset.trouble(pod) or ("", ""))[0] == "CrashLoopBackOff"]
     if looping:
         return _because(job, "Restarting", job.kind.words.restarting, looping)
-    if any(podset.phase(pod) == podset.RUNNING and job.replica_of(pod)[0] in job.kind.lead_roles(job) for pod in pods):
+    if job.kind.is_running(job, {job.replica_of(pod) for pod in pods if podset.phase(pod) == podset.RUNNING}):
         return _verdict(job, "Running", job.kind.words.running)
     return _verdict(job, "Created", job.kind.words.created)
 
