@@ -24,6 +24,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from cpod_jupyter.engine.kubelet import processes
 from cpod_jupyter.engine.kubelet.commands import exec_request
 from cpod_jupyter.engine.kubelet.keeper import Request
 from cpod_jupyter.engine.kubelet.plan import PodPlan, PodReport
@@ -34,6 +35,7 @@ _POLL_SECONDS = 0.1
 _SESSION_ENV = "OMPI_MCA_orte_tmpdir_base"
 """Open MPI's daemons share a directory on a machine and overwrite each other's files there, so each has its own.
 It must be short: sockets are made below it, whose paths are limited to some 100 characters."""
+_SESSION_PREFIX = "cpod-mpi-"
 _WITH_VALUE = frozenset("bcDEeFIiJLlmOopQRSWw")
 """Options of ssh(1) that take a value."""
 _FAILED = 255
@@ -92,6 +94,17 @@ def run(request: Request) -> int:
     return _FAILED
 
 
+def _session_directory() -> str:
+    """A directory of this program's own; those of programs that were killed go first."""
+    base = Path("/tmp") if os.path.isdir("/tmp") else Path(tempfile.gettempdir())
+    for left in base.glob(f"{_SESSION_PREFIX}*"):
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(left.name.removeprefix(_SESSION_PREFIX).partition("-")[0])
+            if left.stat().st_uid == os.getuid() and processes.start_mark(pid) is None:
+                shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{_SESSION_PREFIX}{os.getpid()}-", dir=base)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="rsh")
     parser.add_argument("--pods", type=Path, required=True)
@@ -116,7 +129,7 @@ def main() -> int:
             print(f"rsh: no pod of namespace {given.namespace} runs at {host}", file=sys.stderr)
             return _FAILED
         time.sleep(_POLL_SECONDS)
-    session = tempfile.mkdtemp(prefix="cpod-mpi-", dir="/tmp" if os.path.isdir("/tmp") else None)
+    session = _session_directory()
     try:
         return run(replace(request, env={_SESSION_ENV: session, **request.env}))
     finally:
