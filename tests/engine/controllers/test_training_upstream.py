@@ -14,11 +14,13 @@ from cpod_jupyter.api.resources import (
     CRDS,
     ELASTICDLJOBS_OLD,
     MARSJOBS,
+    MPIJOBS,
     MPIJOBS_V2BETA1,
     PYTORCHJOBS,
     TFJOBS,
     Resource,
 )
+from cpod_jupyter.errors import Invalid
 
 PUBLISHED = Path(__file__).parents[3].parent / "shared" / "crds"
 pytestmark = pytest.mark.skipif(
@@ -28,18 +30,27 @@ pytestmark = pytest.mark.skipif(
 CASES = [
     pytest.param(PYTORCHJOBS, "kubeflow.org_v1_pytorchjobs", "pytorch", ("Master", "Worker"), id="pytorch"),
     pytest.param(TFJOBS, "kubeflow.org_v1_tfjobs", "tensorflow", ("Chief", "Worker"), id="tf"),
-    pytest.param(MPIJOBS_V2BETA1, "kubeflow.org_v2beta1_mpijobs", "mpi", ("Launcher", "Worker"), id="mpi"),
+    pytest.param(MPIJOBS_V2BETA1, "kubeflow.org_v2beta1_mpijobs", "mpi", ("Launcher", "Worker"), id="mpi-v2beta1"),
+    pytest.param(MPIJOBS, "kubeflow.org_v1_mpijobs", "mpi", ("Launcher", "Worker"), id="mpi-v1"),
     pytest.param(ELASTICDLJOBS_OLD, "elasticdl.org_elasticdljobs", "elasticdl", ("Master",), id="elasticdl"),
     pytest.param(MARSJOBS, "training.kubedl.io_marsjobs", "mars", ("Scheduler", "Worker"), id="mars"),
 ]
 
 
 def install(cluster: Cluster, name: str) -> None:
-    """As a person would: `kubectl replace -f` of the published file."""
+    """As a person would: `kubectl replace -f` of the published file; or anew, where its versions are others than ours
+    (both of MPIJob's operators have a definition of that name, with one version each)."""
     published: dict[str, Any] = yaml.safe_load((PUBLISHED / f"{name}.yaml").read_text())
-    there = cluster.api.get(CRDS, published["metadata"]["name"])
-    published["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
-    cluster.api.replace(CRDS, published)
+    definition = published["metadata"]["name"]
+    there = cluster.api.get(CRDS, definition)
+    try:
+        published["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
+        cluster.api.replace(CRDS, published)
+    except Invalid:
+        cluster.api.delete(CRDS, definition)
+        cluster.wait(lambda: cluster.find(CRDS, definition) is None, "our definition is gone")
+        del published["metadata"]["resourceVersion"]
+        cluster.api.create(CRDS, published)
 
 
 FIELDS = {
