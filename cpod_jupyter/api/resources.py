@@ -89,6 +89,18 @@ CPODJOBS = Resource(GROUP, "v1beta1", "cpodjobs", "CPodJob", short_names=("cpj",
 INFERENCES = Resource(GROUP, "v1beta1", "inferences", "Inference", short_names=("inf",), categories=("cpod",))
 
 PYTORCHJOBS = Resource("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob")
+TFJOBS = Resource("kubeflow.org", "v1", "tfjobs", "TFJob")
+MPIJOBS = Resource("kubeflow.org", "v1", "mpijobs", "MPIJob")
+MPIJOBS_V2BETA1 = Resource("kubeflow.org", "v2beta1", "mpijobs", "MPIJob")
+"""mpi-operator's own; a cluster has this one or training-operator's `v1`, which have one CRD name."""
+XGBOOSTJOBS = Resource("kubeflow.org", "v1", "xgboostjobs", "XGBoostJob")
+PADDLEJOBS = Resource("kubeflow.org", "v1", "paddlejobs", "PaddleJob")
+JAXJOBS = Resource("kubeflow.org", "v1", "jaxjobs", "JAXJob")
+ELASTICDLJOBS = Resource("training.kubedl.io", "v1alpha1", "elasticdljobs", "ElasticDLJob")
+ELASTICDLJOBS_OLD = Resource("elasticdl.org", "v1alpha1", "elasticdljobs", "ElasticDLJob")
+MARSJOBS = Resource("training.kubedl.io", "v1alpha1", "marsjobs", "MarsJob")
+MARSJOBS_OLD = Resource("kubedl.io", "v1alpha1", "marsjobs", "MarsJob")
+"""KubeDL's kinds; before its version 0.3 each had a group of its own."""
 INFERENCESERVICES = Resource(
     "serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService", short_names=("isvc",)
 )
@@ -100,8 +112,14 @@ BUILT_IN = (
 )  # fmt: skip
 """What the embedded engine serves without a CustomResourceDefinition."""
 
+TRAINING_KINDS = (
+    PYTORCHJOBS, TFJOBS, MPIJOBS, MPIJOBS_V2BETA1, XGBOOSTJOBS, PADDLEJOBS, JAXJOBS,
+    ELASTICDLJOBS, ELASTICDLJOBS_OLD, MARSJOBS, MARSJOBS_OLD,
+)  # fmt: skip
+"""What the training operators bring."""
+
 CPOD_KINDS = (MODELSTORAGES, DATASETSTORAGES, FINETUNES, CPODJOBS, INFERENCES)
-KNOWN = (*BUILT_IN, *CPOD_KINDS, PYTORCHJOBS, INFERENCESERVICES)
+KNOWN = (*BUILT_IN, *CPOD_KINDS, *TRAINING_KINDS, INFERENCESERVICES)
 
 
 def find(word: str) -> Resource | None:

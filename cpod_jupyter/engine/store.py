@@ -39,15 +39,21 @@ class Change:
 
 Listener = Callable[[Change], None]
 
-_SCHEMA = """
+_FORMAT = 2
+"""Of the tables. A store of another format keeps its objects and loses its history: watches list again."""
+_OBJECTS = """
 CREATE TABLE IF NOT EXISTS objects (
     kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (kind, namespace, name)
 ) WITHOUT ROWID;
+"""
+_HISTORY = """
 CREATE TABLE IF NOT EXISTS changes (
-    revision INTEGER PRIMARY KEY, type TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, previous TEXT
+    revision INTEGER PRIMARY KEY, type TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, previous INTEGER
 );
 CREATE INDEX IF NOT EXISTS changes_by_kind ON changes (kind, revision);
+CREATE INDEX IF NOT EXISTS changes_by_previous ON changes (previous);
+CREATE TABLE IF NOT EXISTS compacted (revision INTEGER NOT NULL);
 """
 
 
@@ -62,14 +68,26 @@ class Store:
         self._history = history
         self._listeners: dict[str | None, list[Listener]] = {}
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
+        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _OBJECTS)
+        self._prepare_history()
         self._objects: dict[str, dict[str, dict[str, Object]]] = {}
         """Kind key, then namespace, then name."""
         for kind, namespace, name, body in self._db.execute("SELECT kind, namespace, name, body FROM objects"):
             self._keep((kind, namespace, name), json.loads(body))
-        low, high = self._db.execute("SELECT MIN(revision), MAX(revision) FROM changes").fetchone()
-        self.revision: int = high or 0
-        self._oldest: int = low or 1
+        self._compacted: int = self._db.execute("SELECT revision FROM compacted").fetchone()[0]
+        """Changes up to this revision are no longer told."""
+        newest = self._db.execute("SELECT MAX(revision) FROM changes").fetchone()[0]
+        self.revision: int = max(newest or 0, self._compacted)
+
+    def _prepare_history(self) -> None:
+        revision = 0
+        if self._db.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
+            if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'changes'").fetchone():
+                revision = self._db.execute("SELECT MAX(revision) FROM changes").fetchone()[0] or 0
+            self._db.executescript("BEGIN; DROP TABLE IF EXISTS changes; DROP TABLE IF EXISTS compacted;" + _HISTORY)
+            self._db.execute("INSERT INTO compacted VALUES (?)", (revision,))
+            self._db.execute(f"PRAGMA user_version = {_FORMAT}")
+            self._db.execute("COMMIT")
 
     def close(self) -> None:
         with self.lock:
@@ -164,11 +182,23 @@ class Store:
 
     def _record(self, type_: str, kind: str, text: str, previous: Object | None) -> None:
         revision = self.revision + 1
-        old = _text(previous) if previous else None
-        self._db.execute("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", (revision, type_, kind, text, old))
-        if revision % 1000 == 0 and revision - self._history > self._oldest:
-            self._oldest = revision - self._history
-            self._db.execute("DELETE FROM changes WHERE revision < ?", (self._oldest,))
+        before = int(previous["metadata"]["resourceVersion"]) if previous else None
+        if previous and before is not None and before <= self._compacted:  # forgotten, and now needed again
+            row = (before, "MODIFIED", kind, _text(previous), None)
+            self._db.execute("INSERT OR IGNORE INTO changes VALUES (?, ?, ?, ?, ?)", row)
+        self._db.execute("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", (revision, type_, kind, text, before))
+        if revision % 1000 == 0 and revision - self._history > self._compacted:
+            self._compact(revision - self._history)
+
+    def _compact(self, revision: int) -> None:
+        """Forget the changes up to a revision, but for the states that later changes start from."""
+        self._db.execute(
+            "DELETE FROM changes WHERE revision <= ?1 AND NOT EXISTS "
+            "(SELECT 1 FROM changes AS later WHERE later.previous = changes.revision AND later.revision > ?1)",
+            (revision,),
+        )
+        self._db.execute("UPDATE compacted SET revision = ?", (revision,))
+        self._compacted = revision
 
     def _publish(self, change: Change) -> None:
         for listener in [*self._listeners.get(change.kind, ()), *self._listeners.get(None, ())]:
@@ -177,10 +207,12 @@ class Store:
     def changes(self, kind: str, since: int) -> builtins.list[Change]:
         """The changes of a kind after a revision. Raises Expired when some are no longer kept."""
         with self.lock:
-            if since < self._oldest - 1:
-                raise Expired(f"too old resource version: {since} ({self._oldest})")
+            if since < self._compacted:
+                raise Expired(f"too old resource version: {since} ({self._compacted})")
             rows = self._db.execute(
-                "SELECT revision, type, body, previous FROM changes WHERE kind = ? AND revision > ? ORDER BY revision",
+                "SELECT now.revision, now.type, now.body, before.body FROM changes AS now "
+                "LEFT JOIN changes AS before ON before.revision = now.previous "
+                "WHERE now.kind = ? AND now.revision > ? ORDER BY now.revision",
                 (kind, since),
             )
             return [

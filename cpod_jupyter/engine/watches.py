@@ -40,9 +40,17 @@ class WatchScope:
         before = change.previous is not None and self.sees(change.previous)
         if not after and not before:
             return None
+        if not after and change.type != "DELETED":
+            return Event("DELETED", Objects.typed(self.kind, _left(change)))
         type_ = ("MODIFIED" if before else "ADDED") if after else "DELETED"
         obj = Objects.typed(self.kind, change.object)
         return Event(type_, obj, change.text if obj is change.object else None)
+
+
+def _left(change: Change) -> Object:
+    """The last state within a selection that an object has left, with the version of its leaving."""
+    last = change.previous or change.object
+    return {**last, "metadata": {**last["metadata"], "resourceVersion": str(change.revision)}}
 
 
 def open_watch(

@@ -1,4 +1,4 @@
-"""What a cluster would bring, in the small: batch Jobs, Kubeflow's PyTorchJob, KServe's InferenceService, claims.
+"""What a cluster would bring, in the small: batch Jobs, the training kinds, KServe's InferenceService, claims.
 
 Each kind has pure builders (object to children) and conditions (what is observed to status), and a
 reconciler that joins them. `controllers` makes them all.
@@ -14,7 +14,7 @@ from cpod_jupyter.engine.controllers.events import event_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
-from cpod_jupyter.engine.controllers.pytorchjob import pytorchjob_controller
+from cpod_jupyter.engine.controllers.training import training_controllers
 
 
 def controllers(api: KubeApi, home: Path) -> list[Controller]:
@@ -23,6 +23,6 @@ def controllers(api: KubeApi, home: Path) -> list[Controller]:
         event_controller(api),
         pvc_controller(api, home),
         job_controller(api),
-        pytorchjob_controller(api),
         inferenceservice_controller(api),
+        *training_controllers(api),
     ]

@@ -1,4 +1,4 @@
-"""services/NAME:PORT/proxy: a request handed on to a ready pod of a Service, streams included."""
+"""services/NAME:PORT/proxy and pods/NAME:PORT/proxy: a request handed on to a pod, streams included."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
+from cpod_jupyter.engine.http.bridge import bridge, while_connected
 from cpod_jupyter.engine.http.paths import Target
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import BadRequest, NotFound, ServerError
@@ -48,32 +50,85 @@ class ServiceProxy:
         pod = random.choice(ready)
         return f"http://{pod['status']['podIP']}:{_port_of(pod, target_port)}"
 
+    def pod_backend(self, namespace: str, name: str) -> str:
+        """`http://IP:PORT` of `NAME` (its first port, or 80), `NAME:PORT` or `SCHEME:NAME:PORT`."""
+        parts = name.split(":")
+        scheme, parts = (parts[0] or "http", parts[1:]) if len(parts) == 3 else ("http", parts)
+        pod = self._objects.get(self._objects.kinds.find("", "v1", "pods"), namespace, parts[0])
+        address = (pod.get("status") or {}).get("podIP")
+        if not address:
+            raise BadRequest(f"pod {parts[0]} does not have an address yet; it must be running")
+        ports = [port["containerPort"] for entry in pod["spec"]["containers"] for port in entry.get("ports") or []]
+        return f"{scheme}://{address}:{_port_of(pod, (parts[1:] or [''])[0] or (ports or [80])[0])}"
+
     async def forward(self, request: web.Request, target: Target) -> web.StreamResponse:
-        address = self.backend(target.scope, str(target.name))
+        """Hand a request on, as a stream in both directions. It ends with the client."""
+        of_pod = target.kind.key == "/pods"
+        address = (self.pod_backend if of_pod else self.backend)(target.scope, str(target.name))
+        prefix, slash, rest = _split(request.rel_url.raw_path)
+        query = request.rel_url.raw_query_string
+        if not slash and request.method in ("GET", "HEAD"):  # as upstream, so that a page's relative links are right
+            return web.Response(status=301, headers={"Location": f"{prefix}/" + (f"?{query}" if query else "")})
+        url = URL(f"{address}/{rest}" + (f"?{query}" if query else ""), encoded=True)
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
             self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
-        url = URL(f"{address}/{target.rest}", encoded=True)
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
-        data = await request.read() if request.can_read_body else None
         try:
-            async with self._session.request(
-                request.method, url, params=request.query, headers=headers, data=data, allow_redirects=False
-            ) as answer:
-                return await _relay(request, answer)
+            if web.WebSocketResponse().can_prepare(request):
+                return await bridge(request, self._session, url, _headers(request))
+            return await while_connected(request, self._hand_on(request, self._session, url, prefix))
         except (TimeoutError, aiohttp.ClientConnectionError) as error:
-            raise ServerError(f"error trying to reach service: {error}", code=503) from error
+            raise ServerError(f"error trying to reach {'pod' if of_pod else 'service'}: {error}", code=503) from error
+
+    @staticmethod
+    async def _hand_on(
+        request: web.Request, session: aiohttp.ClientSession, url: URL, prefix: str
+    ) -> web.StreamResponse:
+        headers = _headers(request)
+        if request.content_length is not None and "Content-Encoding" not in request.headers:
+            headers["Content-Length"] = str(request.content_length)  # many small servers know no chunks
+        data = request.content if request.can_read_body else None
+        # TLS of a pod is not verified, as upstream doesn't: nobody but the pod can have its address
+        async with session.request(
+            request.method, url, headers=headers, data=data, allow_redirects=False, ssl=False
+        ) as answer:
+            return await _relay(request, answer, url, prefix)
 
 
-async def _relay(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    dropped = _HOP_BY_HOP - {"content-encoding"}
-    headers = {name: value for name, value in answer.headers.items() if name.lower() not in dropped}
+def _headers(request: web.Request) -> dict[str, str]:
+    return {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
+
+
+def _split(path: str) -> tuple[str, str, str]:
+    """`/api/v1/namespaces/NS/pods/NAME/proxy` and what follows its slash, still quoted."""
+    parts = path.split("/", 8)
+    return "/".join(parts[:8]), "/" if len(parts) > 8 else "", "".join(parts[8:])
+
+
+async def _relay(request: web.Request, answer: aiohttp.ClientResponse, url: URL, prefix: str) -> web.StreamResponse:
+    kept = _HOP_BY_HOP - {"content-encoding", "content-length"}
+    headers = CIMultiDict((name, value) for name, value in answer.headers.items() if name.lower() not in kept)
+    if "Location" in headers:
+        headers["Location"] = _location(headers["Location"], url, prefix)
     response = web.StreamResponse(status=answer.status, headers=headers)
     await response.prepare(request)
-    async for chunk in answer.content.iter_any():
-        await response.write(chunk)
+    try:
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
+    except (aiohttp.ClientError, ConnectionError):
+        if request.transport is not None:
+            request.transport.abort()  # the client must not take what it has for all there is
+        return response
     await response.write_eof()
     return response
+
+
+def _location(location: str, url: URL, prefix: str) -> str:
+    """Where a redirect leads, in this server's terms; to another server it stays as it is."""
+    origin = str(url.origin())
+    if location == origin or location.startswith(f"{origin}/"):
+        location = location[len(origin) :] or "/"
+    return prefix + location if location.startswith("/") and not location.startswith("//") else location
 
 
 def _selected(pod: Object, selector: dict[str, str]) -> bool:

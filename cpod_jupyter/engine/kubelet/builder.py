@@ -13,11 +13,14 @@ from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.records import TERMINATION_LOG, TERMINATION_LOG_ENV
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.kubelet import volumes
+from cpod_jupyter.engine.kubelet.cgroups import Parents
 from cpod_jupyter.engine.kubelet.env import PodFacts, declared, expand_references, inherited
 from cpod_jupyter.engine.kubelet.images import ImageNotRunnable, Images
+from cpod_jupyter.engine.kubelet.lifecycle import hook_command
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
 from cpod_jupyter.engine.kubelet.network import HOST_IP
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, PodPlan
+from cpod_jupyter.engine.kubelet.probes import unoffered
 from cpod_jupyter.engine.kubelet.rewriting import Rewriter
 from cpod_jupyter.engine.kubelet.runtime import POD_UID_ENV
 
@@ -32,10 +35,7 @@ _IGNORED = ("runAsUser", "runAsGroup", "fsGroup", "readOnlyRootFilesystem")
 
 @dataclass(frozen=True)
 class Builder:
-    """Plans pods of one engine. `gpus` are the GPUs that this machine offers, as CUDA names them.
-
-    There is no container: limits of CPU and memory count when a node is chosen and are not enforced.
-    """
+    """Plans pods of one engine. `gpus` are the GPUs that this machine offers, as CUDA names them."""
 
     home: Path
     images: Images
@@ -45,8 +45,6 @@ class Builder:
     def plan(self, pod: Object, pod_dir: Path, pod_ip: str, lookup: Lookup) -> PodPlan:
         """Prepare a pod's directory and plan it. Raises ConfigError when something is missing or not offered."""
         spec = pod["spec"]
-        if any(container.get("restartPolicy") == "Always" for container in spec.get("initContainers") or []):
-            raise ConfigError("sidecar init containers (restartPolicy: Always) are not offered by the embedded engine")
         facts = PodFacts(pod, pod_ip, HOST_IP, self.allocatable)
         scratch = volumes.scratch_directory(self.home, pod_dir)
         scratch.mkdir(parents=True, exist_ok=True)
@@ -93,6 +91,9 @@ class Builder:
         gpus: list[str],
     ) -> ContainerPlan:
         name, image = str(container["name"]), str(container.get("image") or "")
+        for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+            if refused := unoffered(container.get(kind) or {}):
+                raise ConfigError(f"the {kind} of container {name!r}: the embedded engine does not offer {refused[0]}")
         own = declared(container, facts, lookup)
         termination_log = pod_dir / name / "termination-log"
         inside = str(container.get("terminationMessagePath") or TERMINATION_LOG)
@@ -113,6 +114,7 @@ class Builder:
             **({"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if self.gpus else {}),
             **{key: rewrite(value) for key, value in own.items()},
         }
+        limits = (container.get("resources") or {}).get("limits") or {}
         return ContainerPlan(
             name=name,
             argv=[rewrite(expand_references(word, own)) for word in argv],
@@ -121,16 +123,24 @@ class Builder:
             termination_log=str(termination_log),
             fallback_to_logs=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",
             mounts=mounts,
+            memory_limit=int(parse_quantity(limits.get("memory", 0))),
+            cpu_limit=float(parse_quantity(limits.get("cpu", 0))),
+            post_start=hook_command(container, "postStart", facts.pod_ip, rewrite),
+            pre_stop=hook_command(container, "preStop", facts.pod_ip, rewrite),
+            sidecar=container.get("restartPolicy") == "Always",
+            startup_probed=bool(container.get("startupProbe")),
         )
 
 
-def ignored(pod: Object) -> list[str]:
+def ignored(pod: Object, cgroups: Parents) -> list[str]:
     """What a pod asks for that is passed over here, though the pod runs; for an event that says so."""
     spec = pod["spec"]
     found = [f"securityContext.{key}" for key in _IGNORED if key in (spec.get("securityContext") or {})]
     for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
         name = container["name"]
-        found += [f"lifecycle.{hook} of container {name}" for hook in container.get("lifecycle") or {}]
+        limits = (container.get("resources") or {}).get("limits") or {}
+        if "cpu" in limits and not cgroups.offers("cpu"):
+            found.append(f"the CPU limit of container {name} (no control group can be made here)")
         context = container.get("securityContext") or {}
         found += [f"securityContext.{key} of container {name}" for key in _IGNORED if key in context]
     return found

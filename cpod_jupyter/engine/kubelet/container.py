@@ -1,4 +1,4 @@
-"""One container of a supervised pod: its process, its log, its state in Kubernetes' words.
+"""One container of a supervised pod: its process, hooks, limits and log, its state in Kubernetes' words.
 
 Standard library only.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,15 +15,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cpod_jupyter.api.records import TERMINATION_MESSAGE_LIMIT
-from cpod_jupyter.engine.kubelet import processes
+from cpod_jupyter.engine.kubelet import memory, processes
+from cpod_jupyter.engine.kubelet.cgroups import Group, Parents
 from cpod_jupyter.engine.kubelet.crilog import LogWriter, parse_entry
-from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport, PodPlan
+from cpod_jupyter.engine.kubelet.plan import STARTED, ContainerPlan, ContainerReport, PodPlan
 
 FIRST_DELAY, LONGEST_DELAY, RESET_AFTER = 10.0, 300.0, 600.0
 """Seconds of Kubernetes' restart back-off (Pod lifecycle, "Container restart policy")."""
 _FALLBACK_BYTES, _FALLBACK_LINES = 2048, 80
 _START_FAILED = 128
 """The exit code that Kubernetes gives a container whose process could not be started."""
+
+
+_EXTRA_SECONDS = 2.0
+"""What a container still gets after its preStop hook has used the grace period up ("Hook handler execution")."""
+_HOOK_WORDS = 500
+_DONE = float("inf")
 
 
 class BackOff:
@@ -41,7 +49,9 @@ class BackOff:
 class Container:
     """Starts its process in a session of its own, so that everything it leaves behind can be found."""
 
-    def __init__(self, pod: PodPlan, plan: ContainerPlan, pod_dir: Path, report: ContainerReport) -> None:
+    def __init__(
+        self, pod: PodPlan, plan: ContainerPlan, pod_dir: Path, report: ContainerReport, parents: Parents
+    ) -> None:
         self.pod = pod
         self.plan = plan
         self.report = report
@@ -55,6 +65,25 @@ class Container:
         self._log: LogWriter | None = None
         self._began = 0.0
         self._oom_kills = 0
+        self._parents = parents
+        self._group: Group | None = None
+        self._over_limit = False
+        self._hook: subprocess.Popen[bytes] | None = None
+        self._kill_at: float | None = None
+        """Monotonic time of KILL, once the run has been asked to end; infinite when that is done."""
+
+    @property
+    def started(self) -> bool:
+        """Whether it runs, and has passed its postStart hook and its startup probe."""
+        if not self.report.running or self.report.starting:
+            return False
+        return not self.plan.startup_probed or _read(self.directory / STARTED) == str(self.report.restart_count)
+
+    @property
+    def watched(self) -> bool:
+        """Whether it runs under a memory limit that nothing but the supervisor holds."""
+        limited = self._group is not None and self._group.limits_memory
+        return self.report.running and bool(self.plan.memory_limit) and not limited
 
     def start(self) -> None:
         """Start the process. A failure to start is a termination, as in Kubernetes."""
@@ -66,6 +95,8 @@ class Container:
         self._drop_old_logs()
         self._began = time.time()
         self._oom_kills = processes.oom_kills()
+        self._over_limit, self._kill_at = False, None
+        self._group = self._make_group()
         try:
             self._log = LogWriter(self.directory / f"{self.report.restart_count}.log")
             process = subprocess.Popen(
@@ -76,11 +107,13 @@ class Container:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                preexec_fn=self._group.join if self._group is not None else None,
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
             if self._log is not None:
                 self._log.close()
                 self._log = None
+            self._drop_group()
             why = processes.why_not_started(self.plan.argv[0], self.plan.cwd, error)
             message = f"failed to start container {self.plan.name!r}: {why}"
             self._terminated(_START_FAILED, 0, "StartError", message)
@@ -94,6 +127,120 @@ class Container:
         self.report.pid = process.pid
         self.report.mark = processes.start_mark(process.pid) or ""
         self.report.state = {"running": {"startedAt": _stamp(self._began)}}
+        if self.plan.post_start:
+            self.report.starting = self._run_hook(self.plan.post_start, "FailedPostStartHook")
+
+    def _make_group(self) -> Group | None:
+        """A control group for the run, when it has limits and the machine allows one."""
+        limits = {"memory": self.plan.memory_limit, "cpu": self.plan.cpu_limit}
+        if not any(amount and self._parents.offers(kind) for kind, amount in limits.items()):
+            return None
+        unique = re.sub(r"[^A-Za-z0-9]+", "-", self.pod.uid).strip("-")[-60:]
+        name = f"cpod-{unique}-{self.plan.name}-{self.report.restart_count}"
+        try:
+            group = Group(self._parents, name, self.plan.memory_limit, self.plan.cpu_limit)
+        except OSError:
+            return None
+        self.report.cgroups = [str(directory) for directory in group.directories]
+        return group
+
+    def _drop_group(self) -> None:
+        if self._group is not None:
+            self._group.remove()
+            self._group, self.report.cgroups = None, []
+
+    def _run_hook(self, command: list[str], failed: str) -> bool:
+        """Begin a lifecycle hook; False, and said so, when it could not even be started."""
+        try:
+            with (self.directory / "hook.output").open("wb") as output:
+                self._hook = subprocess.Popen(
+                    command,
+                    env=self.plan.env,
+                    cwd=self.plan.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    preexec_fn=self._group.join if self._group is not None else None,
+                )
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            self._hook_failed(failed, processes.why_not_started(command[0], self.plan.cwd, error))
+            return False
+        return True
+
+    def hook_exited(self, pid: int, wait_status: int) -> bool:
+        """Take the end of a hook; False when the process is none of this container's."""
+        if self._hook is None or self._hook.pid != pid:
+            return False
+        code = os.waitstatus_to_exitcode(wait_status)
+        self._hook.returncode = code
+        self._hook = None
+        processes.kill_session(pid)
+        said = _read(self.directory / "hook.output")[-_HOOK_WORDS:].strip() or f"it exited with {code}"
+        if self.report.starting:
+            self.report.starting = False
+            if code:
+                self._hook_failed("FailedPostStartHook", said)
+        else:
+            if code:
+                self._hook_failed("FailedPreStopHook", said)
+            processes.signal_group(self.report.pid, signal.SIGTERM)
+        return True
+
+    def _hook_failed(self, reason: str, said: str) -> None:
+        """A container whose postStart hook fails is ended; one whose preStop hook fails gets its TERM all the same."""
+        self.report.hook_failure = f"{reason}: {said}"
+        if reason == "FailedPostStartHook" and self._kill_at is None:
+            self._kill_at = time.monotonic() + self.pod.grace_seconds
+            processes.signal_group(self.report.pid, signal.SIGTERM)
+
+    def _end_hook(self) -> bool:
+        """Kill a hook that runs; whether one did."""
+        if self._hook is None:
+            return False
+        processes.kill_session(self._hook.pid)
+        self._hook.returncode = 0  # the supervisor collects it
+        self._hook, self.report.starting = None, False
+        return True
+
+    def end(self, kill_at: float) -> None:
+        """preStop, TERM, and KILL at a monotonic time. Asked again, the earlier time holds."""
+        if self._kill_at is not None:
+            self._kill_at = min(self._kill_at, kill_at) if self._kill_at != _DONE else _DONE
+            return
+        self._end_hook()
+        self._kill_at = kill_at
+        hook = self.plan.pre_stop
+        if not hook or kill_at <= time.monotonic() or not self._run_hook(hook, "FailedPreStopHook"):
+            processes.signal_group(self.report.pid, signal.SIGTERM)
+
+    def kill_if_due(self) -> float | None:
+        """KILL when its time has come; else the monotonic time of it."""
+        if not self.report.running or self._kill_at is None or self._kill_at == _DONE:
+            return None
+        if time.monotonic() < self._kill_at:
+            return self._kill_at
+        if self._end_hook():
+            self.report.hook_failure = "FailedPreStopHook: it took longer than the grace period"
+            processes.signal_group(self.report.pid, signal.SIGTERM)
+            self._kill_at = time.monotonic() + _EXTRA_SECONDS
+            return self._kill_at
+        self._kill_at = _DONE
+        processes.kill_session(self.report.pid)
+        return None
+
+    def check_memory(self, orphans: list[int]) -> float:
+        """The share of the memory limit that is used; over it, the container is killed as the kernel would."""
+        limit = self.plan.memory_limit
+        pids = memory.tree(self.report.pid, orphans)
+        share = memory.used(pids, limit) / limit
+        if share > 1:
+            self._over_limit = True
+            for pid in pids:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            processes.kill_session(self.report.pid)
+        return share
 
     def read(self, descriptor: int) -> bool:
         """Log what a pipe has; False when it has closed."""
@@ -121,7 +268,10 @@ class Container:
         assert self._log is not None
         code = os.waitstatus_to_exitcode(wait_status)
         self._process.returncode = code
+        self._end_hook()
         processes.kill_session(self.report.pid)
+        oom_killed = code != 0 and self._was_out_of_memory(code)
+        self._drop_group()
         for descriptor in self.outputs:
             self._drain(descriptor)
         for pipe in (self._process.stdout, self._process.stderr):
@@ -132,9 +282,18 @@ class Container:
         number = -code if code < 0 else 0
         exit_code = 128 + number if number else code
         reason = "Completed" if exit_code == 0 else "Error"
-        if number == signal.SIGKILL and processes.oom_kills() > self._oom_kills:
-            reason = "OOMKilled"  # the kernel killed some process for memory meanwhile, and this one was killed
+        if oom_killed:
+            reason = "OOMKilled"
         self._terminated(exit_code, number, reason, self._last_words(exit_code))
+
+    def _was_out_of_memory(self, code: int) -> bool:
+        """Whether a failed run used up its limit, or the machine's memory."""
+        if self._over_limit:
+            return True
+        if self._group is not None and self._group.limits_memory:
+            return self._group.oom_kills() > 0
+        # the kernel killed some process for memory meanwhile, and this one was killed
+        return code == -signal.SIGKILL and self._kill_at is None and processes.oom_kills() > self._oom_kills
 
     def _drain(self, descriptor: int) -> None:
         """Everything still in the pipe; a descendant that escaped may hold it open, so not until its end."""
@@ -200,6 +359,13 @@ class Container:
         """Keep the previous run's log (`kubectl logs --previous`), no older ones."""
         for old in (f"{self.report.restart_count - 2}.log", f"{self.report.restart_count - 2}.log.1"):
             (self.directory / old).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _stamp(seconds: float) -> str:

@@ -16,13 +16,14 @@ from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder
 from cpod_jupyter.engine.kubelet import node, status
 from cpod_jupyter.engine.kubelet.builder import DEFAULT_GRACE_SECONDS, Builder, ignored
+from cpod_jupyter.engine.kubelet.cgroups import find_parents
 from cpod_jupyter.engine.kubelet.commands import exec_request
 from cpod_jupyter.engine.kubelet.execution import Execution
 from cpod_jupyter.engine.kubelet.images import Images
 from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
-from cpod_jupyter.engine.kubelet.network import PodNetwork
-from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport, PodPlan, PodReport
+from cpod_jupyter.engine.kubelet.network import ADDRESS_ANNOTATION, PodNetwork
+from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport, PodPlan, PodReport, write_started
 from cpod_jupyter.engine.kubelet.pod_probes import PodProbes
 from cpod_jupyter.engine.kubelet.runtime import PodRuntime, ProcessRuntime
 from cpod_jupyter.engine.kubelet.scheduler import scheduler_controller
@@ -65,6 +66,7 @@ class Kubelet:
         found = node.node_object(self.node_name)["status"]["allocatable"]
         gpus = [gpu.cuda_name for gpu in node.gpus()]
         self._builder = Builder(self._home, Images({} if environments is None else environments), found, gpus)
+        self._cgroups = find_parents()
         self._network = PodNetwork(home)
         self._events = Recorder(api, "kubelet", EVENTS)
         self._probes = PodProbes(self._events, self._look_at)
@@ -245,7 +247,8 @@ class Kubelet:
             self._unconfigured.add(key)  # before the look: what appears after it wakes the pod
         try:
             with self._starting:  # an address is taken once its plan is written
-                address = self._network.address(self._used_addresses())
+                asked = str((pod["metadata"].get("annotations") or {}).get(ADDRESS_ANNOTATION) or "")
+                address = self._network.address(self._used_addresses(), asked)
                 plan = self._builder.plan(pod, pod_dir, address, Lookup(self._api, key.namespace))
                 self._runtime.start(pod_dir, plan)
         except (EngineError, OSError) as error:
@@ -256,17 +259,19 @@ class Kubelet:
         with self._lock:
             self._unconfigured.discard(key)
             self._seen[pod_dir.name] = None
-        if passed_over := ignored(pod):
+        if passed_over := ignored(pod, self._cgroups):
             self._events.warning(pod, "Ignored", f"the embedded engine passes over {', '.join(passed_over)}")
         return None
 
     def _report(self, pod: Object, pod_dir: Path, report: PodReport) -> None:
         """Bring what runs into the pod's status, and say what happened in events."""
-        with self._lock:
-            self._seen[pod_dir.name] = report
+        self._notice(pod, pod_dir, report)
         plan = PodPlan.read(pod_dir)
         assert plan is not None
         probes = self._probes.follow(pod, plan, report)
+        for container in report.init_containers:
+            if container.sidecar and container.running and container.name in probes and probes[container.name].started:
+                write_started(pod_dir, container.name, container.restart_count)
         new = status.pod_status(pod, status.Observed(report, plan.pod_ip, probes))
         if self._write_status(pod, new):
             self._say_what_happened(pod, new)
@@ -293,12 +298,22 @@ class Kubelet:
         return None
 
     def _write_ending(self, pod: Object, pod_dir: Path, report: PodReport) -> None:
-        with self._lock:
-            self._seen[pod_dir.name] = report
+        self._notice(pod, pod_dir, report)
         plan = PodPlan.read(pod_dir)
         assert plan is not None
-        unready = {container.name: status.ProbeState(ready=False) for container in report.containers}
+        unready = {container.name: status.ProbeState(ready=False) for container in report.all_containers()}
         self._write_status(pod, status.pod_status(pod, status.Observed(report, plan.pod_ip, unready)))
+
+    def _notice(self, pod: Object, pod_dir: Path, report: PodReport) -> None:
+        """Remember a report, and tell of hooks that have failed since the last one."""
+        with self._lock:
+            known, before = pod_dir.name in self._seen, self._seen.get(pod_dir.name)
+            self._seen[pod_dir.name] = report
+        for container in report.all_containers():
+            old = _report_of(before, container.name)
+            if known and container.hook_failure and container.hook_failure != (old.hook_failure if old else ""):
+                reason, _, said = container.hook_failure.partition(": ")
+                self._events.warning(pod, reason, f"{reason.removeprefix('Failed')} of {container.name} failed: {said}")
 
     def _remove(self, pod_dir: Path) -> None:
         self._probes.forget(pod_dir.name.rpartition("_")[2])

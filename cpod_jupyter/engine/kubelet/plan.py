@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-PLAN, STATUS, STOP = "pod.json", "status.json", "stop.json"
+PLAN, STATUS, STOP, STARTED = "pod.json", "status.json", "stop.json", "started"
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class ContainerPlan:
     """One container, fully resolved: nothing is left to look up.
 
     `mounts` are (path in the pod, path on this machine), by which probes translate their commands.
+    `memory_limit` is in bytes and `cpu_limit` in cores, 0 for none. `post_start` and `pre_stop` are commands
+    in this machine's terms. A `sidecar` is an init container that goes on beside those after it; one that is
+    `startup_probed` has started once the file `started` in its directory names its restart count.
     """
 
     name: str
@@ -30,6 +33,12 @@ class ContainerPlan:
     termination_log: str
     fallback_to_logs: bool = False
     mounts: list[tuple[str, str]] = field(default_factory=list)
+    memory_limit: int = 0
+    cpu_limit: float = 0.0
+    post_start: list[str] = field(default_factory=list)
+    pre_stop: list[str] = field(default_factory=list)
+    sidecar: bool = False
+    startup_probed: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,15 @@ class ContainerReport:
     pid: int = 0
     mark: str = ""
     """With `pid`, the identity of the process that leads the container's session; 0 when none runs."""
+    sidecar: bool = False
+    passed: bool = False
+    """Of an init container: what comes after it may start. A sidecar that restarts has still been passed."""
+    starting: bool = False
+    """Its postStart hook runs; the container counts as started after it."""
+    hook_failure: str = ""
+    """The latest lifecycle hook that failed: the event's reason, a colon, what it said."""
+    cgroups: list[str] = field(default_factory=list)
+    """Directories of the run's control groups, to be taken away with it."""
 
     @property
     def running(self) -> bool:
@@ -118,7 +136,19 @@ class PodReport:
 
 def waiting_reports(containers: list[ContainerPlan], reason: str) -> list[ContainerReport]:
     """The reports of containers that have not been started."""
-    return [ContainerReport(container.name, {"waiting": {"reason": reason}}) for container in containers]
+    return [
+        ContainerReport(container.name, {"waiting": {"reason": reason}}, sidecar=container.sidecar)
+        for container in containers
+    ]
+
+
+def write_started(pod_dir: Path, container: str, restart_count: int) -> None:
+    """Tell a supervisor that a run of a container has passed its startup probe."""
+    path = pod_dir / container / STARTED
+    if not path.exists() or path.read_text() != str(restart_count):
+        temporary = path.with_name(f".{STARTED}")
+        temporary.write_text(str(restart_count))
+        temporary.replace(path)
 
 
 def write_json(path: Path, data: Any) -> None:

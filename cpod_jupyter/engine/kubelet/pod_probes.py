@@ -27,13 +27,15 @@ class PodProbes:
 
     def follow(self, pod: Object, plan: PodPlan, report: PodReport) -> Mapping[str, ProbeState]:
         """Probe what runs now, and no more what doesn't; what the probes say, by container."""
-        specs = {str(spec["name"]): spec for spec in pod["spec"]["containers"]}
+        specs = {
+            str(spec["name"]): spec for spec in [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or [])]
+        }
         wanted: dict[Run, ContainerReport] = {
             (plan.uid, container.name, container.restart_count): container
-            for container in report.containers
-            if container.running and not report.ended and Prober.wanted(specs[container.name])
+            for container in [*report.containers, *(c for c in report.init_containers if c.sidecar)]
+            if container.running and not (container.starting or report.ended) and Prober.wanted(specs[container.name])
         }
-        plans = {container.name: container for container in plan.containers}
+        plans = {container.name: container for container in [*plan.containers, *plan.init_containers]}
         with self._lock:
             for run in [run for run in self._probers if run[0] == plan.uid and run not in wanted]:
                 self._probers.pop(run).stop()
@@ -70,7 +72,9 @@ class PodProbes:
 
 def _was_ready(pod: Object, container: ContainerReport) -> bool:
     """Whether the pod's status has this very run as ready: an engine that starts again takes its word."""
-    statuses: list[dict[str, Any]] = (pod.get("status") or {}).get("containerStatuses") or []
+    status = pod.get("status") or {}
+    statuses: list[dict[str, Any]] = status.get("containerStatuses") or []
+    statuses = [*statuses, *(status.get("initContainerStatuses") or [])]
     return any(
         entry["name"] == container.name
         and entry.get("ready")

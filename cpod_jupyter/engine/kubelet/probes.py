@@ -6,12 +6,14 @@ it is asked at least once a second, so that a server is found ready soon; else b
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
 import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +22,7 @@ from typing import Any
 
 from cpod_jupyter.engine.kubelet import processes
 from cpod_jupyter.engine.kubelet.commands import translated
+from cpod_jupyter.engine.kubelet.lifecycle import port_number
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport
 from cpod_jupyter.engine.kubelet.status import ProbeState
 
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 Probe = Mapping[str, Any]
 _AWAITED_SECONDS = 1.0
 _MESSAGE_BYTES = 500
+_OFFERED = ("httpGet", "tcpSocket", "exec")
 
 
 @dataclass(frozen=True)
@@ -46,18 +50,23 @@ def check(probe: Probe, target: Target) -> str | None:
         if (action := probe.get("httpGet")) is not None:
             return _http_get(action, target, timeout)
         if (action := probe.get("tcpSocket")) is not None:
-            address = (str(action.get("host") or target.pod_ip), _port(action["port"], target.spec))
+            address = (str(action.get("host") or target.pod_ip), port_number(action["port"], target.spec))
             socket.create_connection(address, timeout=timeout).close()
             return None
         if (action := probe.get("exec")) is not None:
             return _exec(list(action["command"]), target, timeout)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return str(error) or type(error).__name__
-    return "the embedded engine offers httpGet, tcpSocket and exec probes"
+    return f"the embedded engine offers httpGet, tcpSocket and exec probes, not {', '.join(unoffered(probe))}"
+
+
+def unoffered(probe: Probe) -> list[str]:
+    """The kinds of check in a probe that are not offered here."""
+    return [kind for kind, action in probe.items() if isinstance(action, Mapping) and kind not in _OFFERED]
 
 
 def _http_get(action: Mapping[str, Any], target: Target, timeout: float) -> str | None:
-    host, port = str(action.get("host") or target.pod_ip), _port(action["port"], target.spec)
+    host, port = str(action.get("host") or target.pod_ip), port_number(action["port"], target.spec)
     headers = {str(header["name"]): str(header["value"]) for header in action.get("httpHeaders") or []}
     connection: http.client.HTTPConnection
     if str(action.get("scheme") or "HTTP").upper() == "HTTPS":
@@ -76,33 +85,35 @@ def _http_get(action: Mapping[str, Any], target: Target, timeout: float) -> str 
 
 
 def _exec(command: list[str], target: Target, timeout: float) -> str | None:
-    try:
-        done = subprocess.run(
-            translated(target.plan, command),
-            env=target.plan.env,
-            cwd=target.plan.cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    code, said = run_command(translated(target.plan, command), target.plan, timeout)
+    if code is None:
         return f"command timed out: {command[0]!r} after {timeout:g}s"
-    if done.returncode == 0:
-        return None
-    said = done.stdout[:_MESSAGE_BYTES].decode(errors="replace").strip()
-    return said or f"command exited with {done.returncode}"
+    return None if code == 0 else said.strip() or f"command exited with {code}"
 
 
-def _port(port: int | str, container: Mapping[str, Any]) -> int:
-    """A port by number, or by the name that the container gives it. Raises ValueError for an unknown name."""
-    if isinstance(port, int) or str(port).isdigit():
-        return int(port)
-    for entry in container.get("ports") or []:
-        if entry.get("name") == port:
-            return int(entry["containerPort"])
-    raise ValueError(f"couldn't find port: {port}")
+def run_command(argv: list[str], plan: ContainerPlan, timeout: float) -> tuple[int | None, str]:
+    """Run a command in a container's environment; its exit code, None when it was killed for its time, and words.
+
+    Output goes to a file: what the command leaves running may hold a pipe open for ever.
+    """
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            argv,
+            env=plan.env,
+            cwd=plan.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        code: int | None = None
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            processes.kill_session(process.pid)
+            process.wait()
+        output.seek(0)
+        return code, output.read(_MESSAGE_BYTES).decode(errors="replace")
 
 
 class Threshold:
@@ -186,7 +197,7 @@ class Prober:
             if kind == "Readiness":
                 self._set(ProbeState(ready=ready.add(well), started=True))
             elif not alive.add(well):
-                self._kill(f"Container {self._report.name} failed liveness probe, will be restarted")
+                self._kill(probe, f"Container {self._report.name} failed liveness probe, will be restarted")
                 return
             awaited = kind == "Readiness" and not ready.state
             due[kind] = time.monotonic() + _period(probe, awaited)
@@ -202,7 +213,7 @@ class Prober:
                 self._set(ProbeState(ready=self.state.ready, started=True))
                 return True
             if time.monotonic() >= until:
-                self._kill(f"Container {self._report.name} failed startup probe, will be restarted")
+                self._kill(probe, f"Container {self._report.name} failed startup probe, will be restarted")
                 return False
             delay = _period(probe, awaited=True)
         return False
@@ -221,15 +232,20 @@ class Prober:
             self.state = state
             self._changed()
 
-    def _kill(self, message: str) -> None:
-        """TERM to the container's group, KILL after the grace period; the supervisor restarts it by its policy."""
+    def _kill(self, probe: Probe, message: str) -> None:
+        """preStop and TERM, KILL after the grace period, the probe's own if it has one; the supervisor restarts it."""
         if self._stopped.is_set():
             return
         self._killing(message)
         pid, mark = self._report.pid, self._report.mark
+        own = probe.get("terminationGracePeriodSeconds")
+        until = time.monotonic() + (self._grace_seconds if own is None else float(own))
+        hook = self._target.plan.pre_stop
+        if hook and processes.is_alive(pid, mark) and (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(OSError, ValueError):  # a hook that cannot be run keeps nobody alive
+                run_command(hook, self._target.plan, left)
         if processes.is_alive(pid, mark):
             processes.signal_group(pid, signal.SIGTERM)
-        until = time.monotonic() + self._grace_seconds
         while processes.is_alive(pid, mark) and time.monotonic() < until:
             time.sleep(0.1)
         if processes.is_alive(pid, mark):

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import psutil
 
-from cpod_jupyter.engine.kubelet import processes
+from cpod_jupyter.engine.kubelet import cgroups, processes
 from cpod_jupyter.engine.kubelet.plan import (
     PLAN,
     STOP,
@@ -171,6 +171,7 @@ class ProcessRuntime:
         for container in report.all_containers():
             if container.pid and processes.is_alive(container.pid, container.mark):
                 processes.kill_session(container.pid)
+            cgroups.remove([Path(directory) for directory in container.cgroups])
         plan = PodPlan.read(pod_dir)
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):

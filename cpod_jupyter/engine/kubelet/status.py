@@ -43,7 +43,11 @@ def phase(report: PodReport, has_init: bool) -> str:
 
 
 def _initialized(report: PodReport) -> bool:
-    return all(c.terminated is not None and c.terminated["exitCode"] == 0 for c in report.init_containers)
+    return all(c.passed or (not c.sidecar and _succeeded(c)) for c in report.init_containers)
+
+
+def _succeeded(container: ContainerReport) -> bool:
+    return container.terminated is not None and container.terminated["exitCode"] == 0
 
 
 def pod_status(pod: Object, observed: Observed) -> Status:
@@ -52,12 +56,15 @@ def pod_status(pod: Object, observed: Observed) -> Status:
     old = pod.get("status") or {}
     images = {c["name"]: str(c.get("image") or "") for c in _specs(pod)}
     current = phase(report, bool(report.init_containers))
-    apps = [_container_status(c, images, observed.probes.get(c.name, ProbeState()), current) for c in report.containers]
-    init = [_container_status(c, images, None, current) for c in report.init_containers]
+    probes = {
+        c.name: observed.probes.get(c.name, ProbeState()) for c in report.all_containers() if _is_probed(c, report)
+    }
+    apps = [_container_status(c, images, probes.get(c.name), current) for c in report.containers]
+    init = [_container_status(c, images, probes.get(c.name), current) for c in report.init_containers]
     status: Status = {
         **{key: old[key] for key in ("qosClass", "nominatedNodeName") if key in old},
         "phase": current,
-        "conditions": _conditions(old.get("conditions"), report, apps, current),
+        "conditions": _conditions(old.get("conditions"), report, [*_sidecars(report, init), *apps], current),
         "hostIP": HOST_IP,
         "hostIPs": [{"ip": HOST_IP}],
         "podIP": observed.pod_ip,
@@ -70,6 +77,15 @@ def pod_status(pod: Object, observed: Observed) -> Status:
     if report.reason:
         status["reason"], status["message"] = report.reason, report.message
     return status
+
+
+def _is_probed(container: ContainerReport, report: PodReport) -> bool:
+    """Whether it is there to serve: a container or a sidecar, not what only prepares the pod."""
+    return container.sidecar or container in report.containers
+
+
+def _sidecars(report: PodReport, statuses: list[Status]) -> list[Status]:
+    return [entry for entry, c in zip(statuses, report.init_containers, strict=True) if c.sidecar]
 
 
 def waiting_status(pod: Object, reason: str, message: str) -> Status:
@@ -125,13 +141,13 @@ def _specs(pod: Object) -> list[dict[str, Any]]:
 def _container_status(
     report: ContainerReport, images: Mapping[str, str], probes: ProbeState | None, current: str
 ) -> Status:
-    """One containerStatus; an init container (no probes) is ready once it has completed."""
+    """One containerStatus; an init container that is no sidecar (no probes) is ready once it has completed."""
     if probes is None:
-        ready = report.terminated is not None and report.terminated["exitCode"] == 0
+        ready = _succeeded(report)
         started = report.running
     else:
-        ready = report.running and probes.started and probes.ready and current == "Running"
-        started = report.running and probes.started
+        started = report.running and probes.started and not report.starting
+        ready = started and probes.ready and (current == "Running" or report.sidecar)
     image = images.get(report.name, "")
     return {
         "name": report.name,

@@ -3,8 +3,9 @@
     python -m cpod_jupyter.engine.kubelet.supervisor POD_DIR
 
 It reads POD_DIR/pod.json, keeps POD_DIR/status.json current, and needs no engine: pods outlive an
-engine that is killed, and the next one finds them. SIGTERM stops the pod: TERM to each container,
-KILL after the grace period (the plan's, or that of POD_DIR/stop.json); nothing is left behind.
+engine that is killed, and the next one finds them. SIGTERM stops the pod: preStop hooks and
+TERM to each container, KILL after the grace period (the plan's, or that of POD_DIR/stop.json),
+sidecars after the others; nothing is left behind.
 Standard library only, so that it starts in some 50 ms and stays small.
 """
 
@@ -18,13 +19,20 @@ import sys
 import time
 from pathlib import Path
 
-from cpod_jupyter.engine.kubelet import processes
+from cpod_jupyter.engine.kubelet import memory, processes
+from cpod_jupyter.engine.kubelet.cgroups import Parents, find_parents
 from cpod_jupyter.engine.kubelet.container import Container
 from cpod_jupyter.engine.kubelet.plan import STOP, PodPlan, PodReport, read_json, waiting_reports
 
 _DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 _LONGEST_SLEEP = 60.0
 """Seconds; clocks may be set, so the deadline is looked at now and then."""
+_SIDECAR_SECONDS = 2.0
+"""What a sidecar gets at least, when the containers before it have used the pod's grace period up."""
+_STARTED_SECONDS = 0.1
+"""How often a sidecar is looked at whose startup probe is awaited."""
+_WATCH_SECONDS, _WATCH_NEAR_SECONDS, _NEAR = 1.0, 0.1, 0.5
+"""How often memory is looked at, and from which share of a limit on more often."""
 
 
 class Supervisor:
@@ -40,16 +48,24 @@ class Supervisor:
             init_containers=waiting_reports(plan.init_containers, "PodInitializing"),
             containers=waiting_reports(plan.containers, reason),
         )
-        pairs = zip(plan.init_containers, self.report.init_containers, strict=True)
-        self._init = [Container(plan, container, pod_dir, report) for container, report in pairs]
-        self._apps = [
-            Container(plan, container, pod_dir, report)
-            for container, report in zip(plan.containers, self.report.containers, strict=True)
+        plans = [*plan.init_containers, *plan.containers]
+        limited = any(container.memory_limit or container.cpu_limit for container in plans)
+        parents = find_parents() if limited else Parents()
+        every = [
+            Container(plan, container, pod_dir, report, parents)
+            for container, report in zip(plans, self.report.all_containers(), strict=True)
         ]
+        self._init, self._apps = every[: len(plan.init_containers)], every[len(plan.init_containers) :]
+        self._sidecars = [container for container in self._init if container.plan.sidecar]
         self._selector = selectors.DefaultSelector()
         self._stop_asked = False
         self._stopping = False
-        self._kill_at: float | None = None
+        self._finishing = False
+        """The containers have ended for good; sidecars are being ended after them."""
+        self._kill_at = 0.0
+        """Monotonic time of KILL for all, once the pod stops."""
+        self._graceful = True
+        self._watch_memory_at = 0.0
         self._wake_soon = False
         self._written = ""
 
@@ -96,36 +112,71 @@ class Supervisor:
         if self.plan.deadline is not None and not self._stopping and time.time() >= self.plan.deadline:
             self.report.reason, self.report.message = "DeadlineExceeded", _DEADLINE_MESSAGE
             self._stop(self.plan.grace_seconds)
-        if self._kill_at is not None and time.monotonic() >= self._kill_at:
-            self._kill_at = None
-            for container in self._running():
-                processes.kill_session(container.report.pid)
-        if self._stopping:
-            return bool(self._running())
-        return self._advance_init() and self._advance_apps()
+        for container in self._running():
+            container.kill_if_due()
+        self._watch_memory()
+        if not (self._stopping or self._finishing):
+            initialized = self._advance_init()
+            if initialized is None or (initialized and self._advance_apps()):
+                return True
+            self._finishing = True
+            self._kill_at = time.monotonic() + self.plan.grace_seconds
+            for sidecar in self._sidecars:
+                sidecar.give_up_restart()
+        return self._advance_end()
 
-    def _advance_init(self) -> bool:
-        """Run init containers in their order; False when one has failed for good."""
+    def _advance_init(self) -> bool | None:
+        """Run init containers in their order: None while one is awaited, False when one has failed for good.
+
+        A sidecar is awaited until it has started, and then goes on beside what comes after it.
+        """
         for container in self._init:
-            ended = container.report.terminated
-            if ended and ended["exitCode"] == 0:
+            ended, report = container.report.terminated, container.report
+            if container.plan.sidecar:
+                self._start_if_due(container, restart=True)
+                report.passed = report.passed or container.started
+                if not report.passed:
+                    return None
+                continue
+            report.passed = report.passed or (ended is not None and ended["exitCode"] == 0)
+            if report.passed:
                 continue
             if ended and self.plan.restart_policy == "Never":
                 return False
             self._start_if_due(container, restart=True)
-            return True
+            return None
         return True
 
     def _advance_apps(self) -> bool:
-        """Once initialised, start and restart containers; False when none runs or will again."""
-        if any((c.report.terminated or {}).get("exitCode") != 0 for c in self._init):
-            return True
+        """Start and restart containers in their order; False when none runs or will again."""
         for container in self._apps:
             ended = container.report.terminated
             policy = self.plan.restart_policy
             failed = ended is not None and ended["exitCode"] != 0
             self._start_if_due(container, restart=policy == "Always" or (policy == "OnFailure" and failed))
+            if container.report.starting:
+                return True  # a postStart hook holds up the containers after its own
         return any(c.report.terminated is None or c.restart_at is not None for c in self._apps)
+
+    def _advance_end(self) -> bool:
+        """Once the other containers have ended, end sidecars, the last one first; False when nothing runs."""
+        if any(not container.plan.sidecar for container in self._running()):
+            return True
+        for sidecar in reversed(self._sidecars):
+            if sidecar.report.running:
+                now = time.monotonic()
+                sidecar.end(max(self._kill_at, now + _SIDECAR_SECONDS) if self._graceful else self._kill_at)
+                return True
+        return False
+
+    def _watch_memory(self) -> None:
+        """Hold the memory limits that no control group holds; looked at more often near them."""
+        watched = [container for container in self._running() if container.watched]
+        if not watched or time.monotonic() < self._watch_memory_at:
+            return
+        orphans = memory.children_of(os.getpid())
+        share = max(container.check_memory(orphans) for container in watched)
+        self._watch_memory_at = time.monotonic() + (_WATCH_SECONDS if share < _NEAR else _WATCH_NEAR_SECONDS)
 
     def _start_if_due(self, container: Container, restart: bool) -> None:
         if container.report.running:
@@ -150,8 +201,14 @@ class Supervisor:
         now = time.monotonic()
         if self.plan.deadline is not None and not self._stopping:
             due.append(self.plan.deadline - time.time())
-        if self._kill_at is not None:
-            due.append(self._kill_at - now)
+        for container in self._running():
+            kill_at = container.kill_if_due()
+            if kill_at is not None:
+                due.append(kill_at - now)
+            if container.watched:
+                due.append(self._watch_memory_at - now)
+        if any(sidecar.plan.startup_probed and not sidecar.report.passed for sidecar in self._sidecars):
+            due.append(_STARTED_SECONDS)
         for container in [*self._init, *self._apps]:
             if container.restart_at is not None:
                 due.append(container.restart_at - now)
@@ -163,15 +220,14 @@ class Supervisor:
     def _stop(self, grace_seconds: float) -> None:
         """TERM now, KILL later; asked again, the earlier time holds."""
         kill_at = time.monotonic() + grace_seconds
-        if self._stopping:
-            self._kill_at = min(kill_at, self._kill_at) if self._kill_at is not None else None
-            return
+        self._kill_at = min(self._kill_at, kill_at) if self._stopping else kill_at
+        self._graceful = grace_seconds > 0
         self._stopping = True
-        self._kill_at = kill_at
         for container in [*self._init, *self._apps]:
             container.give_up_restart()
         for container in self._running():
-            processes.signal_group(container.report.pid, signal.SIGTERM)
+            if not container.plan.sidecar:
+                container.end(self._kill_at)
 
     def _running(self) -> list[Container]:
         return [container for container in [*self._init, *self._apps] if container.report.running]
@@ -186,6 +242,8 @@ class Supervisor:
             if pid == 0:
                 return
             for container in self._running():
+                if container.hook_exited(pid, status):
+                    break
                 if container.report.pid == pid:
                     for descriptor in container.outputs:
                         with contextlib.suppress(KeyError):

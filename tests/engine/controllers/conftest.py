@@ -10,7 +10,7 @@ from kubelet.cluster import Cluster
 
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
-from cpod_jupyter.engine.controllers.pytorchjob import pytorchjob_controller
+from cpod_jupyter.engine.controllers.training import training_controllers
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Kubelet, scheduler and all controllers; at the end nothing of it runs."""
     found = Cluster(
         tmp_path / "home",
-        lambda api: [job_controller(api), pytorchjob_controller(api), inferenceservice_controller(api)],
+        lambda api: [job_controller(api), inferenceservice_controller(api), *training_controllers(api)],
     )
     found.start()
     yield found

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubelet.cluster import NAMESPACE, Cluster
 
+from controllers import training_jobs
+from controllers.training_jobs import SHOW_ENV, env_of, submit
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import PODS, PYTORCHJOBS, Object
-from cpod_jupyter.engine.controllers.pytorchjob import PORT_ANNOTATION, RESTARTS_ANNOTATION
-from cpod_jupyter.engine.controllers.torch_env import Replica, environment
+from cpod_jupyter.api.resources import PODS, PYTORCHJOBS, SERVICES
+from cpod_jupyter.engine.controllers.training.addresses import Endpoint
+from cpod_jupyter.engine.controllers.training.kind import Replica, TrainingJob
+from cpod_jupyter.engine.controllers.training.pytorch import PyTorch
+from cpod_jupyter.engine.controllers.training.reconciler import RESTARTS_ANNOTATION
 
-SHOW_ENV = "import json, os; print(json.dumps(dict(os.environ)))"
 ALL_REDUCE = """
 import torch, torch.distributed as dist
 dist.init_process_group("gloo")
@@ -27,26 +30,15 @@ dist.destroy_process_group()
 
 
 def replica(*command: str, replicas: int = 1, policy: str = "Never") -> dict[str, Any]:
-    container = {"name": "pytorch", "image": "pytorch", "command": list(command)}
-    pod_spec = {"containers": [container], "terminationGracePeriodSeconds": 1}
-    return {"replicas": replicas, "restartPolicy": policy, "template": {"spec": pod_spec}}
+    return training_jobs.replica("pytorch", *command, replicas=replicas, policy=policy)
 
 
 def run_job(cluster: Cluster, name: str, specs: dict[str, Any], **spec: Any) -> None:
-    cluster.create(PYTORCHJOBS, name, spec={"pytorchReplicaSpecs": specs, **spec})
+    submit(cluster, PYTORCHJOBS, name, pytorchReplicaSpecs=specs, **spec)
 
 
-def wait_condition(cluster: Cluster, name: str, kind: str, seconds: float = 30) -> dict[str, Any]:
-    def found() -> dict[str, Any] | None:
-        job = cluster.get(PYTORCHJOBS, name)
-        return meta.condition(job, kind) if meta.is_true(job, kind) else None
-
-    return cluster.wait(found, f"{name} is {kind}", seconds) or {}
-
-
-def env_of(cluster: Cluster, pod: str) -> dict[str, str]:
-    found: dict[str, str] = json.loads(cluster.output(cluster.get(PODS, pod), "pytorch"))
-    return found
+def wait_condition(cluster: Cluster, name: str, kind: str, seconds: float = 30) -> Mapping[str, Any]:
+    return training_jobs.wait_condition(cluster, PYTORCHJOBS, name, kind, seconds)
 
 
 def test_master_and_workers_are_told_of_each_other(cluster: Cluster, tmp_path: Path) -> None:
@@ -58,13 +50,15 @@ def test_master_and_workers_are_told_of_each_other(cluster: Cluster, tmp_path: P
     cluster.wait_phase("pair-worker-0", "Succeeded")
     master, worker = env_of(cluster, "pair-master-0"), env_of(cluster, "pair-worker-0")
     address = cluster.get(PODS, "pair-master-0")["status"]["podIP"]
-    port = cluster.get(PYTORCHJOBS, "pair")["metadata"]["annotations"][PORT_ANNOTATION]
+    port = master["MASTER_PORT"]
     for found, rank in ((master, "0"), (worker, "1")):
         assert (found["RANK"], found["PET_NODE_RANK"]) == (rank, rank)
         assert (found["WORLD_SIZE"], found["PET_NNODES"]) == ("2", "2")
         assert (found["MASTER_ADDR"], found["MASTER_PORT"]) == (address, port)
         assert (found["PET_MASTER_ADDR"], found["PET_MASTER_PORT"]) == (address, port)
+    service = cluster.get(SERVICES, "pair-master-0")["spec"]
     labels = cluster.get(PODS, "pair-master-0")["metadata"]["labels"]
+    assert (service["selector"], service["clusterIP"]) == (labels, "None")
     assert labels["training.kubeflow.org/job-name"] == "pair"
     assert labels["training.kubeflow.org/job-role"] == "master"
 
@@ -76,6 +70,20 @@ def test_two_pods_reduce_a_tensor_together(cluster: Cluster) -> None:
     run_job(cluster, "reduce", {"Master": add, "Worker": add})
     wait_condition(cluster, "reduce", "Succeeded", 90)
     assert cluster.output(cluster.get(PODS, "reduce-master-0"), "pytorch") == "sum 3.0 of 2\n"
+
+
+@pytest.mark.timeout(180)
+def test_elastic_workers_find_each_other_by_torchrun(cluster: Cluster, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    script = tmp_path / "reduce.py"
+    script.write_text(ALL_REDUCE)
+    add = replica(sys.executable, "-m", "torch.distributed.run", str(script), replicas=2)
+    policy = {"minReplicas": 2, "maxReplicas": 2, "rdzvBackend": "c10d"}
+    run_job(cluster, "elastic", {"Worker": add}, elasticPolicy=policy, nprocPerNode="1")
+    wait_condition(cluster, "elastic", "Succeeded", 120)
+    for pod in ("elastic-worker-0", "elastic-worker-1"):
+        cluster.wait_phase(pod, "Succeeded")
+        assert "sum 3.0 of 2" in cluster.output(cluster.get(PODS, pod), "pytorch")
 
 
 def test_workers_alone_have_no_master(cluster: Cluster) -> None:
@@ -142,31 +150,36 @@ def test_the_deadline_fails_the_job(cluster: Cluster) -> None:
     assert "deadline of 1 s" in wait_condition(cluster, "slow", "Failed")["message"]
 
 
-def job(specs: dict[str, Any], **spec: Any) -> Object:
-    return {"metadata": {"name": "j", "namespace": NAMESPACE}, "spec": {"pytorchReplicaSpecs": specs, **spec}}
+def environment(specs: dict[str, Any], replica: Replica, **spec: Any) -> dict[str, str]:
+    """What a replica is told when its job's pods listen at 127.9.9.2:4000, 127.9.9.3:4001 and so on."""
+    metadata = {"name": "j", "namespace": NAMESPACE}
+    job = TrainingJob(PyTorch(), {"metadata": metadata, "spec": {"pytorchReplicaSpecs": specs, **spec}})
+    places = {peer.key: Endpoint(f"127.9.9.{2 + peer.rank}", 4000 + peer.rank) for peer in job.replicas}
+    return {entry["name"]: entry["value"] for entry in job.kind.environment(job, replica, places)}
 
 
 def test_an_elastic_job_meets_at_its_first_worker() -> None:
     policy = {"minReplicas": 1, "maxReplicas": 3, "maxRestarts": 2, "rdzvConf": [{"key": "timeout", "value": "9"}]}
-    elastic = job({"Worker": {"replicas": 2}}, elasticPolicy=policy, nprocPerNode="2")
-    variables = environment(elastic, Replica("Worker", 1, 1), 4000, "127.9.9.2")
-    found = {entry["name"]: entry["value"] for entry in variables}
+    worker = Replica("Worker", 1, 1)
+    found = environment({"Worker": {"replicas": 2}}, worker, elasticPolicy=policy, nprocPerNode="2")
     assert "MASTER_ADDR" not in found
     assert {key: value for key, value in found.items() if key.startswith("PET_")} == {
         "PET_NPROC_PER_NODE": "2",
         "PET_NNODES": "1:3",
         "PET_RDZV_BACKEND": "c10d",
-        "PET_RDZV_ENDPOINT": "$(CPOD_RENDEZVOUS_HOST):4000",
+        "PET_RDZV_ENDPOINT": "127.9.9.2:4000",
         "PET_RDZV_ID": "j",
         "PET_RDZV_CONF": "timeout=9",
         "PET_MAX_RESTARTS": "2",
     }
 
 
-def test_the_first_pod_takes_its_own_address() -> None:
-    first = environment(job({"Master": {}, "Worker": {"replicas": 3}}), Replica("Master", 0, 0), 4000, None)
-    assert first[3]["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
-    assert {"name": "WORLD_SIZE", "value": "4"} in first
+def test_a_port_that_the_master_declares_is_where_the_others_go() -> None:
+    ports = [{"name": "pytorchjob-port", "containerPort": 23456}]
+    master = {"template": {"spec": {"containers": [{"name": "pytorch", "ports": ports}]}}}
+    found = environment({"Master": master, "worker": {"replicas": 3}}, Replica("Worker", 2, 3), nprocPerNode="2")
+    assert (found["MASTER_ADDR"], found["MASTER_PORT"]) == ("127.9.9.2", "23456")
+    assert (found["WORLD_SIZE"], found["RANK"]) == ("8", "3")
 
 
 def test_a_pod_that_was_lost_is_replaced(cluster: Cluster) -> None:
@@ -181,5 +194,5 @@ def test_a_pod_that_was_lost_is_replaced(cluster: Cluster) -> None:
 
     cluster.wait(replaced, "the pod is replaced")
     cluster.wait_phase("lost-worker-0", "Running")
-    said = cluster.events("PyTorchJobRestarting")
-    assert any("lost-worker-0 exited with 137 (SupervisorLost)" in message for message in said)
+    said = " ".join(cluster.events("PyTorchJobRestarting"))
+    assert "restarting because 1 Worker replica(s) failed: pod lost-worker-0 exited with 137 (SupervisorLost)" in said

@@ -102,7 +102,8 @@ class Cluster:
         container = {"name": "main", "image": "busybox", "command": list(command), **spec.pop("container", {})}
         spec.setdefault("restartPolicy", "Never")
         spec.setdefault("terminationGracePeriodSeconds", 5)
-        return self.create(PODS, name, spec={"containers": [container], **spec})
+        fields = {"metadata": spec.pop("metadata")} if "metadata" in spec else {}
+        return self.create(PODS, name, spec={"containers": [container], **spec}, **fields)
 
     # ---- waiting
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cpod_jupyter.engine.kubelet.builder import GPU, GPU_ANNOTATION, Builder, ignored
+from cpod_jupyter.engine.kubelet.cgroups import Parents
 from cpod_jupyter.engine.kubelet.images import Images
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
 from cpod_jupyter.engine.kubelet.plan import PodPlan
@@ -104,8 +105,35 @@ def test_shared_memory_is_the_machines(plan: Plan) -> None:
 
 
 def test_what_is_passed_over_is_named() -> None:
-    spec = {"containers": [container(lifecycle={"preStop": {}}, securityContext={"runAsUser": 1})]}
-    assert ignored({"spec": spec}) == ["lifecycle.preStop of container c", "securityContext.runAsUser of container c"]
+    limited = container(resources={"limits": {"cpu": "1"}}, securityContext={"runAsUser": 1})
+    assert ignored({"spec": {"containers": [limited]}}, Parents()) == [
+        "the CPU limit of container c (no control group can be made here)",
+        "securityContext.runAsUser of container c",
+    ]
+
+
+def test_hooks_become_commands_of_this_machine(plan: Plan) -> None:
+    web = {"httpGet": {"path": "/stop", "port": "http", "httpHeaders": [{"name": "A", "value": "b"}]}}
+    found = plan(
+        container(
+            ports=[{"name": "http", "containerPort": 8080}],
+            lifecycle={"postStart": {"exec": {"command": ["touch", "/dev/termination-log"]}}, "preStop": web},
+        )
+    ).containers[0]
+    assert found.post_start == ["touch", found.termination_log]
+    assert found.pre_stop[-3:] == ["http://127.9.9.2:8080/stop", "A", "b"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        pytest.param({"lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}}, "not tcpSocket", id="hook"),
+        pytest.param({"livenessProbe": {"grpc": {"port": 1}}}, "does not offer grpc", id="probe"),
+    ],
+)
+def test_hooks_and_probes_that_are_not_offered_are_refused(plan: Plan, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(container(**fields))
 
 
 def test_a_plan_is_read_as_it_was_written(plan: Plan, tmp_path: Path) -> None:
