@@ -135,7 +135,9 @@ def test_an_operator_on_kopf_does_its_work(
     child = core.read_namespaced_config_map("lake-fish", namespace)
     assert child.metadata.owner_references[0].uid == pond()["metadata"]["uid"]
 
-    ponds.patch_namespaced_custom_object(*where, "lake", {"spec": {"fish": 5}}, _content_type="application/merge-patch+json")
+    ponds.patch_namespaced_custom_object(
+        *where, "lake", {"spec": {"fish": 5}}, _content_type="application/merge-patch+json"
+    )
     eventually(lambda: status("change") == "2 to 5", "the change is handled")
     assert fish() == "5"
     eventually(lambda: (status("ticks") or 0) >= 3, "the timer ticks")
@@ -143,13 +145,17 @@ def test_an_operator_on_kopf_does_its_work(
     core.create_namespaced_config_map(namespace, {"metadata": {"name": "c", "labels": {"watched": "yes"}}})
     eventually(lambda: "seen ADDED c" in log.read_text(), "the event is seen")
     eventually(
-        lambda: [event for event in core.list_namespaced_event(namespace).items if event.involved_object.name == "lake"],
+        lambda: [
+            event for event in core.list_namespaced_event(namespace).items if event.involved_object.name == "lake"
+        ],
         "kopf posts its events",
     )
 
     operator.send_signal(signal.SIGTERM)
     assert operator.wait(30) == 0
-    ponds.patch_namespaced_custom_object(*where, "lake", {"spec": {"fish": 7}}, _content_type="application/merge-patch+json")
+    ponds.patch_namespaced_custom_object(
+        *where, "lake", {"spec": {"fish": 7}}, _content_type="application/merge-patch+json"
+    )
     ponds.delete_namespaced_custom_object(*where, "lake")
     assert pond()["metadata"]["deletionTimestamp"]  # nobody is there to drain it
 

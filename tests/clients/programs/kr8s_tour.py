@@ -48,7 +48,9 @@ pod = Pod(
         "metadata": {"name": "worker", "namespace": namespace, "labels": {"app": "worker"}},
         "spec": {
             "restartPolicy": "Never",
-            "containers": [{"name": "main", "image": "busybox", "command": ["sh", "-c", "echo one; sleep 1; echo two"]}],
+            "containers": [
+                {"name": "main", "image": "busybox", "command": ["sh", "-c", "echo one; sleep 1; echo two"]}
+            ],
         },
     }
 )
