@@ -167,7 +167,8 @@ def test_an_operator_on_kopf_does_its_work(
 
     eventually(gone, "the deletion is handled after a restart")
     assert core.read_namespaced_config_map("lake-drained", namespace)
-    eventually(lambda: not core.list_namespaced_config_map(namespace, field_selector="metadata.name=lake-fish").items, "its config map is collected")  # fmt: skip
+    selected = {"field_selector": "metadata.name=lake-fish"}
+    eventually(lambda: not core.list_namespaced_config_map(namespace, **selected).items, "its config map is collected")
     operator.send_signal(signal.SIGTERM)
     assert operator.wait(30) == 0
     assert "Traceback" not in log.read_text()

@@ -54,7 +54,7 @@ Job = create_namespaced_resource("cpod.cpod", "v1beta1", "CPodJob", "cpodjobs")
 spec = {"jobType": "general", "image": "busybox", "command": ["true"]}
 job = client.create(Job(metadata=ObjectMeta(name="job"), spec=spec))
 print("custom", job.spec["jobType"])
-for event, item in client.watch(Job, fields={"metadata.name": "job"}):
+for _, item in client.watch(Job, fields={"metadata.name": "job"}):
     conditions = (item.status or {}).get("conditions") or []
     if any(entry["type"] == "Succeeded" and entry["status"] == "True" for entry in conditions):
         print("status Succeeded")
