@@ -150,7 +150,7 @@ class Api:
         elif method == "PUT" and target.name:
             found, code = verbs.update(request, target, await body(request)), 200
         elif method == "PATCH" and target.name:
-            found, code = verbs.patch(request, target, await body(request, patch=True)), 200
+            found, code = verbs.patch(request, target, await body(request, patch=True))
         elif method == "DELETE":
             options = await body(request) if request.can_read_body else {}
             found, code = verbs.delete(request, target, options), 200
