@@ -60,5 +60,5 @@ for _, item in client.watch(Job, fields={"metadata.name": "job"}):
         print("status Succeeded")
         break
 client.delete(Job, "job")
-client.deletecollection(ConfigMap, labels={"a": "b"})
-print("left", [item.metadata.name for item in client.list(ConfigMap, labels={"a": "b"})])
+client.deletecollection(ConfigMap)
+print("left", [item.metadata.name for item in client.list(ConfigMap)])
