@@ -361,7 +361,9 @@ class Objects:
                 notices.warn(text)
         new = node.defaulted(known)
         if found := faults(node, new):
-            raise _invalid(kind, name, found)
+            raise _undecodable(kind, found) or _invalid(kind, name, found)
+        if old is None and kind.built_in and kind.has_status:
+            new.setdefault("status", {})  # Go writes a struct that is empty, and clients rely on its being there
         strategies.prepare(kind.key, new, old)
         if found := strategies.faults_of(kind.key, new, old):
             raise _invalid(kind, name, found)
@@ -483,6 +485,15 @@ _MODIFIED = "the object has been modified; please apply your changes to the late
 def _conflict(kind: ServedKind, name: str, why: str = _MODIFIED) -> Conflict:
     text = f'Operation cannot be fulfilled on {kind.resource.qualified} "{name}": {why}'
     return Conflict(text, _details(kind, name))
+
+
+def _undecodable(kind: ServedKind, found: list[Problem]) -> BadRequest | None:
+    """A value of the wrong type in a built-in kind: a Go server fails to decode it, before it validates anything."""
+    wrong = [item for item in found if item.reason == "FieldValueTypeInvalid"] if kind.built_in else []
+    if not wrong:
+        return None
+    name, listed = kind.resource.kind, "; ".join(f"{item.field}: {item.cause}" for item in wrong)
+    return BadRequest(f'{name} in version "{kind.resource.version}" cannot be handled as a {name}: {listed}')
 
 
 def _invalid(kind: ServedKind, name: str, found: list[Problem]) -> Invalid:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem
-from cpod_jupyter.engine.strategies import faults, old, pods, workloads
+from cpod_jupyter.engine.strategies import config, faults, old, pods, workloads
 from cpod_jupyter.engine.strategies.old import crd_status
 
 __all__ = ["crd_status", "faults_of", "prepare"]
@@ -44,6 +44,8 @@ _CHECKS: dict[str, Check] = {
     "apps/deployments": workloads.deployment_faults,
 }
 _CHANGES: dict[str, Change] = {
+    "/configmaps": config.immutable_change,
+    "/secrets": config.immutable_change,
     "/pods": pods.pod_change,
     "apps/replicasets": workloads.selector_change,
     "apps/deployments": workloads.selector_change,
