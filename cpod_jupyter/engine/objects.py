@@ -153,7 +153,9 @@ class Objects:
             asked = metadata.get("resourceVersion")
             if asked and asked != old["metadata"]["resourceVersion"]:
                 raise _conflict(kind, name)
-            return self._replaced(kind, old, managers.copied(new), subresource, dry_run, strict, manager)
+            if not subresource and _content(new) != _content(old):
+                new = managers.copied(new)  # strategies fill in defaults; without a change they leave it alone
+            return self._replaced(kind, old, new, subresource, dry_run, strict, manager)
 
     def apply(
         self,
@@ -292,7 +294,7 @@ class Objects:
                 del new["status"]
         new["metadata"] = _kept_metadata(kind, old, new["metadata"])
         asked = new["metadata"].pop("managedFields", None)
-        new = self._admitted(kind, new, strict, old=old)
+        new = self._admitted(kind, new, strict, old=old, part=subresource if kind.built_in else "")
         if _content(old) != _content(new):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
         self._own(kind, old, new, subresource, manager, asked, owners)
@@ -350,8 +352,12 @@ class Objects:
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
         self.create(kind, namespace, account)
 
-    def _admitted(self, kind: ServedKind, new: Object, strict: bool, old: Object | None = None) -> Object:
-        name, node = meta.name_of(new), kind.node
+    def _admitted(
+        self, kind: ServedKind, new: Object, strict: bool, old: Object | None = None, part: str = ""
+    ) -> Object:
+        """The object as it may be stored. With `part`, a field of the object, nothing else has changed."""
+        name, node, whole = meta.name_of(new), kind.node, new
+        new = {part: new[part]} if part else new
         known = node.pruned(new, root=True)
         if known is not new and (strict or notices.wants_unknown_fields()):
             unknown = [
@@ -363,8 +369,10 @@ class Objects:
             for text in unknown:
                 notices.warn(text)
         new = node.defaulted(known)
-        if found := faults(node, new):
+        child = node.field(part) if part else None
+        if found := faults(child, new[part], ((), part)) if child else faults(node, new):
             raise _undecodable(kind, found) or _invalid(kind, name, found)
+        new = {**whole, part: new[part]} if part else new
         if old is None and kind.built_in and kind.has_status:
             new.setdefault("status", {})  # Go writes a struct that is empty, and clients rely on its being there
         strategies.prepare(kind.key, new, old)

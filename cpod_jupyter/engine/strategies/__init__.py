@@ -8,6 +8,7 @@ Kubernetes' registry do; one module a family of kinds, with what the families sh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem
@@ -69,7 +70,7 @@ def faults_of(kind: str, new: Object, before: Object | None) -> list[Problem]:
     """Faults of an object and, with `before`, of the change. What did not change is not checked again, so
     that an object stored by an older version can still be touched."""
     found: list[Problem] = []
-    if before is None or before["metadata"] != new["metadata"]:
+    if before is None or _metadata(before) != _metadata(new):
         found += faults.metadata(new["metadata"])
     if before is not None and _same(before, new):
         return found
@@ -78,6 +79,10 @@ def faults_of(kind: str, new: Object, before: Object | None) -> list[Problem]:
     if before is not None and (change := _CHANGES.get(kind)) is not None:
         found += change(before, new)
     return found
+
+
+def _metadata(obj: Object) -> dict[str, Any]:
+    return {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
 
 
 def _same(before: Object, new: Object) -> bool:
