@@ -12,10 +12,10 @@ from typing import Any
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem
+from cpod_jupyter.engine import definitions
 from cpod_jupyter.engine.strategies import config, faults, old, pods, workloads
-from cpod_jupyter.engine.strategies.old import crd_status
 
-__all__ = ["crd_status", "faults_of", "prepare"]
+__all__ = ["faults_of", "prepare"]
 
 Fill = Callable[[Object], None]
 Check = Callable[[Object], Iterable[Problem]]
@@ -26,6 +26,7 @@ _DEFAULTS: dict[str, Fill] = {
     "apps/replicasets": workloads.replicaset_defaults,
     "apps/deployments": workloads.deployment_defaults,
     "/secrets": old._secret,
+    "apiextensions.k8s.io/customresourcedefinitions": definitions.defaults,
 }
 """Defaults, filled in at every write, so that a PUT that leaves them out means them."""
 
@@ -35,7 +36,6 @@ _NEW: dict[str, Fill] = {
     "/services": old._service,
     "/namespaces": old._namespace,
     "/persistentvolumeclaims": old._claim,
-    "apiextensions.k8s.io/customresourcedefinitions": old._crd,
 }
 """What a new object gets besides."""
 
@@ -43,6 +43,7 @@ _CHECKS: dict[str, Check] = {
     "/pods": pods.pod_faults,
     "apps/replicasets": workloads.replicaset_faults,
     "apps/deployments": workloads.deployment_faults,
+    "apiextensions.k8s.io/customresourcedefinitions": definitions.definition_faults,
 }
 _CHANGES: dict[str, Change] = {
     "/configmaps": config.immutable_change,
@@ -50,6 +51,7 @@ _CHANGES: dict[str, Change] = {
     "/pods": pods.pod_change,
     "apps/replicasets": workloads.selector_change,
     "apps/deployments": workloads.selector_change,
+    "apiextensions.k8s.io/customresourcedefinitions": definitions.definition_change,
 }
 
 
