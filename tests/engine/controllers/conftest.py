@@ -9,6 +9,7 @@ import pytest
 from kubelet.cluster import Cluster
 
 from cpod_jupyter.engine.controllers.deployment import deployment_controller
+from cpod_jupyter.engine.controllers.endpoints import endpoints_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
@@ -22,6 +23,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         tmp_path / "home",
         lambda api: [
             deployment_controller(api),
+            endpoints_controller(api),
             inferenceservice_controller(api),
             job_controller(api),
             replicaset_controller(api),
