@@ -17,6 +17,7 @@ from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_co
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
 from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
+from cpod_jupyter.engine.controllers.resourcequota import quota_controller
 from cpod_jupyter.engine.controllers.training import training_controllers
 
 
@@ -29,6 +30,7 @@ def controllers(api: KubeApi, home: Path) -> list[Controller]:
         replicaset_controller(api),
         deployment_controller(api),
         endpoints_controller(api),
+        quota_controller(api),
         inferenceservice_controller(api),
         *training_controllers(api),
     ]

@@ -50,7 +50,8 @@ class EndpointsReconciler:
             with self._lock:
                 self._selectors.pop(key, None)
                 self._members.pop(key, None)
-            return self._remove(key)
+            self._remove(key)
+            return None
         selector = service["spec"].get("selector") or {}
         if not selector or service["spec"].get("type") == "ExternalName":
             with self._lock:

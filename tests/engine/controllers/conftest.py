@@ -13,6 +13,7 @@ from cpod_jupyter.engine.controllers.endpoints import endpoints_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
+from cpod_jupyter.engine.controllers.resourcequota import quota_controller
 from cpod_jupyter.engine.controllers.training import training_controllers
 
 
@@ -26,6 +27,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             endpoints_controller(api),
             inferenceservice_controller(api),
             job_controller(api),
+            quota_controller(api),
             replicaset_controller(api),
             *training_controllers(api),
         ],
