@@ -312,7 +312,7 @@ def test_owners_of_a_built_in_kind_look_as_upstreams_do(raw: Send) -> None:
     spec = entries(raw("POST", f"{DEPLOYMENTS}?fieldManager=c", body))["c", "Update"]["f:spec"]
     assert "." not in spec
     assert spec["f:selector"] == {}
-    assert spec["f:strategy"] == {"f:type": {}, "f:rollingUpdate": {".": {}, "f:maxSurge": {}}}
+    assert spec["f:strategy"] == {"f:type": {}, "f:rollingUpdate": {".": {}, "f:maxSurge": {}, "f:maxUnavailable": {}}}
     assert spec["f:template"]["f:metadata"] == {"f:labels": {".": {}, "f:app": {}}}
     [(key, container)] = spec["f:template"]["f:spec"]["f:containers"].items()
     assert key == 'k:{"name":"nginx"}'
