@@ -100,7 +100,7 @@ class Container:
         try:
             self._log = LogWriter(self.directory / f"{self.report.restart_count}.log")
             if self.plan.tool:
-                realcontainer.create(self.plan)
+                realcontainer.remove(self.plan)  # one that a supervisor left which was killed
             process = subprocess.Popen(
                 self.plan.argv,
                 env=self.plan.env,
@@ -116,11 +116,7 @@ class Container:
                 self._log.close()
                 self._log = None
             self._drop_group()
-            why = (
-                str(error)
-                if isinstance(error, realcontainer.ToolFailed)
-                else processes.why_not_started(self.plan.argv[0], self.plan.cwd, error)
-            )
+            why = processes.why_not_started(self.plan.argv[0], self.plan.cwd, error)
             message = f"failed to start container {self.plan.name!r}: {why}"
             self._terminated(_START_FAILED, 0, "StartError", message)
             return

@@ -42,8 +42,6 @@ class ContainerPlan:
     tool: str = ""
     """podman or docker, where the container is one of a real image: `argv` is then the tool's client."""
     container_name: str = ""
-    create: list[str] = field(default_factory=list)
-    """The command that makes the container, before `argv` starts it."""
 
 
 @dataclass(frozen=True)

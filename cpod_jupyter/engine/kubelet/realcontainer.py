@@ -20,9 +20,11 @@ from cpod_jupyter.engine.kubelet.plan import ContainerPlan
 _CALL_SECONDS = 120.0
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.03
+_ADVICE = ("Run '", "See '")
 _NEVER = "0001-01-01"
 """How both tools write the time of what has not happened."""
-KILLED = 137
+KILLED, _TOOL_FAILED = 137, 125
+"""Exit codes of a container that was killed, and of a client that failed itself."""
 
 
 class ToolFailed(OSError):
@@ -38,20 +40,12 @@ class Ending:
     started: bool = True
 
 
-def create(plan: ContainerPlan) -> None:
-    """Make the container, in place of one that an earlier run left. Raises ToolFailed."""
-    remove(plan)
-    done = _call(plan, plan.create)
-    if done.returncode:
-        raise ToolFailed(last_line(done.stderr) or f"{plan.create[0]} exited with {done.returncode}")
-
-
 def await_started(plan: ContainerPlan, pid: int, mark: str) -> None:
-    """Until the container that a client was told to start runs, or the client has given up."""
+    """Until the container that a client was told to run does so, or the client has given up."""
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until and processes.is_alive(pid, mark):
         state = _state(plan)
-        if state is None or _has_started(state):
+        if state is not None and _has_started(state):
             return
         time.sleep(_LOOK_SECONDS)
 
@@ -61,7 +55,7 @@ def finish(plan: ContainerPlan, client_code: int) -> Ending:
     state = _state(plan)
     remove(plan)
     if state is None:
-        return Ending(client_code)
+        return Ending(client_code, started=client_code != _TOOL_FAILED)
     if state.get("Running"):
         return Ending(KILLED)
     if not _has_started(state):
@@ -77,8 +71,9 @@ def remove(plan: ContainerPlan) -> None:
 
 
 def last_line(text: str) -> str:
-    """What a tool said last, which is its error."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")[:1000]
+    """What a tool said last, but for where it sends one for help: its error."""
+    lines = [line.strip() for line in text.splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith(_ADVICE)), "")[:1000]
 
 
 def _has_started(state: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""From a Pod's container to the arguments by which podman or docker makes it: pure.
+"""From a Pod's container to the arguments by which podman or docker runs it: pure.
 
 Containers share the machine's network, so that a pod is reached at its own address, as a pod of processes
 is; nothing is published and nothing is rewritten. Everything else is the image's.
@@ -50,9 +50,9 @@ def real_container(
     args = [expand_references(str(word), own) for word in container.get("args") or []]
     client = client_environment()
     variables = {**own, TERMINATION_LOG_ENV: termination_log[0]}
-    create = [
+    run = [
         tool,
-        "create",
+        "run",
         f"--name={unique}",
         "--pull=never",
         "--network=host",
@@ -72,7 +72,7 @@ def real_container(
     ]
     return ContainerPlan(
         name=name,
-        argv=[tool, "start", "--attach", *(["--sig-proxy=true"] if tool == PODMAN else []), unique],
+        argv=run,
         env=client,
         cwd="/",
         termination_log=termination_log[1],
@@ -83,7 +83,6 @@ def real_container(
         startup_probed=bool(container.get("startupProbe")),
         tool=tool,
         container_name=unique,
-        create=create,
     )
 
 

@@ -8,13 +8,14 @@ Kubernetes' registry do; one module a family of kinds, with what the families sh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem
-from cpod_jupyter.engine.strategies import config, definitions, faults, jobs, pods, services, storage, workloads
-from cpod_jupyter.engine.strategies.definitions import crd_status
+from cpod_jupyter.engine import definitions
+from cpod_jupyter.engine.strategies import config, faults, jobs, pods, services, storage, workloads
 
-__all__ = ["crd_status", "faults_of", "prepare"]
+__all__ = ["faults_of", "prepare"]
 
 Fill = Callable[[Object], None]
 Check = Callable[[Object], Iterable[Problem]]
@@ -35,6 +36,7 @@ _DEFAULTS: dict[str, Fill] = {
     "batch/jobs": jobs.job_defaults,
     f"{_RBAC}/rolebindings": config.binding_defaults,
     f"{_RBAC}/clusterrolebindings": config.binding_defaults,
+    "apiextensions.k8s.io/customresourcedefinitions": definitions.defaults,
 }
 """Defaults, filled in at every write, so that a PUT that leaves them out means them."""
 
@@ -45,7 +47,6 @@ _NEW: dict[str, Fill] = {
     "/persistentvolumeclaims": storage.new_claim,
     "/persistentvolumes": storage.new_volume,
     "batch/jobs": jobs.new_job,
-    "apiextensions.k8s.io/customresourcedefinitions": definitions.new_definition,
 }
 """What a new object gets besides."""
 
@@ -68,6 +69,7 @@ _CHECKS: dict[str, Check] = {
     f"{_RBAC}/clusterroles": config.role_faults,
     f"{_RBAC}/rolebindings": config.binding_faults,
     f"{_RBAC}/clusterrolebindings": config.binding_faults,
+    "apiextensions.k8s.io/customresourcedefinitions": definitions.definition_faults,
 }
 _CHANGES: dict[str, Change] = {
     "/pods": pods.pod_change,
@@ -83,6 +85,7 @@ _CHANGES: dict[str, Change] = {
     "discovery.k8s.io/endpointslices": services.endpointslice_change,
     f"{_RBAC}/rolebindings": config.binding_change,
     f"{_RBAC}/clusterrolebindings": config.binding_change,
+    "apiextensions.k8s.io/customresourcedefinitions": definitions.definition_change,
 }
 
 
@@ -103,7 +106,7 @@ def faults_of(kind: str, new: Object, before: Object | None) -> list[Problem]:
     """Faults of an object and, with `before`, of the change. What did not change is not checked again, so
     that an object stored by an older version can still be touched."""
     found: list[Problem] = []
-    if before is None or before["metadata"] != new["metadata"]:
+    if before is None or _metadata(before) != _metadata(new):
         found += faults.metadata(new["metadata"])
     if before is not None and _same(before, new):
         return found
@@ -112,6 +115,10 @@ def faults_of(kind: str, new: Object, before: Object | None) -> list[Problem]:
     if before is not None and (change := _CHANGES.get(kind)) is not None:
         found += change(before, new)
     return found
+
+
+def _metadata(obj: Object) -> dict[str, Any]:
+    return {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
 
 
 def _same(before: Object, new: Object) -> bool:

@@ -40,7 +40,7 @@ class Cluster:
     def __init__(self, home: Path, extra: Extra = lambda _: [], tool: str = "") -> None:
         self.home = home
         self._extra = extra
-        self._tool = tool
+        self.tool = tool
         home.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
@@ -57,7 +57,7 @@ class Cluster:
             except AlreadyExists:
                 continue
         self._collector.start()
-        self.kubelet = Kubelet(self.api, self.home, NODE, environments=ImageMap(self.home), tool=self._tool)
+        self.kubelet = Kubelet(self.api, self.home, NODE, environments=ImageMap(self.home), tool=self.tool)
         self.kubelet.start()
         controllers = [*self.kubelet.controllers(), pvc_controller(self.api, self.home), *self._extra(self.api)]
         self._manager = Manager(self.api, controllers)

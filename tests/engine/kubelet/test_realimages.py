@@ -1,6 +1,6 @@
-"""Pods of real images, by podman: the same semantics as pods of processes.
+"""Pods of real images, by podman and docker: the same semantics as pods of processes.
 
-They run where podman does; a probe container tells, and its words are the reason where they are skipped.
+They run where the tool does; a probe container tells, and its words are the reason where they are skipped.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ _PROGRAMS = [
 ]
 
 
-def podman(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["podman", *words], capture_output=True, text=True, timeout=120, check=False)
+def call(tool: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([tool, *words], capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An image of nothing but busybox, and a podman that runs it, by its settings or by others that fit a sandbox."""
-    busybox = shutil.which("busybox")
-    if shutil.which("podman") is None or busybox is None:
-        pytest.skip("podman or busybox is not installed (apt install podman runc busybox-static)")
+@pytest.fixture(scope="session", params=["podman", "docker"])
+def tool(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A tool that has an image of nothing but busybox and runs it, by its settings or by others that fit a sandbox."""
+    tool, busybox = str(request.param), shutil.which("busybox")
+    if shutil.which(tool) is None or busybox is None:
+        pytest.skip(f"{tool} or busybox is not installed (apt install podman runc busybox-static)")
     folder = tmp_path_factory.mktemp("image")
     archive = folder / "root.tar"
     with tarfile.open(archive, "w") as tar:
@@ -71,24 +71,24 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
     changes = ["ENV OF_THE_IMAGE=yes", 'ENTRYPOINT ["/bin/echo","the entrypoint says"]', 'CMD ["the default"]']
-    done = podman("import", *(f"--change={change}" for change in changes), str(archive), IMAGE)
+    done = call(tool, "import", *(f"--change={change}" for change in changes), str(archive), IMAGE)
     if done.returncode:
-        pytest.skip(f"podman cannot import an image here: {done.stderr.strip()[-300:]}")
+        pytest.skip(f"{tool} cannot import an image here: {done.stderr.strip()[-300:]}")
     with pytest.MonkeyPatch.context() as patch:
         problems = []
         for settings in ("", *(_sandbox_settings(name) for name in ("runc", "crun") if shutil.which(name))):
             if settings:
                 (folder / "containers.conf").write_text(settings)
                 patch.setenv("CONTAINERS_CONF", str(folder / "containers.conf"))
-            tried = podman("run", "--rm", "--network=host", "--memory=32m", IMAGE)
+            tried = call(tool, "run", "--rm", "--network=host", "--memory=32m", IMAGE)
             if tried.returncode == 0:
                 break
             problems.append(tried.stderr.strip()[-200:])
         else:
-            podman("rmi", "--force", IMAGE)
-            pytest.skip(f"podman cannot run a container here: {problems}")
-        yield IMAGE
-        podman("rmi", "--force", IMAGE)
+            call(tool, "rmi", "--force", IMAGE)
+            pytest.skip(f"{tool} cannot run a container here: {problems}")
+        yield tool
+        call(tool, "rmi", "--force", IMAGE)
 
 
 def _sandbox_settings(runtime: str) -> str:
@@ -103,15 +103,14 @@ runtime = "{runtime}"
 
 
 @pytest.fixture
-def real(tmp_path: Path, image: str) -> Iterator[Cluster]:
+def real(tmp_path: Path, tool: str) -> Iterator[Cluster]:
     """A cluster whose pods are containers; at the end there are none left of it."""
-    found = Cluster(tmp_path / "home", tool="podman")
+    found = Cluster(tmp_path / "home", tool=tool)
     found.start()
     yield found
     found.stop()
     found.remove_pods()
-    left = podman("ps", "--all", "--quiet", "--filter", f"ancestor={image}").stdout
-    assert not left, "containers are left of the test"
+    assert not containers(tool), "containers are left of the test"
 
 
 def run(real: Cluster, name: str, *command: str, **fields: Any) -> dict[str, Any]:
@@ -126,8 +125,8 @@ def ended(real: Cluster, name: str) -> dict[str, Any]:
     return state
 
 
-def containers() -> list[str]:
-    return podman("ps", "--all", "--quiet", "--filter", f"ancestor={IMAGE}").stdout.split()
+def containers(tool: str) -> list[str]:
+    return call(tool, "ps", "--all", "--quiet", "--filter", f"ancestor={IMAGE}").stdout.split()
 
 
 def test_a_container_has_its_images_program_the_pods_variables_and_its_volumes(real: Cluster) -> None:
@@ -164,7 +163,7 @@ def test_a_container_has_its_images_program_the_pods_variables_and_its_volumes(r
     real.wait_phase("args", "Succeeded")
     assert real.output(own) == "the entrypoint says the default\n"
     assert real.output(args) == "the entrypoint says argument\n"
-    assert not containers()
+    assert not containers(real.tool)
 
 
 def test_a_program_that_is_not_in_the_image_cannot_be_started(real: Cluster) -> None:
@@ -201,15 +200,13 @@ def test_term_reaches_the_program_and_kill_what_ignores_it(real: Cluster) -> Non
     real.wait_phase("tidy", "Running")
     real.wait_phase("deaf", "Running")
     real.wait(lambda: "up" in real.output(tidy), "the trap is set")
-    log = real.directory(tidy) / "main" / "0.log"
-    kept = log.open()
-    for name in ("tidy", "deaf"):
-        real.api.delete(PODS, name, NAMESPACE)
-    for name in ("tidy", "deaf"):
-        real.wait_gone(PODS, name)
-    assert "bye" in kept.read()
-    kept.close()
-    assert not containers()
+    with (real.directory(tidy) / "main" / "0.log").open() as log:
+        for name in ("tidy", "deaf"):
+            real.api.delete(PODS, name, NAMESPACE)
+        for name in ("tidy", "deaf"):
+            real.wait_gone(PODS, name)
+        assert "bye" in log.read()
+    assert not containers(real.tool)
 
 
 def test_commands_run_in_a_container_and_end_with_their_client(
@@ -258,15 +255,15 @@ def test_probes_reach_a_container_at_its_pods_address(real: Cluster) -> None:
 def test_a_container_outlives_its_engine_and_not_its_supervisor(real: Cluster) -> None:
     pod = run(real, "box", "sh", "-c", "echo up; exec sleep 600")
     real.wait_phase("box", "Running")
-    before = containers()
+    before = containers(real.tool)
     real.stop()
-    assert containers() == before
+    assert containers(real.tool) == before
     real.start()
     real.wait_phase("box", "Running")
-    assert containers() == before
+    assert containers(real.tool) == before
     real.kill_supervisor(pod)
     real.wait_phase("box", "Failed")
-    assert not containers()
+    assert not containers(real.tool)
 
 
 def test_an_image_that_cannot_be_had_is_waited_for(real: Cluster) -> None:
@@ -290,15 +287,15 @@ def _plan(tool: str, container: dict[str, Any], gpus: tuple[str, ...] = ()) -> l
     )
     assert plan.env["TOKEN"] == "secret"
     assert plan.env["PATH"] == os.environ["PATH"], "the tool's own"
-    return plan.create
+    return plan.argv
 
 
 def test_variables_are_not_seen_among_the_arguments() -> None:
-    create = _plan("podman", {"name": "main", "image": "i"})
-    assert "--env=TOKEN" in create
-    assert "--env=PATH=/bin" in create
-    assert not any("secret" in word for word in create)
-    assert '--mount=type=bind,"source=/home/a,b","target=/a,b"' in create
+    words = _plan("podman", {"name": "main", "image": "i"})
+    assert "--env=TOKEN" in words
+    assert "--env=PATH=/bin" in words
+    assert not any("secret" in word for word in words)
+    assert '--mount=type=bind,"source=/home/a,b","target=/a,b"' in words
 
 
 def test_limits_gpus_and_security_are_the_tools_options() -> None:
@@ -308,9 +305,9 @@ def test_limits_gpus_and_security_are_the_tools_options() -> None:
         "resources": {"limits": {"memory": "1Gi", "cpu": "1500m"}},
         "securityContext": {"runAsUser": 7, "runAsGroup": 8, "readOnlyRootFilesystem": True},
     }
-    create = _plan("podman", container, ("0", "2"))
-    assert {"--memory=1073741824b", "--memory-swap=1073741824b", "--cpus=1.5", "--user=7:8", "--read-only"} <= {*create}
-    assert {"--device=nvidia.com/gpu=0", "--device=nvidia.com/gpu=2"} <= {*create}
+    words = _plan("podman", container, ("0", "2"))
+    assert {"--memory=1073741824b", "--memory-swap=1073741824b", "--cpus=1.5", "--user=7:8", "--read-only"} <= {*words}
+    assert {"--device=nvidia.com/gpu=0", "--device=nvidia.com/gpu=2"} <= {*words}
     assert '--gpus="device=0,2"' in _plan("docker", container, ("0", "2"))
 
 
