@@ -19,6 +19,7 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem, faults, unknown_fields
 from cpod_jupyter.engine import definitions, managers, notices, quota, strategies
+from cpod_jupyter.engine.apply import applied, checked_config
 from cpod_jupyter.engine.events import from_core
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
 from cpod_jupyter.engine.managers import Entry, Writer
@@ -112,7 +113,7 @@ class Objects:
                 raise AlreadyExists(f'{kind.resource.qualified} "{key[2]}" already exists', _details(kind, key[2]))
             new = self._admitted(kind, new, strict)
             quota.admit(self.store, kind, new)
-            self._own(kind, None, new, "", manager, asked, owners)
+            managers.settle(kind.schema, kind.has_status, None, new, _writer(kind, manager, ""), asked, owners)
             return new if dry_run else self._written(kind, key, new)
 
     def update(
@@ -183,7 +184,7 @@ class Objects:
     ) -> tuple[Object, bool]:
         """Server-side apply. The object as it is now, and whether the apply created it."""
         writer = Writer(manager, kind.resource.api_version, subresource)
-        config = managers.checked_config(config, writer, name)
+        config = checked_config(config, writer, name)
         config = _checked_envelope(kind, config, namespace)
         asked = config["metadata"]
         with self.store.lock:
@@ -196,15 +197,16 @@ class Objects:
                         kind, name, f"uid mismatch: the provided object specified uid {asked['uid']}, and no "
                         "existing object was found",
                     )  # fmt: skip
-                new, owners = managers.applied(kind.schema, None, config, writer, kind.has_status, force)
+                new, owners = applied(kind.schema, None, config, writer, kind.has_status, force)
                 done = self.create(kind, namespace, new, dry_run=dry_run, strict=strict, owners=owners)
                 return done, True
             old = self.typed(kind, found)
             if asked.get("resourceVersion", old["metadata"]["resourceVersion"]) != old["metadata"]["resourceVersion"]:
                 raise _conflict(kind, name)
-            new, owners = managers.applied(kind.schema, old, config, writer, kind.has_status, force)
-            new = managers.copied(new)
-            new["metadata"]["uid"] = asked.get("uid", old["metadata"]["uid"])
+            new, owners = applied(kind.schema, old, config, writer, kind.has_status, force)
+            if _content(new) != _content(old):
+                new = managers.copied(new)
+            new["metadata"] = {**new["metadata"], "uid": asked.get("uid", old["metadata"]["uid"])}
             return self._replaced(kind, old, new, subresource, dry_run, strict, manager, owners), False
 
     def delete(
@@ -325,33 +327,12 @@ class Objects:
             quota.admit(self.store, kind, new, old)
         if _content(old) != _content(new):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
-        self._own(kind, old, new, subresource, manager, asked, owners)
+        writer = _writer(kind, manager, subresource)
+        managers.settle(kind.schema, kind.has_status, old, new, writer, asked, owners)
         if new == old or dry_run:
             return new
         key = (kind.key, meta.namespace_of(old), meta.name_of(old))
         return self._written(kind, key, new)
-
-    @staticmethod
-    def _own(
-        kind: ServedKind,
-        old: Object | None,
-        new: Object,
-        subresource: str,
-        manager: str | None,
-        asked: Any,
-        owners: builtins.list[Entry] | None,
-    ) -> None:
-        """Set managedFields: to those of an apply, else as the change from `old` makes them."""
-        before = managers.entries_of(old)
-        if owners is not None:
-            entries = before if managers.same_but_for_times(before, owners) and _same(old, new) else owners
-        elif manager is None:
-            entries = before
-        else:
-            writer = Writer(manager, kind.resource.api_version, subresource)
-            entries = managers.tracked(kind.schema, old, new, writer, kind.has_status, asked)
-        if entries:
-            new["metadata"]["managedFields"] = entries
 
     def _written(self, kind: ServedKind, key: ObjectKey, new: Object) -> Object:
         metadata = new["metadata"]
@@ -443,12 +424,8 @@ class Objects:
             )
 
 
-def _same(old: Object | None, new: Object) -> bool:
-    """Whether two objects differ in nothing but their owners."""
-    if old is None:
-        return False
-    metadata = {name: value for name, value in old["metadata"].items() if name != "managedFields"}
-    return {**old, "metadata": metadata} == new
+def _writer(kind: ServedKind, manager: str | None, subresource: str) -> Writer | None:
+    return None if manager is None else Writer(manager, kind.resource.api_version, subresource)
 
 
 def _generated(metadata: dict[str, Any]) -> str:

@@ -32,5 +32,5 @@ def controllers(api: KubeApi, home: Path) -> list[Controller]:
         endpoints_controller(api),
         quota_controller(api),
         inferenceservice_controller(api),
-        *training_controllers(api),
+        *training_controllers(api, home),
     ]

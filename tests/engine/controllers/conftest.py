@@ -29,7 +29,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             job_controller(api),
             quota_controller(api),
             replicaset_controller(api),
-            *training_controllers(api),
+            *training_controllers(api, tmp_path / "home"),
         ],
     )
     found.start()
