@@ -99,8 +99,8 @@ def test_an_image_without_a_command_waits_with_advice(cluster: Cluster) -> None:
 
 
 def test_a_volume_that_is_not_offered_is_refused_in_words(cluster: Cluster) -> None:
-    cluster.run("odd", "true", volumes=[{"name": "v", "projected": {"sources": []}}])
-    assert "does not offer projected volumes" in cluster.wait_waiting("odd", "CreateContainerConfigError")
+    cluster.run("odd", "true", volumes=[{"name": "v", "csi": {"driver": "d"}}])
+    assert "does not offer csi volumes" in cluster.wait_waiting("odd", "CreateContainerConfigError")
 
 
 def test_deleting_a_pod_ends_its_process_and_leaves_nothing(cluster: Cluster) -> None:
