@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from cpod_jupyter.api.liststructure import annotate, for_definition
 from cpod_jupyter.api.resources import Object, Resource
 from cpod_jupyter.api.schema import INT_OR_STRING, PRESERVE
 
@@ -99,7 +100,9 @@ def crd(resource: Resource, spec: type[BaseModel], status: type[BaseModel], colu
 def structural(model: type[BaseModel]) -> dict[str, Any]:
     """The structural OpenAPI v3 schema of a pydantic model: no references, no null alternatives."""
     document = model.model_json_schema(by_alias=True)
-    return _convert(document, document.get("$defs", {}), ())
+    schema = _convert(document, document.get("$defs", {}), ())
+    annotate(model.__name__, schema)
+    return schema
 
 
 @functools.cache
@@ -122,7 +125,7 @@ def built_in_schema(kind: str) -> dict[str, Any]:
 
 def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any], seen: tuple[str, ...]) -> dict[str, Any]:
     if _FROM_KUBERNETES in node:
-        schema = kubernetes_schema(node[_FROM_KUBERNETES])
+        schema: dict[str, Any] = for_definition(kubernetes_schema(node[_FROM_KUBERNETES]))
         if node.get(_MANY):
             schema = {"type": "array", "items": schema}
         return {**schema, "description": node.get("description", "")}
@@ -131,6 +134,7 @@ def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any], seen: tupl
         if name in seen:  # a recursive type has no structural form
             return {"type": "object", PRESERVE: True}
         target = _convert(definitions[name], definitions, (*seen, name))
+        annotate(name, target)
         return {**target, **{key: node[key] for key in ("description", "default") if node.get(key) is not None}}
     alternatives = [item for item in node.get("anyOf") or node.get("allOf") or [] if item.get("type") != "null"]
     if len(alternatives) == 1:

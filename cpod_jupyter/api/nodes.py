@@ -19,6 +19,8 @@ INT_OR_STRING = "x-kubernetes-int-or-string"
 EMBEDDED = "x-kubernetes-embedded-resource"
 LIST_TYPE = "x-kubernetes-list-type"
 LIST_KEYS = "x-kubernetes-list-map-keys"
+DUPLICATES = "x-cpod-duplicates"
+"""Marks a list map in which the API server lets a key come twice, though it merges by it."""
 JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
 
 ENVELOPE = ("apiVersion", "kind", "metadata")
@@ -55,7 +57,7 @@ class Node:
             if child.get("default") is not None
         )
         self.list_type: str = get(LIST_TYPE) or ""
-        self.keys: tuple[str, ...] = tuple(get(LIST_KEYS) or ())
+        self.keys: tuple[str, ...] = () if get(DUPLICATES) else tuple(get(LIST_KEYS) or ())
         self.choices = checks.choices(schema)
         self.strings = checks.strings(schema) if self.kind == "string" or not self.kind else ()
         self.numbers = checks.numbers(schema) if self.kind in ("integer", "number", "") else ()

@@ -26,6 +26,12 @@ _WITH_STATUS = {
     "replicasets",
     "customresourcedefinitions",
 }
+_SCALED = {"deployments", "replicasets"}
+_SCALE = {
+    "specReplicasPath": ".spec.replicas",
+    "statusReplicasPath": ".status.replicas",
+    "labelSelectorPath": ".spec.selector",
+}
 _UNCHECKED = {"CustomResourceDefinition": "its schema is recursive; `check_crd` looks at what matters"}
 
 
@@ -40,6 +46,8 @@ class ServedKind:
     columns: tuple[Mapping[str, Any], ...] = ()
     own_schema: Mapping[str, Any] | None = None
     preferred: bool = True
+    scale: Mapping[str, str] | None = None
+    """Where the replicas are (CustomResourceSubresourceScale), of a kind that has the subresource."""
 
     @property
     def key(self) -> str:
@@ -74,7 +82,8 @@ class Kinds:
     def __post_init__(self) -> None:
         for resource in resources.BUILT_IN:
             status = resource.plural in _WITH_STATUS
-            self._add(ServedKind(resource, resource.version, status, built_in=True))
+            scale = _SCALE if resource.plural in _SCALED else None
+            self._add(ServedKind(resource, resource.version, status, built_in=True, scale=scale))
 
     def _add(self, kind: ServedKind) -> None:
         self._kinds[kind.resource.group, kind.resource.version, kind.resource.plural] = kind
@@ -144,6 +153,7 @@ def _served(spec: Mapping[str, Any], version: Mapping[str, Any], storage: str) -
         columns=tuple(version.get("additionalPrinterColumns") or ()),
         own_schema=(version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"},
         preferred=version["name"] == storage,
+        scale=(version.get("subresources") or {}).get("scale"),
     )
 
 

@@ -21,13 +21,17 @@ _BOOKMARK_SECONDS = 5.0
 
 
 class LocalApi:
-    """`control.api.KubeApi` over the engine's objects."""
+    """`control.api.KubeApi` over the engine's objects, which come without managedFields.
 
-    def __init__(self, objects: Objects) -> None:
+    `manager` owns what is written through it.
+    """
+
+    def __init__(self, objects: Objects, manager: str = "cpod-engine") -> None:
         self._objects = objects
+        self._manager = manager
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
-        return copy.deepcopy(self._objects.get(self._objects.kinds.of(resource), namespace or "", name))
+        return _own(self._objects.get(self._objects.kinds.of(resource), namespace or "", name))
 
     def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
@@ -35,16 +39,18 @@ class LocalApi:
         kind = self._objects.kinds.of(resource)
         labels, fields = parse_labels(label_selector), parse_fields(field_selector, kind.key)
         found, revision = self._objects.list(kind, namespace)
-        return ObjectList([copy.deepcopy(obj) for obj in found if labels(obj) and fields(obj)], str(revision))
+        return ObjectList([_own(obj) for obj in found if labels(obj) and fields(obj)], str(revision))
 
     def create(self, resource: Resource, obj: Object) -> Object:
         namespace = meta.namespace_of(obj) if resource.namespaced else ""
-        return copy.deepcopy(self._objects.create(self._objects.kinds.of(resource), namespace, obj))
+        kind = self._objects.kinds.of(resource)
+        return _own(self._objects.create(kind, namespace, obj, manager=self._manager))
 
     def replace(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
         kind = self._objects.kinds.of(resource)
         namespace, name = meta.namespace_of(obj), meta.name_of(obj)
-        return copy.deepcopy(self._objects.update(kind, namespace, name, obj, subresource=subresource))
+        done = self._objects.update(kind, namespace, name, obj, subresource=subresource, manager=self._manager)
+        return _own(done)
 
     def patch(
         self,
@@ -56,8 +62,10 @@ class LocalApi:
         subresource: str = "",
     ) -> Object:
         kind = self._objects.kinds.of(resource)
-        done = self._objects.patch(kind, namespace or "", name, MERGE_PATCH, patch, subresource=subresource)
-        return copy.deepcopy(done)
+        done = self._objects.patch(
+            kind, namespace or "", name, MERGE_PATCH, patch, subresource=subresource, manager=self._manager
+        )
+        return _own(done)
 
     def delete(
         self,
@@ -108,9 +116,15 @@ class LocalApi:
                 except queue.Empty:
                     yield _bookmark(resource, seen)
                 else:
-                    yield WatchEvent(event.type, copy.deepcopy(event.object))
+                    yield WatchEvent(event.type, _own(event.object))
         finally:
             stop()
+
+
+def _own(obj: Object) -> Object:
+    """The caller's own copy. What is not there need not be copied, and who writes it back leaves it as it is."""
+    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    return copy.deepcopy({**obj, "metadata": metadata})
 
 
 def _bookmark(resource: Resource, revision: int) -> WatchEvent:

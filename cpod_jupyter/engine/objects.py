@@ -7,6 +7,7 @@ controllers: names, schemas, defaults, versions, generations, finalizers, deleti
 
 from __future__ import annotations
 
+import builtins
 import copy
 import datetime as dt
 import random
@@ -17,8 +18,9 @@ from typing import Any
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem, faults, unknown_fields
-from cpod_jupyter.engine import notices, strategies
+from cpod_jupyter.engine import managers, notices, strategies
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
+from cpod_jupyter.engine.managers import Entry, Writer
 from cpod_jupyter.engine.patches import patched
 from cpod_jupyter.engine.store import ObjectKey, Store
 from cpod_jupyter.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, MethodNotAllowed, NotFound
@@ -31,7 +33,10 @@ _CRD = "apiextensions.k8s.io/customresourcedefinitions"
 
 
 class Objects:
-    """The verbs. Objects handed out are the stored ones: callers must not change them."""
+    """The verbs. Objects handed out are the stored ones: callers must not change them.
+
+    `manager` is who is to own what a write changes (managers.py); None leaves the owners as they are.
+    """
 
     def __init__(self, store: Store, kinds: Kinds) -> None:
         self.store = store
@@ -63,8 +68,17 @@ class Objects:
     # ---- writing
 
     def create(
-        self, kind: ServedKind, namespace: str, obj: Object, *, dry_run: bool = False, strict: bool = False
+        self,
+        kind: ServedKind,
+        namespace: str,
+        obj: Object,
+        *,
+        dry_run: bool = False,
+        strict: bool = False,
+        manager: str | None = None,
+        owners: builtins.list[Entry] | None = None,
     ) -> Object:
+        """`owners` are the entries of an object that is created by an apply."""
         new = _checked_envelope(kind, copy.deepcopy(obj), namespace)
         metadata = new["metadata"]
         if metadata.get("resourceVersion"):
@@ -74,6 +88,7 @@ class Objects:
         _check_name(kind, metadata.get("name"))
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(field, None)
+        asked = metadata.pop("managedFields", None)
         metadata.update(uid=str(uuid.uuid4()), creationTimestamp=meta.now(), generation=1)
         if kind.has_status:
             new.pop("status", None)
@@ -83,6 +98,7 @@ class Objects:
             if self.store.get(key) is not None:
                 raise AlreadyExists(f'{kind.resource.qualified} "{key[2]}" already exists', _details(kind, key[2]))
             new = self._admitted(kind, new, strict)
+            self._own(kind, None, new, "", manager, asked, owners)
             return new if dry_run else self._written(kind, key, new)
 
     def update(
@@ -95,6 +111,7 @@ class Objects:
         subresource: str = "",
         dry_run: bool = False,
         strict: bool = False,
+        manager: str | None = None,
     ) -> Object:
         new = _checked_envelope(kind, copy.deepcopy(obj), namespace)
         if new["metadata"].get("name", name) != name:
@@ -109,7 +126,7 @@ class Objects:
                 raise _invalid(kind, name, [problem])
             if asked and asked != old["metadata"]["resourceVersion"]:
                 raise _conflict(kind, name)
-            return self._replaced(kind, old, new, subresource, dry_run, strict)
+            return self._replaced(kind, old, new, subresource, dry_run, strict, manager)
 
     def patch(
         self,
@@ -122,17 +139,57 @@ class Objects:
         subresource: str = "",
         dry_run: bool = False,
         strict: bool = False,
+        manager: str | None = None,
     ) -> Object:
         with self.store.lock:
             old = self.get(kind, namespace, name)
-            new = patched(old, content_type, patch, built_in=kind.built_in)
+            new = patched(old, content_type, patch, schema=kind.schema, built_in=kind.built_in)
             metadata = new.get("metadata")
             if not isinstance(metadata, dict) or metadata.get("name") != name:
                 raise BadRequest("a patch may not change the name of an object")
             asked = metadata.get("resourceVersion")
             if asked and asked != old["metadata"]["resourceVersion"]:
                 raise _conflict(kind, name)
-            return self._replaced(kind, old, copy.deepcopy(new), subresource, dry_run, strict)
+            return self._replaced(kind, old, managers.copied(new), subresource, dry_run, strict, manager)
+
+    def apply(
+        self,
+        kind: ServedKind,
+        namespace: str,
+        name: str,
+        config: Object,
+        manager: str,
+        *,
+        force: bool = False,
+        subresource: str = "",
+        dry_run: bool = False,
+        strict: bool = False,
+    ) -> tuple[Object, bool]:
+        """Server-side apply. The object as it is now, and whether the apply created it."""
+        writer = Writer(manager, kind.resource.api_version, subresource)
+        config = managers.checked_config(config, writer, name)
+        config = _checked_envelope(kind, config, namespace)
+        asked = config["metadata"]
+        with self.store.lock:
+            found = self.store.get((kind.key, namespace, name))
+            if found is None:
+                if subresource:
+                    raise _not_found(kind, name)
+                if asked.get("uid"):
+                    raise _conflict(
+                        kind, name, f"uid mismatch: the provided object specified uid {asked['uid']}, and no "
+                        "existing object was found",
+                    )  # fmt: skip
+                new, owners = managers.applied(kind.schema, None, config, writer, kind.has_status, force)
+                done = self.create(kind, namespace, new, dry_run=dry_run, strict=strict, owners=owners)
+                return done, True
+            old = self.typed(kind, found)
+            if asked.get("resourceVersion", old["metadata"]["resourceVersion"]) != old["metadata"]["resourceVersion"]:
+                raise _conflict(kind, name)
+            new, owners = managers.applied(kind.schema, old, config, writer, kind.has_status, force)
+            new = managers.copied(new)
+            new["metadata"]["uid"] = asked.get("uid", old["metadata"]["uid"])
+            return self._replaced(kind, old, new, subresource, dry_run, strict, manager, owners), False
 
     def delete(
         self,
@@ -210,7 +267,15 @@ class Objects:
         return self.typed(kind, last)
 
     def _replaced(
-        self, kind: ServedKind, old: Object, new: Object, subresource: str, dry_run: bool, strict: bool
+        self,
+        kind: ServedKind,
+        old: Object,
+        new: Object,
+        subresource: str,
+        dry_run: bool,
+        strict: bool,
+        manager: str | None,
+        owners: builtins.list[Entry] | None = None,
     ) -> Object:
         if subresource == "status":
             if not kind.has_status:
@@ -223,15 +288,37 @@ class Objects:
             if new["status"] is None:
                 del new["status"]
         new["metadata"] = _kept_metadata(kind, old, new["metadata"])
+        asked = new["metadata"].pop("managedFields", None)
         new = self._admitted(kind, new, strict, old=old)
-        if (check := strategies.CHECK.get(kind.key)) and (found := check(old, new)):
-            raise _invalid(kind, meta.name_of(old), found)
         if _content(old) != _content(new):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
+        self._own(kind, old, new, subresource, manager, asked, owners)
         if new == old or dry_run:
             return new
         key = (kind.key, meta.namespace_of(old), meta.name_of(old))
         return self._written(kind, key, new)
+
+    @staticmethod
+    def _own(
+        kind: ServedKind,
+        old: Object | None,
+        new: Object,
+        subresource: str,
+        manager: str | None,
+        asked: Any,
+        owners: builtins.list[Entry] | None,
+    ) -> None:
+        """Set managedFields: to those of an apply, else as the change from `old` makes them."""
+        before = managers.entries_of(old)
+        if owners is not None:
+            entries = before if managers.same_but_for_times(before, owners) and _same(old, new) else owners
+        elif manager is None:
+            entries = before
+        else:
+            writer = Writer(manager, kind.resource.api_version, subresource)
+            entries = managers.tracked(kind.schema, old, new, writer, kind.has_status, asked)
+        if entries:
+            new["metadata"]["managedFields"] = entries
 
     def _written(self, kind: ServedKind, key: ObjectKey, new: Object) -> Object:
         metadata = new["metadata"]
@@ -273,11 +360,10 @@ class Objects:
             for text in unknown:
                 notices.warn(text)
         new = node.defaulted(known)
-        if old is None and (prepare := strategies.PREPARE.get(kind.key)):
-            prepare(new)
-        elif kind.key == "/secrets":
-            strategies.PREPARE[kind.key](new)
         if found := faults(node, new):
+            raise _invalid(kind, name, found)
+        strategies.prepare(kind.key, new, old)
+        if found := strategies.faults_of(kind.key, new, old):
             raise _invalid(kind, name, found)
         return new
 
@@ -292,6 +378,14 @@ class Objects:
                 f"unable to create new content in namespace {namespace} because it is being terminated",
                 {"name": namespace, "kind": "namespaces"},
             )
+
+
+def _same(old: Object | None, new: Object) -> bool:
+    """Whether two objects differ in nothing but their owners."""
+    if old is None:
+        return False
+    metadata = {name: value for name, value in old["metadata"].items() if name != "managedFields"}
+    return {**old, "metadata": metadata} == new
 
 
 def _content(obj: Object) -> Object:
@@ -383,12 +477,12 @@ def _not_found(kind: ServedKind, name: str) -> NotFound:
     return NotFound(f'{kind.resource.qualified} "{name}" not found', _details(kind, name))
 
 
-def _conflict(kind: ServedKind, name: str) -> Conflict:
-    return Conflict(
-        f'Operation cannot be fulfilled on {kind.resource.qualified} "{name}": the object has been modified; '
-        "please apply your changes to the latest version and try again",
-        _details(kind, name),
-    )
+_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+def _conflict(kind: ServedKind, name: str, why: str = _MODIFIED) -> Conflict:
+    text = f'Operation cannot be fulfilled on {kind.resource.qualified} "{name}": {why}'
+    return Conflict(text, _details(kind, name))
 
 
 def _invalid(kind: ServedKind, name: str, found: list[Problem]) -> Invalid:

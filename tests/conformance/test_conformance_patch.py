@@ -213,7 +213,7 @@ def test_apply_creates_what_is_not_there_and_notes_who_did(api: Api, space: Spac
 
 
 def test_apply_needs_a_manager(api: Api, space: Space) -> None:
-    api.patch(space.path("configmaps", "a"), configmap("a"), APPLY_PATCH).refused(400, "BadRequest")
+    api.patch(space.path("configmaps", "a"), configmap("a"), APPLY_PATCH).refused(422, "Invalid")
 
 
 def test_apply_takes_yaml(api: Api, space: Space) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
-import yaml
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
@@ -39,19 +36,14 @@ def metadata(name: str, **labels: str) -> bytes:
 
 
 @pytest.fixture
-def post(kubeconfig: Path) -> Any:
+def post(https: Any) -> Any:
     """`post(path, bytes, …)` → status and the JSON of the answer."""
-    config = yaml.safe_load(kubeconfig.read_text())
-    pool = urllib3.PoolManager(ca_certs=str(kubeconfig.parent / "pki" / "ca.crt"))
-    server, token = config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]["token"]
 
     def send(path: str, body: bytes, method: str = "POST", accept: str = "application/json") -> tuple[int, Any]:
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": PROTOBUF, "Accept": accept}
-        answer = pool.request(method, server + path, body=body, headers=headers)
+        answer = https(method, path, body, **{"Content-Type": PROTOBUF, "Accept": accept})
         return answer.status, answer.json()
 
-    yield send
-    pool.clear()
+    return send
 
 
 def test_what_go_leaves_empty_is_absent_and_what_it_sets_to_nothing_is_kept(post: Any) -> None:

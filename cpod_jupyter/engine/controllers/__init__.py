@@ -1,4 +1,4 @@
-"""What a cluster would bring, in the small: batch Jobs, the training kinds, KServe's InferenceService, claims.
+"""What a cluster would bring, in the small: Jobs, Deployments, claims, the training kinds, KServe's InferenceService.
 
 Each kind has pure builders (object to children) and conditions (what is observed to status), and a
 reconciler that joins them. `controllers` makes them all.
@@ -10,10 +10,12 @@ from pathlib import Path
 
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller
+from cpod_jupyter.engine.controllers.deployment import deployment_controller
 from cpod_jupyter.engine.controllers.events import event_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
+from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
 from cpod_jupyter.engine.controllers.training import training_controllers
 
 
@@ -23,6 +25,8 @@ def controllers(api: KubeApi, home: Path) -> list[Controller]:
         event_controller(api),
         pvc_controller(api, home),
         job_controller(api),
+        replicaset_controller(api),
+        deployment_controller(api),
         inferenceservice_controller(api),
         *training_controllers(api),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import json
 import logging
@@ -12,12 +13,16 @@ from aiohttp import web
 
 from cpod_jupyter.engine import notices
 from cpod_jupyter.engine.http import discovery, protobuf
+from cpod_jupyter.engine.http import reviews as reviewing
 from cpod_jupyter.engine.http.bodies import decoded
 from cpod_jupyter.engine.http.conversations import Conversations, PodSource
+from cpod_jupyter.engine.http.documents import Documents
+from cpod_jupyter.engine.http.health import ENDPOINTS, Health
 from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
 from cpod_jupyter.engine.http.proxy import ServiceProxy
-from cpod_jupyter.engine.http.verbs import Verbs
+from cpod_jupyter.engine.http.scale import get_scale, patch_scale, update_scale
+from cpod_jupyter.engine.http.verbs import Verbs, _dry_run
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
     ApiError,
@@ -36,7 +41,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY_LIMIT = 3 * 2**20
 """Bytes of a request's body, as the API server's limit."""
-_OPEN_PATHS = ("/healthz", "/livez", "/readyz")
 
 
 class Api:
@@ -49,14 +53,15 @@ class Api:
         self._logs = pods
         self._conversations = Conversations(objects, pods)
         self._proxy = ServiceProxy(objects)
+        self._documents = Documents(objects.kinds)
+        self._reviews = reviewing.Reviews(objects, token, functools.partial(discovery.serves, objects.kinds))
+        store = objects.store
+        self._health = Health({"ping": lambda: None, "store": lambda: store.changes("", store.revision)})
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._boundary], client_max_size=BODY_LIMIT)
-        for path in _OPEN_PATHS:
-            app.router.add_get(path, _ok)
-        app.router.add_get("/version{slash:/?}", self._version)
-        app.router.add_get("/openapi/v3{slash:/?}", self._openapi_index)
-        app.router.add_get("/openapi/v3/{path:.+}", self._openapi)
+        self._health.add_routes(app)
+        self._documents.add_routes(app)
         app.router.add_route("*", "/{path:apis?(?:/.*)?}", self._api)
         app.on_shutdown.append(self._shutdown)
         return app
@@ -71,7 +76,7 @@ class Api:
     @web.middleware
     async def _boundary(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            if request.path not in _OPEN_PATHS:
+            if request.path.strip("/").split("/")[0] not in ENDPOINTS:
                 self._authenticate(request)
             return await handler(request)
         except ApiError as error:
@@ -97,38 +102,15 @@ class Api:
         if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token.encode()):
             raise Unauthorized("Unauthorized")
 
-    # ---- what is not an object
-
-    async def _version(self, request: web.Request) -> web.StreamResponse:
-        return answer(discovery.VERSION)
-
-    async def _openapi_index(self, request: web.Request) -> web.StreamResponse:
-        return answer(discovery.openapi_index(self._objects.kinds))
-
-    async def _openapi(self, request: web.Request) -> web.StreamResponse:
-        parts = request.match_info["path"].strip("/").split("/")
-        group, version = ("", parts[1]) if parts[0] == "api" and len(parts) == 2 else (parts[-2], parts[-1])
-        return answer(discovery.openapi_document(self._objects.kinds, group, version))
-
-    async def _discover(self, parts: list[str]) -> web.StreamResponse:
-        kinds = self._objects.kinds
-        if parts == ["api"]:
-            return answer(discovery.api_versions())
-        if parts == ["apis"]:
-            return answer(discovery.group_list(kinds))
-        if parts[0] == "apis" and len(parts) == 2:
-            return answer(discovery.one_group(kinds, parts[1]))
-        group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
-        return answer(discovery.resource_list(kinds, group, version))
-
     # ---- objects
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
         parts = request.path.strip("/").split("/")
         if len(parts) <= (2 if parts[0] == "api" else 3):
-            if request.method != "GET":
-                raise MethodNotAllowed("the server does not allow this method on the requested resource")
-            return await self._discover(parts)
+            return await self._documents.discover(request)
+        if review := reviewing.review_of(request.path):
+            who = reviewing.asker(request.headers, request.headers.getall("Impersonate-Group", []))
+            return answer(self._reviews.answer(request.method, *review, await body(request), who), 201)
         target = parse(request.rel_url.raw_path, self._objects.kinds)
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)
@@ -136,13 +118,25 @@ class Api:
             return await self._proxy.forward(request, target)
         if self._conversations.serves(target):
             return await self._conversations.serve(request, target)
-        if target.subresource not in ("", "status"):
+        if target.subresource not in ("", "status", "scale"):
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
         with notices.collected(request.query.get("fieldValidation", "")) as found:
-            response = await self._verb(request, target)
+            verb = self._scale if target.subresource == "scale" else self._verb
+            response = await verb(request, target)
         for line in found.headers():
             response.headers.add("Warning", line)
         return response
+
+    async def _scale(self, request: web.Request, target: Target) -> web.StreamResponse:
+        dry = _dry_run(request.query)
+        if request.method == "GET":
+            return answer(get_scale(self._objects, target))
+        if request.method == "PUT":
+            return answer(update_scale(self._objects, target, await body(request), dry_run=dry))
+        if request.method == "PATCH":
+            kind = request.headers.get("Content-Type", "").split(";")[0].strip().lower()
+            return answer(patch_scale(self._objects, target, kind, await body(request, patch=True), dry_run=dry))
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
 
     async def _verb(self, request: web.Request, target: Target) -> web.StreamResponse:
         _check_accept(request)
@@ -156,17 +150,13 @@ class Api:
         elif method == "PUT" and target.name:
             found, code = verbs.update(request, target, await body(request)), 200
         elif method == "PATCH" and target.name:
-            found, code = verbs.patch(request, target, await body(request, patch=True)), 200
+            found, code = verbs.patch(request, target, await body(request, patch=True))
         elif method == "DELETE":
             options = await body(request) if request.can_read_body else {}
             found, code = verbs.delete(request, target, options), 200
         else:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         return answer(found, code)
-
-
-async def _ok(request: web.Request) -> web.StreamResponse:
-    return web.Response(text="ok")
 
 
 def _check_accept(request: web.Request) -> None:

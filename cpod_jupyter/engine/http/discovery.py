@@ -1,39 +1,73 @@
-"""Discovery and OpenAPI: which kinds are served, with which verbs, and what they look like."""
+"""Discovery: which groups, kinds and subresources are served, in the plain form and in the aggregated one
+(Kubernetes API concepts, "API discovery")."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+import platform
+import re
 from typing import Any
 
+from cpod_jupyter.api.resources import Resource
+from cpod_jupyter.engine.http.reviews import REVIEWS
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
 from cpod_jupyter.errors import NotFound
+from cpod_jupyter.version import KUBERNETES
 
+_MAJOR, _MINOR = re.findall(r"\d+", KUBERNETES)[:2]
 VERSION = {
-    "major": "1",
-    "minor": "32",
-    "gitVersion": "v1.32.0+cpod",
+    "major": _MAJOR,
+    "minor": _MINOR,
+    "gitVersion": KUBERNETES,
     "gitCommit": "",
     "gitTreeState": "clean",
     "buildDate": "1970-01-01T00:00:00Z",
     "goVersion": "none",
     "compiler": "cpod-jupyter",
-    "platform": "linux/amd64",
+    "platform": f"{platform.system().lower()}/{'arm64' if platform.machine() == 'aarch64' else 'amd64'}",
 }
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+_VERSIONS, _LIST = ("v2", "v2beta1"), "APIGroupDiscoveryList"
+_CONVERSATION = ["create", "get"]
+_CHANGED = ["get", "patch", "update"]
+_PROXIED = ["create", "delete", "get", "patch", "update"]
+
+Entry = dict[str, Any]
+"""An APIResource."""
+
+
+def version_priority(version: str) -> tuple[int, int, int]:
+    """For sorting versions, the preferred first: v2, v1, v1beta2, v1beta1, v1alpha1
+    (Kubernetes, "Versions in CustomResourceDefinitions", "Version priority")."""
+    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
+    if match is None:
+        return (3, 0, 0)
+    stability = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return (stability, -int(match[1]), -int(match[3] or 0))
 
 
 def group_versions(kinds: Kinds) -> dict[str, list[str]]:
-    """Group → versions, the preferred first."""
-    found: dict[str, list[str]] = {}
-    for kind in sorted(kinds.all(), key=lambda kind: (not kind.preferred, kind.resource.version)):
-        versions = found.setdefault(kind.resource.group, [])
-        if kind.resource.version not in versions:
-            versions.append(kind.resource.version)
-    return found
+    """Group → versions, the preferred first; Kubernetes' own groups before those of definitions."""
+    found: dict[str, set[str]] = {resource.group: {resource.version} for resource in REVIEWS}
+    own = {resource.group for resource in REVIEWS} | {kind.resource.group for kind in kinds.all() if kind.built_in}
+    for kind in kinds.all():
+        found.setdefault(kind.resource.group, set()).add(kind.resource.version)
+    ordered = sorted(found, key=lambda name: (name not in own, name))
+    return {name: sorted(found[name], key=version_priority) for name in ordered}
 
 
-def group(name: str, versions: list[str]) -> dict[str, Any]:
+def serves(kinds: Kinds, group_name: str, resource: str) -> bool:
+    """Whether a group serves a resource or subresource (`deployments/scale`), in any version."""
+    versions = group_versions(kinds).get(group_name, [])
+    return any(entry["name"] == resource for version in versions for entry in _entries(kinds, group_name, version))
+
+
+# ---- the plain form
+
+
+def _group(name: str, versions: list[str]) -> dict[str, Any]:
     listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
@@ -43,118 +77,131 @@ def api_versions() -> dict[str, Any]:
 
 
 def group_list(kinds: Kinds) -> dict[str, Any]:
-    groups = [group(name, versions) for name, versions in sorted(group_versions(kinds).items()) if name]
+    groups = [_group(name, versions) for name, versions in group_versions(kinds).items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def one_group(kinds: Kinds, name: str) -> dict[str, Any]:
+    """Raises NotFound for a group that is not served."""
     versions = group_versions(kinds).get(name)
     if not name or not versions:
         raise NotFound("the server could not find the requested resource")
-    return {"kind": "APIGroup", "apiVersion": "v1", **group(name, versions)}
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)}
 
 
 def resource_list(kinds: Kinds, group_name: str, version: str) -> dict[str, Any]:
-    found = _of(kinds, group_name, version)
-    entries: list[dict[str, Any]] = []
-    for kind in found:
-        resource = kind.resource
-        entry: dict[str, Any] = {
-            "name": resource.plural,
-            "singularName": resource.singular,
-            "namespaced": resource.namespaced,
-            "kind": resource.kind,
-            "verbs": _VERBS,
-        }
-        if resource.short_names:
-            entry["shortNames"] = list(resource.short_names)
-        if resource.categories:
-            entry["categories"] = list(resource.categories)
-        entries.append(entry)
-        for subresource, verbs in _subresources(kind).items():
-            entries.append(
-                {
-                    "name": f"{resource.plural}/{subresource}",
-                    "singularName": "",
-                    "namespaced": resource.namespaced,
-                    "kind": resource.kind,
-                    "verbs": verbs,
-                }
-            )
+    """Raises NotFound for a version that is not served."""
+    entries = _entries(kinds, group_name, version)
+    if not entries:
+        raise NotFound("the server could not find the requested resource")
     name = f"{group_name}/{version}" if group_name else version
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": entries}
 
 
-def _of(kinds: Kinds, group_name: str, version: str) -> list[ServedKind]:
-    found = [kind for kind in kinds.all() if (kind.resource.group, kind.resource.version) == (group_name, version)]
-    if not found:
-        raise NotFound("the server could not find the requested resource")
-    return found
+def _entries(kinds: Kinds, group_name: str, version: str) -> list[Entry]:
+    here = (group_name, version)
+    entries = [_entry(item, ["create"]) for item in REVIEWS if (item.group, item.version) == here]
+    for kind in kinds.all():
+        if (kind.resource.group, kind.resource.version) == here:
+            entries += [_entry(kind.resource, _VERBS), *_subresources(kind)]
+    return entries
 
 
-def _subresources(kind: ServedKind) -> dict[str, list[str]]:
-    found = {"status": ["get", "patch", "update"]} if kind.has_status else {}
-    if kind.key == "/pods":
-        found["log"] = ["get"]
-    if kind.key == "/services":
-        found["proxy"] = ["create", "delete", "get", "patch", "update"]
-    return found
-
-
-def openapi_index(kinds: Kinds) -> dict[str, Any]:
-    """/openapi/v3: a document for each group and version; its hash changes when a definition does."""
-    paths = {}
-    for name, versions in group_versions(kinds).items():
-        for version in versions:
-            path = f"apis/{name}/{version}" if name else f"api/{version}"
-            digest = hashlib.sha256(f"{path} {kinds.generation}".encode()).hexdigest()
-            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest[:32]}"}
-    return {"paths": paths}
-
-
-def openapi_document(kinds: Kinds, group_name: str, version: str) -> dict[str, Any]:
-    """The OpenAPI v3 document of one group and version: paths with their kinds, and the kinds' schemas."""
-    paths: dict[str, Any] = {}
-    schemas: dict[str, Any] = {}
-    for kind in _of(kinds, group_name, version):
-        resource = kind.resource
-        gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-        reversed_group = ".".join(reversed((resource.group or "core").split(".")))
-        name = f"{reversed_group}.{resource.version}.{resource.kind}"
-        schemas[name] = {**_whole(kind), "x-kubernetes-group-version-kind": [gvk]}
-        namespace = "{namespace}" if resource.namespaced else None
-        paths[resource.path(namespace)] = _operations(("get", "list"), ("post", "post"), gvk=gvk, name=name)
-        paths[resource.path(namespace, "{name}")] = _operations(
-            ("get", "get"), ("put", "put"), ("patch", "patch"), ("delete", "delete"), gvk=gvk, name=name
-        )
-    return {
-        "openapi": "3.0.0",
-        "info": {"title": "cpod-jupyter engine", "version": VERSION["gitVersion"]},
-        "paths": paths,
-        "components": {"schemas": schemas},
+def _entry(resource: Resource, verbs: list[str]) -> Entry:
+    entry: Entry = {
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": verbs,
     }
+    if resource.short_names:
+        entry["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        entry["categories"] = list(resource.categories)
+    return entry
 
 
-def _whole(kind: ServedKind) -> dict[str, Any]:
-    schema: Mapping[str, Any] = kind.schema
-    return {key: value for key, value in schema.items() if key != "required"}
+def _subresources(kind: ServedKind) -> list[Entry]:
+    found: dict[str, Entry] = {"status": {"verbs": _CHANGED}} if kind.has_status else {}
+    if kind.scale:
+        found["scale"] = {"group": "autoscaling", "version": "v1", "kind": "Scale", "verbs": _CHANGED}
+    if kind.key == "/pods":
+        found["log"] = {"verbs": ["get"]}
+        found["exec"] = {"kind": "PodExecOptions", "verbs": _CONVERSATION}
+        found["attach"] = {"kind": "PodAttachOptions", "verbs": _CONVERSATION}
+        found["portforward"] = {"kind": "PodPortForwardOptions", "verbs": _CONVERSATION}
+    if kind.key == "/services":
+        found["proxy"] = {"kind": "ServiceProxyOptions", "verbs": _PROXIED}
+    plain = {"singularName": "", "namespaced": kind.resource.namespaced, "kind": kind.resource.kind}
+    return [{"name": f"{kind.resource.plural}/{name}", **plain, **entry} for name, entry in found.items()]
 
 
-def _operations(*verbs: tuple[str, str], gvk: dict[str, str], name: str) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{name}"}
-    operations: dict[str, Any] = {}
-    for method, action in verbs:
-        parameters = [{"name": query, "in": "query", "schema": {"type": "string"}} for query in _query(method)]
-        operations[method] = {
-            "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": gvk,
-            "parameters": parameters,
-            "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": reference}}}},
+# ---- the aggregated form
+
+
+def asked_version(accept: str) -> str:
+    """The version of the aggregated form that an Accept header prefers to the plain form; else "".
+
+    A client lists its choices in order, and expects the content type to say which one it got.
+    """
+    for choice in accept.split(","):
+        media, *parameters = (part.strip() for part in choice.split(";"))
+        asked = dict(part.split("=", 1) for part in parameters if "=" in part)
+        if media == "application/json" and asked.get("as") is None:
+            return ""
+        named = (media, asked.get("g"), asked.get("as"))
+        if (
+            named == ("application/json", "apidiscovery.k8s.io", "APIGroupDiscoveryList")
+            and asked.get("v") in _VERSIONS
+        ):
+            return asked["v"]
+    return ""
+
+
+def aggregated(kinds: Kinds, version: str, *, core: bool) -> tuple[str, str]:
+    """The APIGroupDiscoveryList of the core group, or of all the others, as JSON, and its content type."""
+    items = []
+    for name, versions in group_versions(kinds).items():
+        if core != (name == ""):
+            continue
+        listed = [
+            {"version": each, "freshness": "Current", "resources": _discovered(kinds, name, each)} for each in versions
+        ]
+        items.append({"metadata": {"name": name, "creationTimestamp": None} if name else {}, "versions": listed})
+    document = {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
+        "metadata": {},
+        "items": items,
+    }
+    return json.dumps(document, separators=(",", ":")) + "\n", _AGGREGATED.format(version)
+
+
+def _discovered(kinds: Kinds, group_name: str, version: str) -> list[Entry]:
+    found: dict[str, Entry] = {}
+    for entry in _entries(kinds, group_name, version):
+        name, _, subresource = entry["name"].partition("/")
+        response = {
+            "group": entry.get("group", group_name),
+            "version": entry.get("version", version),
+            "kind": entry["kind"],
         }
-    return operations
+        if subresource:
+            part = {"subresource": subresource, "responseKind": response, "verbs": entry["verbs"]}
+            found[name].setdefault("subresources", []).append(part)
+            continue
+        found[name] = {
+            "resource": name,
+            "responseKind": response,
+            "scope": "Namespaced" if entry["namespaced"] else "Cluster",
+            "singularResource": entry["singularName"],
+            "verbs": entry["verbs"],
+            **{key: entry[key] for key in ("shortNames", "categories") if key in entry},
+        }
+    return list(found.values())
 
 
-def _query(method: str) -> tuple[str, ...]:
-    if method == "get":
-        return ("fieldSelector", "labelSelector")
-    return ("dryRun", "fieldManager", "fieldValidation") if method != "delete" else ("dryRun",)
+def tag(text: str) -> str:
+    """The ETag of a document."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32].upper()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +13,12 @@ from cpod_jupyter.engine.http.paging import ListOptions, page
 from cpod_jupyter.engine.http.paths import Target
 from cpod_jupyter.engine.http.shapes import shown, shown_list
 from cpod_jupyter.engine.http.streams import Stream, Waker, WatchOptions
+from cpod_jupyter.engine.managers import MANAGER_LENGTH, manager_of
 from cpod_jupyter.engine.objects import Objects
+from cpod_jupyter.engine.patches import APPLY_PATCH
 from cpod_jupyter.engine.selectors import Matches, field_selector, label_selector
 from cpod_jupyter.engine.watches import WatchScope, open_watch
-from cpod_jupyter.errors import BadRequest, Expired
+from cpod_jupyter.errors import BadRequest, Expired, Invalid
 
 
 class Verbs:
@@ -48,24 +51,35 @@ class Verbs:
         if target.kind.resource.namespaced and target.namespace is None:
             raise BadRequest("a namespace is needed in the URL to create this kind")
         done = self._objects.create(
-            target.kind, namespace, obj, dry_run=_dry_run(request.query), strict=_strict(request)
-        )
+            target.kind, namespace, obj,
+            dry_run=_dry_run(request.query), strict=_strict(request), manager=_manager(request, "CreateOptions"),
+        )  # fmt: skip
         return shown(request, target.kind, done)
 
     def update(self, request: web.Request, target: Target, obj: Any) -> Any:
         done = self._objects.update(
             target.kind, target.scope, str(target.name), obj,
             subresource=target.subresource, dry_run=_dry_run(request.query), strict=_strict(request),
+            manager=_manager(request, "UpdateOptions"),
         )  # fmt: skip
         return shown(request, target.kind, done)
 
-    def patch(self, request: web.Request, target: Target, patch: Any) -> Any:
+    def patch(self, request: web.Request, target: Target, patch: Any) -> tuple[Any, int]:
+        """The body of the answer and its code: 201 when an apply created the object."""
         kind = request.headers.get("Content-Type", "").split(";")[0].strip().lower()
+        manager = _manager(request, "PatchOptions", apply=kind == APPLY_PATCH)
+        if kind == APPLY_PATCH:
+            done, created = self._objects.apply(
+                target.kind, target.scope, str(target.name), patch, manager,
+                force=request.query.get("force", "").lower() in ("true", "1"),
+                subresource=target.subresource, dry_run=_dry_run(request.query), strict=_strict(request),
+            )  # fmt: skip
+            return shown(request, target.kind, done), 201 if created else 200
         done = self._objects.patch(
-            target.kind, target.scope, str(target.name), kind, patch,
+            target.kind, target.scope, str(target.name), kind, patch, manager=manager,
             subresource=target.subresource, dry_run=_dry_run(request.query), strict=_strict(request),
         )  # fmt: skip
-        return shown(request, target.kind, done)
+        return shown(request, target.kind, done), 200
 
     def delete(self, request: web.Request, target: Target, options: Any) -> Any:
         if not isinstance(options, dict):
@@ -149,6 +163,28 @@ def _dry_run(asked: Mapping[str, Any]) -> bool:
     if value in ("All", ["All"]):
         return True
     raise BadRequest(f'dryRun must be "All", not {value!r}')
+
+
+def _manager(request: web.Request, options: str, *, apply: bool | None = None) -> str:
+    """Who writes: the query's fieldManager, else the User-Agent (metav1 validation, ValidatePatchOptions)."""
+    asked = request.query.get("fieldManager", "")
+    faults = []
+    if apply is False and "force" in request.query:
+        faults.append(("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch"))
+    if apply and not asked:
+        faults.append(("fieldManager", "FieldValueRequired", "Required value: is required for apply patch"))
+    if len(asked) > MANAGER_LENGTH:
+        text = f"Too long: may not be more than {MANAGER_LENGTH} bytes"
+        faults.append(("fieldManager", "FieldValueTooLong", text))
+    if not asked.isprintable():
+        text = f"Invalid value: {json.dumps(asked)}: has characters that cannot be printed"
+        faults.append(("fieldManager", "FieldValueInvalid", text))
+    if faults:
+        causes = [{"reason": reason, "message": text, "field": field} for field, reason, text in faults]
+        listed = ", ".join(f"{field}: {text}" for field, _, text in faults)
+        details = {"group": "meta.k8s.io", "kind": options, "causes": causes}
+        raise Invalid(f'{options}.meta.k8s.io "" is invalid: {listed}', details)
+    return manager_of(asked, request.headers.get("User-Agent", ""))
 
 
 def _strict(request: web.Request) -> bool:

@@ -21,6 +21,7 @@ from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.engine.kubelet.builder import GPU
 from cpod_jupyter.engine.kubelet.network import HOST_IP
 from cpod_jupyter.errors import AlreadyExists
+from cpod_jupyter.version import KUBERNETES
 
 _PODS = 110
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -147,7 +148,7 @@ def _node_info(system: str, architecture: str) -> dict[str, str]:
         "containerRuntimeVersion": "process://1",
         "kernelVersion": platform.release(),
         "kubeProxyVersion": "",
-        "kubeletVersion": "v1.34.0-cpod",
+        "kubeletVersion": KUBERNETES,
         "machineID": read("/etc/machine-id"),
         "operatingSystem": system,
         "osImage": release.get("PRETTY_NAME") or f"{platform.system()} {platform.release()}",

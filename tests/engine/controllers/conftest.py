@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from kubelet.cluster import Cluster
 
+from cpod_jupyter.engine.controllers.deployment import deployment_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
+from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
 from cpod_jupyter.engine.controllers.training import training_controllers
 
 
@@ -18,7 +20,13 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Kubelet, scheduler and all controllers; at the end nothing of it runs."""
     found = Cluster(
         tmp_path / "home",
-        lambda api: [job_controller(api), inferenceservice_controller(api), *training_controllers(api)],
+        lambda api: [
+            deployment_controller(api),
+            inferenceservice_controller(api),
+            job_controller(api),
+            replicaset_controller(api),
+            *training_controllers(api),
+        ],
     )
     found.start()
     yield found

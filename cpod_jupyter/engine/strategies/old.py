@@ -13,58 +13,13 @@ from typing import Any
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem
 from cpod_jupyter.engine.kinds import check_crd
+from cpod_jupyter.engine.strategies.pods import spec_defaults
 
 Prepare = Callable[[Object], None]
 """Fills in defaults of an object about to be stored; may change it."""
 
 Check = Callable[[Object, Object], list[Problem]]
 """Faults of a change from the first object to the second."""
-
-
-def _pod(pod: Object) -> None:
-    pod_spec(pod.setdefault("spec", {}))
-    pod["spec"].setdefault("serviceAccountName", "default")
-    pod["spec"].setdefault("enableServiceLinks", True)
-    status = pod.setdefault("status", {})
-    status.setdefault("phase", "Pending")
-    status.setdefault("qosClass", "BestEffort")
-
-
-def pod_spec(spec: dict[str, Any]) -> None:
-    """Defaults of a pod's spec (core/v1 defaults)."""
-    spec.setdefault("restartPolicy", "Always")
-    spec.setdefault("terminationGracePeriodSeconds", 30)
-    spec.setdefault("dnsPolicy", "ClusterFirst")
-    spec.setdefault("schedulerName", "default-scheduler")
-    spec.setdefault("securityContext", {})
-    for container in [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]:
-        container.setdefault("terminationMessagePath", "/dev/termination-log")
-        container.setdefault("terminationMessagePolicy", "File")
-        container.setdefault("imagePullPolicy", "IfNotPresent")
-        container.setdefault("resources", {})
-        resources = container["resources"]
-        if resources.get("limits"):
-            resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
-        for port in container.get("ports") or []:
-            port.setdefault("protocol", "TCP")
-
-
-_MUTABLE_POD_FIELDS = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds")
-
-
-def _pod_change(old: Object, new: Object) -> list[Problem]:
-    def fixed(spec: dict[str, Any]) -> dict[str, Any]:
-        rest = {key: value for key, value in spec.items() if key not in _MUTABLE_POD_FIELDS}
-        rest["containers"] = [{**item, "image": ""} for item in spec.get("containers") or []]
-        rest["initContainers"] = [{**item, "image": ""} for item in spec.get("initContainers") or []]
-        if not old["spec"].get("nodeName"):
-            rest.pop("nodeName", None)  # binding sets it once
-        return rest
-
-    if fixed(old["spec"]) == fixed(new["spec"]):
-        return []
-    text = "pod updates may not change fields other than the images, activeDeadlineSeconds and tolerations"
-    return [Problem(("spec",), "FieldValueForbidden", text)]
 
 
 def _job(job: Object) -> None:
@@ -87,7 +42,7 @@ def _job(job: Object) -> None:
                 "job-name": name,
             }
         )
-    pod_spec(spec["template"].setdefault("spec", {}))
+    spec_defaults(spec["template"].setdefault("spec", {}))
 
 
 def _service(service: Object) -> None:
@@ -145,15 +100,3 @@ def crd_status(definition: Object, stamp: str) -> dict[str, Any]:
             },
         ],
     }
-
-
-PREPARE: dict[str, Prepare] = {
-    "/pods": _pod,
-    "batch/jobs": _job,
-    "/services": _service,
-    "/secrets": _secret,
-    "/namespaces": _namespace,
-    "/persistentvolumeclaims": _claim,
-    "apiextensions.k8s.io/customresourcedefinitions": _crd,
-}
-CHECK: dict[str, Check] = {"/pods": _pod_change}
