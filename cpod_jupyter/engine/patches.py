@@ -17,9 +17,10 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+_NO_SCHEMA: Schema = {}
 
 
-def patched(obj: Object, content_type: str, patch: Any, *, schema: Schema, built_in: bool) -> Object:
+def patched(obj: Object, content_type: str, patch: Any, *, built_in: bool, schema: Schema = _NO_SCHEMA) -> Object:
     """The object with a patch applied; the object itself stays as it was.
 
     Raises BadRequest, Invalid or UnsupportedMediaType, as the API server answers.

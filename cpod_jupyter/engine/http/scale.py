@@ -38,7 +38,7 @@ def patch_scale(objects: Objects, target: Target, content_type: str, patch: Any,
     """Patch the scale, in the patch types of built-in kinds. Raises ApiError."""
     with objects.store.lock:
         before = get_scale(objects, target)
-        after = patched(before, content_type, patch, built_in=True)
+        after = patched(before, content_type, patch, schema={}, built_in=True)
         return update_scale(objects, target, after, dry_run=dry_run)
 
 
