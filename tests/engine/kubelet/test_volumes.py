@@ -33,13 +33,13 @@ def run(cluster: Cluster, script: str, volume: dict[str, Any], **fields: Any) ->
 
 def test_a_pod_may_read_about_itself_in_files(cluster: Cluster) -> None:
     items = [
-        {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
+        {"path": "notes", "fieldRef": {"fieldPath": "metadata.annotations"}},
         {"path": "deep/name", "fieldRef": {"fieldPath": "metadata.name"}},
         {"path": "mib", "resourceFieldRef": {"containerName": "main", "resource": "limits.memory", "divisor": "1Mi"}},
     ]
     said = run(
-        cluster, "cat /v/labels; echo; cat /v/deep/name; echo; cat /v/mib", {"downwardAPI": {"items": items}},
-        metadata={"name": "p", "labels": {"b": 'say "hi"', "a": "1"}}, resources={"limits": {"memory": "512Mi"}},
+        cluster, "cat /v/notes; echo; cat /v/deep/name; echo; cat /v/mib", {"downwardAPI": {"items": items}},
+        metadata={"name": "p", "annotations": {"b": 'say "hi"', "a": "1"}}, resources={"limits": {"memory": "512Mi"}},
     )  # fmt: skip
     assert said == 'a="1"\nb="say \\"hi\\""\np\n512'
 
