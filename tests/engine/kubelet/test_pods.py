@@ -61,7 +61,9 @@ def test_claims_config_and_scratch_are_directories_behind_the_mount_paths(cluste
     cluster.create_claim("data")
     cluster.create(CONFIGMAPS, "settings", data={"a.txt": "alpha", "b.txt": "beta"})
     cluster.create(SECRETS, "keys", data={"token": base64.b64encode(b"s3").decode()})
-    script = "cat /etc/settings/renamed /etc/keys/token; stat -L -c %a /etc/keys/token; echo kept > /data/out; ls $SCRATCH"
+    script = (
+        "cat /etc/settings/renamed /etc/keys/token; stat -L -c %a /etc/keys/token; echo kept > /data/out; ls $SCRATCH"
+    )
     cluster.run(
         "mounts", "sh", "-c", script,
         container={
