@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
 
     up = add("up", _up, "start the engine on this machine", output, example="cpod up --port 6443")
     up.add_argument("--port", type=int, help="a port of 127.0.0.1; a free one when left out")
+    up.add_argument("--runtime", choices=("process", "podman", "docker"), help="what pods are: processes of this "
+                    "machine (the default, or CPOD_RUNTIME's), or containers of real images")  # fmt: skip
     add("down", _down, "stop the engine; its pods go on until they end")
     status = add("status", _status, "say what is happening, why it waits and what to do", where, output,
                  example="cpod status facts")  # fmt: skip
@@ -162,8 +164,10 @@ def _data(options: argparse.Namespace, value: Any) -> bool:
 def _up(options: argparse.Namespace) -> None:
     from cpod_jupyter.sdk import engine
 
-    found = engine.up(options.port)
-    if not _data(options, {"url": found.url, "pid": found.pid, "kubeconfig": str(found.kubeconfig)}):
+    found = engine.up(options.port, options.runtime)
+    if not _data(
+        options, {"url": found.url, "pid": found.pid, "kubeconfig": str(found.kubeconfig), "runtime": found.runtime}
+    ):
         print(f"{'started the engine' if found.started_now else 'the engine runs'} at {found.url}")
 
 

@@ -27,6 +27,7 @@ from typing import IO
 
 import platformdirs
 
+from cpod_jupyter.engine.tools import PROCESS, RUNTIMES, require_runtime
 from cpod_jupyter.errors import CpodError, EngineError
 
 _children: list[subprocess.Popen[bytes]] = []
@@ -45,6 +46,7 @@ class Engine:
     url: str
     home: Path
     started_now: bool = False
+    runtime: str = PROCESS
 
     @property
     def kubeconfig(self) -> Path:
@@ -69,7 +71,7 @@ def find() -> Engine | None:
         return None
     try:
         state = json.loads((folder / "engine.json").read_text())
-        return Engine(int(state["pid"]), str(state["url"]), folder)
+        return Engine(int(state["pid"]), str(state["url"]), folder, runtime=str(state.get("runtime", PROCESS)))
     except (OSError, ValueError, KeyError):
         return None  # it is starting, and not ready yet
 
@@ -79,9 +81,13 @@ def ensure() -> Engine:
     return find() or start()
 
 
-def start(port: int | None = None) -> Engine:
+def start(port: int | None = None, runtime: str | None = None) -> Engine:
     """Start the engine, or return the one that runs. Raises EngineError when it cannot be started,
-    or when one runs on another port than the one asked for."""
+    or when one runs on another port, or with another runtime, than the one asked for.
+
+    The runtime is what pods are: `process`, or real images by `podman` or `docker`; left out, it is
+    CPOD_RUNTIME's, else processes.
+    """
     folder = home()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -90,7 +96,12 @@ def start(port: int | None = None) -> Engine:
     with _held(folder / "start.lock"):  # two that start at once: the second finds the first one's
         running = find()
         if running is None:
-            return _spawn(folder, port)
+            return _spawn(folder, port, runtime or os.environ.get("CPOD_RUNTIME") or PROCESS)
+    if runtime is not None and runtime != running.runtime:
+        raise EngineError(
+            f"the engine already runs, with the runtime {running.runtime}; stop it first (cpod down) to use {runtime}: "
+            "pods that run go on as they are"
+        )
     if port is not None and not running.url.endswith(f":{port}"):
         raise EngineError(f"the engine already runs at {running.url}; stop it first (cpod down) to use port {port}")
     return running
@@ -114,9 +125,11 @@ def stop() -> bool:
     return True
 
 
-def _spawn(folder: Path, port: int | None) -> Engine:
+def _spawn(folder: Path, port: int | None, runtime: str) -> Engine:
+    require_runtime(runtime)
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "cpod_jupyter.local", "--home", str(folder), "--ready-fd", str(writer)]
+    command += ["--runtime", runtime]
     if port is not None:
         command += ["--port", str(port)]
     (folder / "engine.json").unlink(missing_ok=True)
@@ -139,7 +152,7 @@ def _spawn(folder: Path, port: int | None) -> Engine:
     state = json.loads(answer) if answer else {"error": _last_words(folder / "engine.log")}
     if "error" in state:
         raise EngineError(f"the engine could not be started: {state['error']}")
-    return Engine(process.pid, str(state["url"]), folder, started_now=True)
+    return Engine(process.pid, str(state["url"]), folder, started_now=True, runtime=runtime)
 
 
 def _last_words(log: Path) -> str:
@@ -192,12 +205,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cpod_jupyter.local", description=main.__doc__)
     parser.add_argument("--home", type=Path, required=True, help="folder with everything that must survive")
     parser.add_argument("--port", type=int, help="port on loopback; a free one when left out")
+    parser.add_argument("--runtime", default=PROCESS, choices=RUNTIMES, help="what pods are")
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         with _held(_made(options.home) / "engine.lock", wait=False):
-            asyncio.run(_serve(options.home, options.port, options.ready_fd))
+            asyncio.run(_serve(options.home, options.port, options.runtime, options.ready_fd))
     except BlockingIOError:
         _tell(options.ready_fd, {"error": f"an engine already runs on {options.home}"})
         return 1
@@ -213,7 +227,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-async def _serve(folder: Path, port: int | None, ready: int | None) -> None:
+async def _serve(folder: Path, port: int | None, runtime: str, ready: int | None) -> None:
     from cpod_jupyter.client.client import Client
     from cpod_jupyter.control.controller import Manager
     from cpod_jupyter.engine.engine import Engine as EmbeddedEngine
@@ -221,11 +235,11 @@ async def _serve(folder: Path, port: int | None, ready: int | None) -> None:
     from cpod_jupyter.operator.manager import controllers
     from cpod_jupyter.operator.settings import Settings
 
-    embedded = EmbeddedEngine(folder, listen(port))
+    embedded = EmbeddedEngine(folder, listen(port), runtime)
     await embedded.start()
     operator = Manager(client := Client.from_kubeconfig(folder / "kubeconfig"), controllers(client, Settings()))
     operator.start()
-    state = {"pid": os.getpid(), "url": embedded.server.address.url}
+    state = {"pid": os.getpid(), "url": embedded.server.address.url, "runtime": runtime}
     (folder / "engine.json").write_text(json.dumps(state))
     _tell(ready, state)
     stopped = asyncio.Event()

@@ -20,6 +20,7 @@ from cpod_jupyter.engine.kubelet.node import default_node_name
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.store import Store
+from cpod_jupyter.engine.tools import PROCESS, require_runtime
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +28,14 @@ log = logging.getLogger(__name__)
 class Engine:
     """Start it in a running event loop; its folder holds everything that must survive."""
 
-    def __init__(self, home: Path, listener: socket.socket) -> None:
+    def __init__(self, home: Path, listener: socket.socket, runtime: str = PROCESS) -> None:
         self.home = home
+        tool = require_runtime(runtime)
         self._store = Store(home / "objects.db")
         objects = Objects(self._store, Kinds())
         self.api = LocalApi(objects)
         self._collector = Collector(objects)
-        self._kubelet = Kubelet(self.api, home, default_node_name(), environments=ImageMap(home))
+        self._kubelet = Kubelet(self.api, home, default_node_name(), environments=ImageMap(home), tool=tool)
         self._manager = Manager(self.api, [*controllers(self.api, home), *self._kubelet.controllers()])
         credentials = ensure_credentials(home / "pki")
         application = Api(objects, credentials.token, self._kubelet).application()

@@ -11,6 +11,7 @@ from cpod_jupyter.api import resources
 from cpod_jupyter.api.model import built_in_schema, kubernetes_schema
 from cpod_jupyter.api.resources import Object, Resource
 from cpod_jupyter.api.schema import Node
+from cpod_jupyter.engine.events import EVENTS_V1
 from cpod_jupyter.errors import Invalid, NotFound
 
 _WITH_STATUS = {
@@ -48,11 +49,14 @@ class ServedKind:
     preferred: bool = True
     scale: Mapping[str, str] | None = None
     """Where the replicas are (CustomResourceSubresourceScale), of a kind that has the subresource."""
+    stored_as: Resource | None = None
+    """The kind in whose form the objects are kept, where that is another one."""
 
     @property
     def key(self) -> str:
         """The kind key of the store, the same for all versions."""
-        return f"{self.resource.group}/{self.resource.plural}"
+        stored = self.stored_as or self.resource
+        return f"{stored.group}/{stored.plural}"
 
     @functools.cached_property
     def schema(self) -> Mapping[str, Any]:
@@ -64,6 +68,8 @@ class ServedKind:
             return {**own, "properties": {**(own.get("properties") or {}), **always, **metadata}}
         if self.resource.kind in _UNCHECKED:
             return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        if self.resource == EVENTS_V1:
+            return kubernetes_schema("EventsV1Event")
         return built_in_schema(self.resource.kind)
 
     @functools.cached_property
@@ -84,6 +90,7 @@ class Kinds:
             status = resource.plural in _WITH_STATUS
             scale = _SCALE if resource.plural in _SCALED else None
             self._add(ServedKind(resource, resource.version, status, built_in=True, scale=scale))
+        self._add(ServedKind(EVENTS_V1, "", has_status=False, built_in=True, stored_as=resources.EVENTS))
 
     def _add(self, kind: ServedKind) -> None:
         self._kinds[kind.resource.group, kind.resource.version, kind.resource.plural] = kind
@@ -98,6 +105,10 @@ class Kinds:
         if kind is None:
             raise NotFound("the server could not find the requested resource", {"group": group, "kind": plural})
         return kind
+
+    def stored(self, kind: ServedKind) -> ServedKind:
+        """The kind in whose form the objects of a kind are kept: nearly always itself."""
+        return self.of(kind.stored_as) if kind.stored_as else kind
 
     def of(self, resource: Resource) -> ServedKind:
         return self.find(resource.group, resource.version, resource.plural)

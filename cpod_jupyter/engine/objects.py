@@ -19,6 +19,7 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem, faults, unknown_fields
 from cpod_jupyter.engine import managers, notices, strategies
+from cpod_jupyter.engine.events import from_core
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
 from cpod_jupyter.engine.managers import Entry, Writer
 from cpod_jupyter.engine.patches import patched
@@ -63,6 +64,8 @@ class Objects:
         """The object in the version asked for (conversion strategy None: only apiVersion differs)."""
         if obj.get("apiVersion") == kind.resource.api_version:
             return obj
+        if kind.stored_as:
+            return from_core(obj)
         return {**obj, "apiVersion": kind.resource.api_version}
 
     # ---- writing

@@ -65,6 +65,18 @@ def _requirement(match: re.Match[str]) -> Callable[[dict[str, str]], bool]:
     return lambda labels: key in labels
 
 
+def selector_text(selector: Any) -> str:
+    """A LabelSelector as one text, as `labelSelector` takes it; what is text already stays as it is."""
+    if not isinstance(selector, dict):
+        return str(selector or "")
+    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    for rule in selector.get("matchExpressions") or []:
+        key, operator, values = rule.get("key"), str(rule.get("operator")), ",".join(rule.get("values") or [])
+        plain = {"Exists": f"{key}", "DoesNotExist": f"!{key}"}
+        parts.append(plain.get(operator) or f"{key} {operator.lower()} ({values})")
+    return ",".join(parts)
+
+
 def field_selector(text: str, kind: str) -> Matches:
     """What `fieldSelector` means for a kind key. Raises BadRequest for a field that cannot be selected by."""
     requirements: list[tuple[str, bool, str]] = []

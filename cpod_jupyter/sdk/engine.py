@@ -13,9 +13,12 @@ from cpod_jupyter.local import Engine
 __all__ = ["Engine", "ImageMap", "MappedImage", "down", "images", "running", "up"]
 
 
-def up(port: int | None = None) -> Engine:
-    """Start the engine, or find the one that runs; `started_now` tells which. Raises EngineError."""
-    return local.start(port)
+def up(port: int | None = None, runtime: str | None = None) -> Engine:
+    """Start the engine, or find the one that runs; `started_now` tells which. Raises EngineError.
+
+    `runtime` is what pods are: `process`, or real images by `podman` or `docker`.
+    """
+    return local.start(port, runtime)
 
 
 def down() -> str:

@@ -21,8 +21,7 @@ from cpod_jupyter.engine.http.health import ENDPOINTS, Health
 from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
 from cpod_jupyter.engine.http.proxy import ServiceProxy
-from cpod_jupyter.engine.http.scale import get_scale, patch_scale, update_scale
-from cpod_jupyter.engine.http.verbs import Verbs, _dry_run
+from cpod_jupyter.engine.http.verbs import Verbs
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
     ApiError,
@@ -121,22 +120,10 @@ class Api:
         if target.subresource not in ("", "status", "scale"):
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
         with notices.collected(request.query.get("fieldValidation", "")) as found:
-            verb = self._scale if target.subresource == "scale" else self._verb
-            response = await verb(request, target)
+            response = await self._verb(request, target)
         for line in found.headers():
             response.headers.add("Warning", line)
         return response
-
-    async def _scale(self, request: web.Request, target: Target) -> web.StreamResponse:
-        dry = _dry_run(request.query)
-        if request.method == "GET":
-            return answer(get_scale(self._objects, target))
-        if request.method == "PUT":
-            return answer(update_scale(self._objects, target, await body(request), dry_run=dry))
-        if request.method == "PATCH":
-            kind = request.headers.get("Content-Type", "").split(";")[0].strip().lower()
-            return answer(patch_scale(self._objects, target, kind, await body(request, patch=True), dry_run=dry))
-        raise MethodNotAllowed("the server does not allow this method on the requested resource")
 
     async def _verb(self, request: web.Request, target: Target) -> web.StreamResponse:
         _check_accept(request)
@@ -151,7 +138,7 @@ class Api:
             found, code = verbs.update(request, target, await body(request)), 200
         elif method == "PATCH" and target.name:
             found, code = verbs.patch(request, target, await body(request, patch=True))
-        elif method == "DELETE":
+        elif method == "DELETE" and not target.subresource:
             options = await body(request) if request.can_read_body else {}
             found, code = verbs.delete(request, target, options), 200
         else:

@@ -11,6 +11,7 @@ from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.http.paths import Target
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.patches import patched
+from cpod_jupyter.engine.selectors import selector_text
 from cpod_jupyter.errors import BadRequest, Invalid, NotFound
 
 _DETAILS = {"group": "autoscaling", "kind": "Scale"}
@@ -22,7 +23,7 @@ def get_scale(objects: Objects, target: Target) -> Object:
     return _scale(_paths(target), objects.get(target.kind, target.scope, str(target.name)))
 
 
-def update_scale(objects: Objects, target: Target, scale: Any, *, dry_run: bool) -> Object:
+def update_scale(objects: Objects, target: Target, scale: Any, *, dry_run: bool, manager: str) -> Object:
     """Replace the scale; with a resourceVersion only if the object is still of that. Raises ApiError."""
     paths = _paths(target)
     replicas, metadata = _checked(target, scale)
@@ -31,15 +32,18 @@ def update_scale(objects: Objects, target: Target, scale: Any, *, dry_run: bool)
         new = _with(old, paths["specReplicasPath"], replicas)
         wanted = metadata.get("resourceVersion")
         new["metadata"] = {**new["metadata"], **({"resourceVersion": wanted} if wanted else {})}
-        return _scale(paths, objects.update(target.kind, target.scope, str(target.name), new, dry_run=dry_run))
+        name = str(target.name)
+        return _scale(paths, objects.update(target.kind, target.scope, name, new, dry_run=dry_run, manager=manager))
 
 
-def patch_scale(objects: Objects, target: Target, content_type: str, patch: Any, *, dry_run: bool) -> Object:
+def patch_scale(
+    objects: Objects, target: Target, content_type: str, patch: Any, *, dry_run: bool, manager: str
+) -> Object:
     """Patch the scale, in the patch types of built-in kinds. Raises ApiError."""
     with objects.store.lock:
         before = get_scale(objects, target)
-        after = patched(before, content_type, patch, schema={}, built_in=True)
-        return update_scale(objects, target, after, dry_run=dry_run)
+        after = patched(before, content_type, patch, schema={"type": "object"}, built_in=True)
+        return update_scale(objects, target, after, dry_run=dry_run, manager=manager)
 
 
 def _paths(target: Target) -> Mapping[str, str]:
@@ -70,7 +74,7 @@ def _checked(target: Target, scale: Any) -> tuple[int, Mapping[str, Any]]:
 def _scale(paths: Mapping[str, str], obj: Object) -> Object:
     metadata = {key: obj["metadata"][key] for key in _KEPT if key in obj["metadata"]}
     status: dict[str, Any] = {"replicas": _at(obj, paths["statusReplicasPath"]) or 0}
-    if selector := _selector(_at(obj, paths.get("labelSelectorPath", ""))):
+    if selector := selector_text(_at(obj, paths.get("labelSelectorPath", ""))):
         status["selector"] = selector
     replicas = _at(obj, paths["specReplicasPath"])
     spec = {} if replicas is None else {"replicas": replicas}
@@ -94,15 +98,3 @@ def _with(obj: Object, path: str, value: int) -> Object:
         raise Invalid(f"{meta.name_of(obj)} has no object where {path} should be")
     place[last] = value
     return new
-
-
-def _selector(selector: Any) -> str:
-    """A label selector as text; definitions have it as text already."""
-    if not isinstance(selector, dict):
-        return str(selector or "")
-    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
-    for rule in selector.get("matchExpressions") or []:
-        key, operator, values = rule.get("key"), rule.get("operator"), ",".join(rule.get("values") or [])
-        plain = {"Exists": f"{key}", "DoesNotExist": f"!{key}"}
-        parts.append(plain.get(operator) or f"{key} {str(operator).lower()} ({values})")
-    return ",".join(parts)

@@ -9,13 +9,16 @@ from typing import Any
 from aiohttp import web
 
 from cpod_jupyter.api.resources import Object
+from cpod_jupyter.engine.events import check_new, core_fields, to_core
 from cpod_jupyter.engine.http.paging import ListOptions, page
 from cpod_jupyter.engine.http.paths import Target
+from cpod_jupyter.engine.http.scale import get_scale, patch_scale, update_scale
 from cpod_jupyter.engine.http.shapes import shown, shown_list
 from cpod_jupyter.engine.http.streams import Stream, Waker, WatchOptions
+from cpod_jupyter.engine.kinds import ServedKind
 from cpod_jupyter.engine.managers import MANAGER_LENGTH, manager_of
 from cpod_jupyter.engine.objects import Objects
-from cpod_jupyter.engine.patches import APPLY_PATCH
+from cpod_jupyter.engine.patches import APPLY_PATCH, patched
 from cpod_jupyter.engine.selectors import Matches, field_selector, label_selector
 from cpod_jupyter.engine.watches import WatchScope, open_watch
 from cpod_jupyter.errors import BadRequest, Expired, Invalid
@@ -35,6 +38,8 @@ class Verbs:
             stream.end()
 
     def get(self, request: web.Request, target: Target) -> Any:
+        if target.subresource == "scale":
+            return get_scale(self._objects, target)
         obj = self._objects.get(target.kind, target.scope, str(target.name))
         return shown(request, target.kind, obj)
 
@@ -50,24 +55,36 @@ class Verbs:
         namespace = target.scope
         if target.kind.resource.namespaced and target.namespace is None:
             raise BadRequest("a namespace is needed in the URL to create this kind")
+        if target.kind.stored_as:
+            check_new(obj)
         done = self._objects.create(
-            target.kind, namespace, obj,
+            self._stored(target), namespace, _stored_form(target, obj),
             dry_run=_dry_run(request.query), strict=_strict(request), manager=_manager(request, "CreateOptions"),
         )  # fmt: skip
-        return shown(request, target.kind, done)
+        return shown(request, target.kind, self._objects.typed(target.kind, done))
 
     def update(self, request: web.Request, target: Target, obj: Any) -> Any:
+        manager, dry_run = _manager(request, "UpdateOptions"), _dry_run(request.query)
+        if target.subresource == "scale":
+            return update_scale(self._objects, target, obj, dry_run=dry_run, manager=manager)
         done = self._objects.update(
-            target.kind, target.scope, str(target.name), obj,
-            subresource=target.subresource, dry_run=_dry_run(request.query), strict=_strict(request),
-            manager=_manager(request, "UpdateOptions"),
+            self._stored(target), target.scope, str(target.name), _stored_form(target, obj),
+            subresource=target.subresource, dry_run=dry_run, strict=_strict(request), manager=manager,
         )  # fmt: skip
-        return shown(request, target.kind, done)
+        return shown(request, target.kind, self._objects.typed(target.kind, done))
+
+    def _stored(self, target: Target) -> ServedKind:
+        return self._objects.kinds.stored(target.kind)
 
     def patch(self, request: web.Request, target: Target, patch: Any) -> tuple[Any, int]:
         """The body of the answer and its code: 201 when an apply created the object."""
         kind = request.headers.get("Content-Type", "").split(";")[0].strip().lower()
         manager = _manager(request, "PatchOptions", apply=kind == APPLY_PATCH)
+        if target.subresource == "scale":
+            dry_run = _dry_run(request.query)
+            return patch_scale(self._objects, target, kind, patch, dry_run=dry_run, manager=manager), 200
+        if target.kind.stored_as:
+            return self._patch_form(request, target, kind, patch), 200
         if kind == APPLY_PATCH:
             done, created = self._objects.apply(
                 target.kind, target.scope, str(target.name), patch, manager,
@@ -80,6 +97,13 @@ class Verbs:
             subresource=target.subresource, dry_run=_dry_run(request.query), strict=_strict(request),
         )  # fmt: skip
         return shown(request, target.kind, done), 200
+
+    def _patch_form(self, request: web.Request, target: Target, content_type: str, patch: Any) -> Any:
+        """Patch an object in another form than it is stored in."""
+        with self._objects.store.lock:
+            old = self._objects.get(target.kind, target.scope, str(target.name))
+            new = patched(old, content_type, patch, schema=target.kind.schema, built_in=True)
+            return self.update(request, target, new)
 
     def delete(self, request: web.Request, target: Target, options: Any) -> Any:
         if not isinstance(options, dict):
@@ -109,7 +133,7 @@ class Verbs:
             raise BadRequest(f"gracePeriodSeconds must be a number, not {grace!r}") from error
         orphan = str(asked.get("orphanDependents", "")).lower() == "true"
         obj, gone = self._objects.delete(
-            target.kind,
+            self._stored(target),
             namespace,
             name,
             grace_seconds=seconds,
@@ -118,7 +142,7 @@ class Verbs:
             dry_run=_dry_run(asked),
         )
         if not gone or target.kind.key in ("/pods", "/services", "/serviceaccounts", "/persistentvolumeclaims"):
-            return obj
+            return self._objects.typed(target.kind, obj)
         resource = target.kind.resource
         details = {"name": name, "group": resource.group, "kind": resource.plural, "uid": obj["metadata"]["uid"]}
         return {
@@ -149,11 +173,21 @@ class Verbs:
             self._streams.discard(stream)
 
 
+def _stored_form(target: Target, obj: Any) -> Any:
+    return to_core(obj) if target.kind.stored_as else obj
+
+
 def _selection(request: web.Request, target: Target) -> Matches:
     labels = label_selector(request.query.get("labelSelector", ""))
-    fields = field_selector(request.query.get("fieldSelector", ""), target.kind.key)
+    asked = request.query.get("fieldSelector", "")
+    fields = field_selector(core_fields(asked) if target.kind.stored_as else asked, target.kind.key)
     name = target.name
-    return lambda obj: labels(obj) and fields(obj) and (name is None or obj["metadata"]["name"] == name)
+
+    def matches(obj: Object) -> bool:
+        obj = _stored_form(target, obj)
+        return labels(obj) and fields(obj) and (name is None or obj["metadata"]["name"] == name)
+
+    return matches
 
 
 def _dry_run(asked: Mapping[str, Any]) -> bool:

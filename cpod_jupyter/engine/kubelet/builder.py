@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from cpod_jupyter.engine.kubelet.network import HOST_IP
 from cpod_jupyter.engine.kubelet.payload import Source
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, PodPlan
 from cpod_jupyter.engine.kubelet.probes import unoffered
+from cpod_jupyter.engine.kubelet.realimages import real_container
 from cpod_jupyter.engine.kubelet.rewriting import Rewriter
 from cpod_jupyter.engine.kubelet.runtime import POD_UID_ENV
 
@@ -44,6 +45,8 @@ class Builder:
     images: Images
     allocatable: Mapping[str, str]
     gpus: Sequence[str]
+    tool: str = ""
+    """podman or docker, for images that stand for nothing on this machine; without it all pods are processes."""
 
     def plan(self, pod: Object, pod_dir: Path, pod_ip: str, lookup: Lookup) -> PodPlan:
         """Prepare a pod's directory and plan it. Raises ConfigError when something is missing or not offered."""
@@ -87,6 +90,10 @@ class Builder:
         facts = PodFacts(pod, pod_ip, HOST_IP, self.allocatable)
         volumes.refresh(pod, volumes.scratch_directory(self.home, pod_dir), self.source(facts, lookup))
 
+    def is_real(self, container: Mapping[str, Any]) -> bool:
+        """Whether a container is one of a real image, and not a process."""
+        return bool(self.tool) and not self.images.is_local(str(container.get("image") or ""))
+
     def _granted_gpus(self, pod: Object) -> list[str]:
         """The pod's GPUs as CUDA names them."""
         granted = str((pod["metadata"].get("annotations") or {}).get(GPU_ANNOTATION) or "")
@@ -112,6 +119,12 @@ class Builder:
         termination_log = pod_dir / name / "termination-log"
         inside = str(container.get("terminationMessagePath") or TERMINATION_LOG)
         mounted = volumes.mounts(container, directories, own)
+        if self.is_real(container):
+            (pod_dir / name).mkdir(exist_ok=True)
+            termination_log.touch(mode=0o666)
+            termination_log.chmod(0o666)  # whoever the image's user is
+            log = (inside, str(termination_log))
+            return real_container(self.tool, facts.pod, container, own, mounted, log, gpus, facts.pod_ip)
         mounts = [*mounted, (inside, str(termination_log))]
         rewrite = Rewriter(mounts)
         try:
@@ -148,12 +161,21 @@ class Builder:
         )
 
 
-def ignored(pod: Object, plan: PodPlan, cgroups: Parents) -> list[str]:
-    """What a pod asks for that is passed over here, though the pod runs; for an event that says so."""
+def ignored(
+    pod: Object, plan: PodPlan, cgroups: Parents, is_real: Callable[[Mapping[str, Any]], bool] = lambda _: False
+) -> list[str]:
+    """What a pod asks for that is passed over here, though the pod runs; for an event that says so.
+
+    `is_real` tells the containers of real images, which podman or docker give most of it.
+    """
     spec = pod["spec"]
     plans = {entry.name: entry for entry in [*plan.init_containers, *plan.containers]}
-    found = [f"securityContext.{key}" for key in _IGNORED if key in (spec.get("securityContext") or {})]
-    for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
+    every = [*(spec.get("initContainers") or []), *spec["containers"]]
+    keys = ("fsGroup",) if all(is_real(container) for container in every) else _IGNORED
+    found = [f"securityContext.{key}" for key in keys if key in (spec.get("securityContext") or {})]
+    for container in every:
+        if is_real(container):
+            continue
         name = container["name"]
         limits = (container.get("resources") or {}).get("limits") or {}
         if "cpu" in limits and not cgroups.offers("cpu"):

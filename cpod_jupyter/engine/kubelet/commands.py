@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import sys
 from collections.abc import Sequence
 
@@ -10,15 +11,25 @@ from cpod_jupyter.engine.kubelet.keeper import Request
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport
 from cpod_jupyter.engine.kubelet.rewriting import Rewriter
 
+_MARK = "CPOD_EXEC"
+"""In the environment of a command in a real container, by which what is left of it is found."""
+
 
 def exec_request(plan: ContainerPlan, report: ContainerReport, command: Sequence[str], *, tty: bool) -> Request:
     """A command in a container's environment: its variables, its PATH, its working directory, its mounts."""
     env = {"TERM": "xterm", **plan.env} if tty else plan.env
-    return Request(translated(plan, command), env, plan.cwd, tty, report.pid, report.mark)
+    if not plan.tool:
+        return Request(translated(plan, command), env, plan.cwd, tty, report.pid, report.mark)
+    marker = f"{_MARK}={secrets.token_hex(16)}"
+    options = ["--interactive", *(["--tty", "--env=TERM=xterm"] if tty else []), f"--env={marker}"]
+    argv = [plan.tool, "exec", *options, plan.container_name, *command]
+    return Request(argv, env, plan.cwd, tty, report.pid, report.mark, marker)
 
 
 def translated(plan: ContainerPlan, command: Sequence[str]) -> list[str]:
-    """A command's words with the container's mounts in this machine's terms."""
+    """A command as it is run on this machine: through the container's tool, or with its mounts translated."""
+    if plan.tool:
+        return [plan.tool, "exec", plan.container_name, *command]
     rewrite = Rewriter(plan.mounts)
     argv = [rewrite(word) for word in command]
     return _tar_from(list(command), argv) or argv

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cpod_jupyter.api.records import TERMINATION_MESSAGE_LIMIT
-from cpod_jupyter.engine.kubelet import memory, processes, readonly
+from cpod_jupyter.engine.kubelet import memory, processes, readonly, realcontainer
 from cpod_jupyter.engine.kubelet.cgroups import Group, Parents
 from cpod_jupyter.engine.kubelet.crilog import LogWriter, parse_entry
 from cpod_jupyter.engine.kubelet.plan import STARTED, ContainerPlan, ContainerReport, PodPlan
@@ -99,6 +99,8 @@ class Container:
         self._group = self._make_group()
         try:
             self._log = LogWriter(self.directory / f"{self.report.restart_count}.log")
+            if self.plan.tool:
+                realcontainer.remove(self.plan)  # one that a supervisor left which was killed
             process = subprocess.Popen(
                 self.plan.argv,
                 env=self.plan.env,
@@ -126,6 +128,8 @@ class Container:
             os.set_blocking(descriptor, False)
         self.report.pid = process.pid
         self.report.mark = processes.start_mark(process.pid) or ""
+        if self.plan.tool:
+            realcontainer.await_started(self.plan, self.report.pid, self.report.mark)
         self.report.state = {"running": {"startedAt": _stamp(self._began)}}
         if self.plan.post_start:
             self.report.starting = self._run_hook(self.plan.post_start, "FailedPostStartHook")
@@ -295,10 +299,26 @@ class Container:
         self._process, self._log, self.outputs = None, None, {}
         number = -code if code < 0 else 0
         exit_code = 128 + number if number else code
+        if self.plan.tool:
+            self._real_exited(exit_code)
+            return
         reason = "Completed" if exit_code == 0 else "Error"
         if oom_killed:
             reason = "OOMKilled"
         self._terminated(exit_code, number, reason, self._last_words(exit_code))
+
+    def _real_exited(self, client_code: int) -> None:
+        """The client of a real container has ended: the tool knows how the container did."""
+        ending = realcontainer.finish(self.plan, client_code)
+        if not ending.started:
+            why = realcontainer.last_line(b"".join(self._log_tail()).decode(errors="replace"))
+            message = f"failed to start container {self.plan.name!r}: {why}"
+            self._terminated(_START_FAILED, 0, "StartError", message)
+            return
+        code = ending.exit_code
+        killed = code == realcontainer.KILLED and self._kill_at is None and processes.oom_kills() > self._oom_kills
+        reason = "OOMKilled" if ending.out_of_memory or killed else "Error" if code else "Completed"
+        self._terminated(code, 0, reason, self._last_words(code))
 
     def _was_out_of_memory(self, code: int) -> bool:
         """Whether a failed run used up its limit, or the machine's memory."""

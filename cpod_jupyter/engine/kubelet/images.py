@@ -41,6 +41,10 @@ class Images:
 
     environments: Mapping[str, Path] = field(default_factory=dict)
 
+    def is_local(self, image: str) -> bool:
+        """Whether an image stands for something on this machine: the project itself, or an environment."""
+        return is_runtime(image) or repository(image) in self.environments
+
     def python(self, image: str) -> str:
         """The interpreter that `python` means in the image."""
         environment = self.environments.get(repository(image))

@@ -48,6 +48,8 @@ class Request:
     tty: bool
     watched_pid: int
     watched_mark: str
+    marker: str = ""
+    """NAME=VALUE in the environment of what the command runs elsewhere than below this process: in a container."""
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -165,6 +167,8 @@ class Keeper:
                     os.kill(pid, signal.SIGKILL)
             self._reap()
             time.sleep(0.01)
+        if self._request.marker and self._hung_up_at is not None:
+            processes.kill_marked(self._request.marker)
         self._reap()
         if not self._ended:
             self._tell({"exit": _KILLED})

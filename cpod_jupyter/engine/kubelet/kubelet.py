@@ -14,7 +14,7 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import CONFIGMAPS, EVENTS, PODS, PVCS, SECRETS, Object
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder
-from cpod_jupyter.engine.kubelet import eviction, node, status
+from cpod_jupyter.engine.kubelet import eviction, node, pulling, status
 from cpod_jupyter.engine.kubelet.builder import DEFAULT_GRACE_SECONDS, Builder, ignored
 from cpod_jupyter.engine.kubelet.cgroups import find_parents
 from cpod_jupyter.engine.kubelet.commands import exec_request
@@ -50,7 +50,8 @@ class Kubelet:
         Manager(api, [*kubelet.controllers(), …]).start()
         kubelet.stop()                                      # pods go on; the next engine finds them
 
-    `environments` maps an image's repository to a virtual environment that stands for it.
+    `environments` maps an image's repository to a virtual environment that stands for it; `tool`, podman or
+    docker, runs the other images, which without it are processes too.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Kubelet:
         *,
         runtime: PodRuntime | None = None,
         environments: Mapping[str, Path] | None = None,
+        tool: str = "",
     ) -> None:
         self.node_name = node_name or node.default_node_name()
         self._api = api
@@ -69,7 +71,9 @@ class Kubelet:
         self._runtime = runtime or ProcessRuntime()
         found = node.node_object(self.node_name)["status"]["allocatable"]
         gpus = [gpu.cuda_name for gpu in node.gpus()]
-        self._builder = Builder(self._home, Images({} if environments is None else environments), found, gpus)
+        images = Images({} if environments is None else environments)
+        self._builder = Builder(self._home, images, found, gpus, tool)
+        self._real_images = pulling.Images(tool) if tool else None
         self._cgroups = find_parents()
         self._network = PodNetwork(home)
         self._events = Recorder(api, "kubelet", EVENTS)
@@ -300,6 +304,7 @@ class Kubelet:
         with self._lock:
             self._unconfigured.add(key)  # before the look: what appears after it wakes the pod
         try:
+            self._need_images(pod)
             with self._starting:  # an address is taken once its plan is written
                 asked = str((pod["metadata"].get("annotations") or {}).get(ADDRESS_ANNOTATION) or "")
                 address = self._network.address(self._used_addresses(), asked)
@@ -308,14 +313,23 @@ class Kubelet:
         except (EngineError, OSError) as error:
             reason = error.reason if isinstance(error, ConfigError) else "CreateContainerError"
             if self._write_status(pod, status.waiting_status(pod, reason, str(error))):
-                self._events.warning(pod, "Failed", f"Error: {error}")
-            return None if isinstance(error, ConfigError) else _MACHINE_RETRY_SECONDS
+                if isinstance(error, pulling.Pulling):
+                    self._events.normal(pod, "Pulling", str(error))
+                else:
+                    self._events.warning(pod, "Failed", f"Error: {error}")
+            return error.retry_seconds if isinstance(error, ConfigError) else _MACHINE_RETRY_SECONDS
         with self._lock:
             self._unconfigured.discard(key)
             self._seen[pod_dir.name] = None
-        if passed_over := ignored(pod, plan, self._cgroups):
+        if passed_over := ignored(pod, plan, self._cgroups, self._builder.is_real):
             self._events.warning(pod, "Ignored", f"the embedded engine passes over {', '.join(passed_over)}")
         return None
+
+    def _need_images(self, pod: Object) -> None:
+        """Have the images that are pulled. Raises ConfigError while one is not here."""
+        if self._real_images is not None:
+            containers = [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]
+            self._real_images.need(pod, [entry for entry in containers if self._builder.is_real(entry)])
 
     def _report(self, pod: Object, pod_dir: Path, report: PodReport) -> None:
         """Bring what runs into the pod's status, and say what happened in events."""

@@ -12,12 +12,15 @@ from cpod_jupyter.errors import EngineError, NotFound
 class ConfigError(EngineError):
     """A pod can't be started as it is written, or not yet; the message goes to its status.
 
-    `reason` is the waiting reason of its containers.
+    `reason` is the waiting reason of its containers; after `retry_seconds` it is worth another look.
     """
 
-    def __init__(self, message: str, reason: str = "CreateContainerConfigError") -> None:
+    def __init__(
+        self, message: str, reason: str = "CreateContainerConfigError", *, retry_seconds: float | None = None
+    ) -> None:
         super().__init__(message)
         self.reason = reason
+        self.retry_seconds = retry_seconds
 
 
 class Lookup:

@@ -154,12 +154,12 @@ def inside(path: str, what: str) -> PurePosixPath:
 def write(directory: Path, wanted: Files) -> bool:
     """Make a volume's files what they should be, in one step; whether anything had to change."""
     directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o700)
     current = directory / _CURRENT
     old = Path(os.readlink(current)) if current.is_symlink() else None
     if old is not None and dict(_present(directory / old)) == wanted:
         return False
     fresh = Path(tempfile.mkdtemp(prefix="..", dir=directory))
+    fresh.chmod(0o755)  # whoever an image's user is; on this machine, the directory above lets nobody in
     for name, file in wanted.items():
         path = fresh / name
         path.parent.mkdir(parents=True, exist_ok=True)

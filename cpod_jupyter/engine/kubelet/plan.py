@@ -41,6 +41,9 @@ class ContainerPlan:
     pre_stop: list[str] = field(default_factory=list)
     sidecar: bool = False
     startup_probed: bool = False
+    tool: str = ""
+    """podman or docker, where the container is one of a real image: `argv` is then the tool's client."""
+    container_name: str = ""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,14 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
+def kill_marked(marker: str) -> None:
+    """SIGKILL to every process with NAME=VALUE in its environment, where the system shows it (Linux)."""
+    for pid in all_pids():
+        with contextlib.suppress(OSError):
+            if marker.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+
+
 def children() -> list[int]:
     """The children of this process (Linux; elsewhere none are found)."""
     found = []

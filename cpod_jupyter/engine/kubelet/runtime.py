@@ -18,7 +18,7 @@ from typing import Protocol
 
 import psutil
 
-from cpod_jupyter.engine.kubelet import cgroups, processes
+from cpod_jupyter.engine.kubelet import cgroups, processes, realcontainer
 from cpod_jupyter.engine.kubelet.plan import (
     PLAN,
     STOP,
@@ -173,6 +173,9 @@ class ProcessRuntime:
                 processes.kill_session(container.pid)
             cgroups.remove([Path(directory) for directory in container.cgroups])
         plan = PodPlan.read(pod_dir)
+        for entry in [*plan.init_containers, *plan.containers] if plan is not None else []:
+            if entry.tool:
+                realcontainer.remove(entry)
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 if plan is not None and process.environ().get(POD_UID_ENV) == plan.uid:

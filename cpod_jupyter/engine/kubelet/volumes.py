@@ -92,7 +92,8 @@ def _empty_directory(name: str, own: Path, medium: str) -> Path:
     if own.exists():
         return own.resolve()
     if medium == "Memory" and os.access(_SHARED_MEMORY, os.W_OK):
-        directory = Path(tempfile.mkdtemp(prefix=_IN_MEMORY, dir=_SHARED_MEMORY))
+        directory = Path(tempfile.mkdtemp(prefix=_IN_MEMORY, dir=_SHARED_MEMORY)) / name
+        directory.mkdir()
         own.unlink(missing_ok=True)
         own.symlink_to(directory)
         return directory
@@ -105,7 +106,7 @@ def remove_scratch(scratch: Path) -> None:
     own = scratch / "volumes"
     for link in own.iterdir() if own.is_dir() else []:
         if link.is_symlink() and os.readlink(link).startswith(f"{_SHARED_MEMORY}/{_IN_MEMORY}"):
-            shutil.rmtree(os.readlink(link), ignore_errors=True)
+            shutil.rmtree(Path(os.readlink(link)).parent, ignore_errors=True)
     shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -37,9 +37,10 @@ Extra = Callable[[LocalApi], list[Controller]]
 class Cluster:
     """`stop` and `start` again is an engine that restarts: the store, and pods, are those of before."""
 
-    def __init__(self, home: Path, extra: Extra = lambda _: []) -> None:
+    def __init__(self, home: Path, extra: Extra = lambda _: [], tool: str = "") -> None:
         self.home = home
         self._extra = extra
+        self.tool = tool
         home.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
@@ -56,7 +57,7 @@ class Cluster:
             except AlreadyExists:
                 continue
         self._collector.start()
-        self.kubelet = Kubelet(self.api, self.home, NODE, environments=ImageMap(self.home))
+        self.kubelet = Kubelet(self.api, self.home, NODE, environments=ImageMap(self.home), tool=self.tool)
         self.kubelet.start()
         controllers = [*self.kubelet.controllers(), pvc_controller(self.api, self.home), *self._extra(self.api)]
         self._manager = Manager(self.api, controllers)

@@ -71,7 +71,7 @@ def test_changes_of_mounted_configuration_reach_a_running_pod_as_a_whole(cluster
     cluster.api.patch(SECRETS, "sec", {"data": {"b": base64.b64encode(b"new").decode()}}, NAMESPACE)
     cluster.wait_phase("reader", "Succeeded")
     assert cluster.output(pod) == "a\nmore\n"
-    assert stat.S_IMODE((cluster.scratch(pod) / "volumes" / "s").stat().st_mode) == 0o700
+    assert stat.S_IMODE(cluster.scratch(pod).stat().st_mode) == 0o700
 
 
 def test_scratch_space_in_memory_is_in_memory_and_goes_with_its_pod(cluster: Cluster) -> None:
