@@ -28,5 +28,5 @@ def controllers(api: KubeApi, home: Path) -> list[Controller]:
         replicaset_controller(api),
         deployment_controller(api),
         inferenceservice_controller(api),
-        *training_controllers(api),
+        *training_controllers(api, home),
     ]

@@ -25,7 +25,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             inferenceservice_controller(api),
             job_controller(api),
             replicaset_controller(api),
-            *training_controllers(api),
+            *training_controllers(api, tmp_path / "home"),
         ],
     )
     found.start()
