@@ -59,10 +59,13 @@ def applied(
         owned = union(owned, entry["fieldsV1"])
     if difference(last, fields):
         new = merging.pruned_by_owner(schema, new, last, owned)
+        pruned = {name: value for name, value in new.items() if name in part}
+        new = {**new, **merging.merged(schema, pruned, part)}  # what lost its parts and is applied as empty
     if live is None:
         new["metadata"] = {**new.get("metadata", {}), **config["metadata"]}
     changed, removed = differences(schema, base, new, writer.subresource, has_status)
-    kept, conflicts = [], []
+    kept: list[Entry] = []
+    conflicts: list[tuple[Entry, Fields]] = []
     for entry in others:
         if conflict := intersection(entry["fieldsV1"], changed):
             conflicts.append((entry, conflict))

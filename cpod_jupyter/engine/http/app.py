@@ -117,7 +117,8 @@ class Api:
             return await self._proxy.forward(request, target)
         if self._conversations.serves(target):
             return await self._conversations.serve(request, target)
-        if target.subresource not in ("", "status", "scale"):
+        finalizes = target.kind.key == "/namespaces" and target.subresource == "finalize" and request.method == "PUT"
+        if target.subresource not in ("", "status", "scale") and not finalizes:
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
         with notices.collected(request.query.get("fieldValidation", "")) as found:
             if target.kind.deprecation:
