@@ -19,6 +19,8 @@ INT_OR_STRING = "x-kubernetes-int-or-string"
 EMBEDDED = "x-kubernetes-embedded-resource"
 LIST_TYPE = "x-kubernetes-list-type"
 LIST_KEYS = "x-kubernetes-list-map-keys"
+OR_BOOLEAN = "x-cpod-or-boolean"
+"""Of `additionalProperties` in the schema of schemas: a boolean will do as well."""
 DUPLICATES = "x-cpod-duplicates"
 """Marks a list map in which the API server lets a key come twice, though it merges by it."""
 JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
@@ -171,6 +173,11 @@ class Node:
                 result = dict(value) if result is None else result
                 result[name] = filled
         return value if result is None else result
+
+    def decoded(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """A stored object as it is read: without what the schema does not name, and with its defaults."""
+        result: dict[str, Any] = self.defaulted(self.pruned(obj, root=True))
+        return result
 
     def instead(self, item: Any, *, declared: bool) -> Any:
         """An entry of a map or a list: its schema's default in place of a null."""

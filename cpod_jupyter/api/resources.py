@@ -24,6 +24,10 @@ class Resource:
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    singular_name: str = ""
+    """Where it is not the kind in lower case."""
+    list_name: str = ""
+    """The kind of a list, where it is not KINDList."""
 
     @property
     def api_version(self) -> str:
@@ -31,7 +35,11 @@ class Resource:
 
     @property
     def singular(self) -> str:
-        return self.kind.lower()
+        return self.singular_name or self.kind.lower()
+
+    @property
+    def list_kind(self) -> str:
+        return self.list_name or f"{self.kind}List"
 
     @property
     def qualified(self) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cpod_jupyter.api.checks import Check, equal, invalid
-from cpod_jupyter.api.nodes import ENVELOPE, Node
+from cpod_jupyter.api.checks import Check, invalid
+from cpod_jupyter.api.nodes import ENVELOPE, OR_BOOLEAN, Node
 from cpod_jupyter.api.problem import Path, Problem, dotted, nearest, quoted, shown
 
 Chain = tuple[Any, ...]
@@ -50,6 +50,8 @@ def _value(node: Node, value: Any, path: Chain, found: list[Problem]) -> None:
             found.append(_wrong_type(node, value, path))
             return
     elif kind and not _is_a(value, kind):
+        if isinstance(value, bool) and OR_BOOLEAN in node.schema:
+            return
         found.append(_wrong_type(node, value, path))
         return
     if node.choices is not None:
@@ -189,6 +191,3 @@ def unknown(node: Node, value: Any, path: Chain = (), *, root: bool = True) -> l
                 hint = nearest(name, node.properties)
                 found.append(Problem(flat((path, name)), "FieldValueUnknown", f"unknown field{hint}"))
     return found
-
-
-__all__ = ["Chain", "equal", "faults", "flat", "unknown"]

@@ -13,6 +13,7 @@ from typing import Any
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.control.queue import WorkQueue
+from cpod_jupyter.engine.definitions import FINALIZER
 from cpod_jupyter.engine.kinds import ServedKind
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.store import Change, ObjectKey
@@ -179,5 +180,9 @@ class Collector:
         for obj in left:
             if served is not None and not obj["metadata"].get("deletionTimestamp"):
                 self._delete(served, obj)
-        if not self._store.list(key):
+        if self._store.list(key):
+            return
+        if FINALIZER in (definition["metadata"].get("finalizers") or []):
+            self._drop_finalizer(kind, definition, FINALIZER)
+        else:
             self._objects.finish(kind, definition)

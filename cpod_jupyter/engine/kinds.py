@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +13,11 @@ from typing import Any
 from cpod_jupyter.api import resources
 from cpod_jupyter.api.model import built_in_schema, kubernetes_schema
 from cpod_jupyter.api.resources import Object, Resource
-from cpod_jupyter.api.schema import Node
+from cpod_jupyter.api.schema import Node, Problem
 from cpod_jupyter.engine.events import EVENTS_V1
-from cpod_jupyter.errors import Invalid, NotFound
+from cpod_jupyter.engine.rules import RuleNode, broken_rules, rules_of
+from cpod_jupyter.engine.structural import schema_of_schemas
+from cpod_jupyter.errors import NotFound
 
 _WITH_STATUS = {
     "namespaces",
@@ -27,13 +32,13 @@ _WITH_STATUS = {
     "replicasets",
     "customresourcedefinitions",
 }
+_DEFINITION = "CustomResourceDefinition"
 _SCALED = {"deployments", "replicasets"}
 _SCALE = {
     "specReplicasPath": ".spec.replicas",
     "statusReplicasPath": ".status.replicas",
     "labelSelectorPath": ".spec.selector",
 }
-_UNCHECKED = {"CustomResourceDefinition": "its schema is recursive; `check_crd` looks at what matters"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,12 @@ class ServedKind:
     preferred: bool = True
     scale: Mapping[str, str] | None = None
     """Where the replicas are (CustomResourceSubresourceScale), of a kind that has the subresource."""
+    selectable: tuple[str, ...] = ()
+    """Fields of a custom kind that a field selector may name, such as `spec.color`."""
+    deprecation: str = ""
+    """What whoever uses a deprecated version is warned of."""
+    terminating: bool = False
+    """Whether the kind's definition is being deleted, so that nothing new is taken."""
     stored_as: Resource | None = None
     """The kind in whose form the objects are kept, where that is another one."""
 
@@ -58,24 +69,55 @@ class ServedKind:
         stored = self.stored_as or self.resource
         return f"{stored.group}/{stored.plural}"
 
+    @property
+    def storage_api_version(self) -> str:
+        """The apiVersion that objects are stored with."""
+        return dataclasses.replace(self.resource, version=self.storage_version).api_version
+
     @functools.cached_property
     def schema(self) -> Mapping[str, Any]:
         """The structural schema; of a built-in kind, by the official client's model of it."""
-        if self.own_schema is not None:
-            own = self.own_schema
-            always = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
-            metadata = {"metadata": kubernetes_schema("V1ObjectMeta")}
-            return {**own, "properties": {**(own.get("properties") or {}), **always, **metadata}}
-        if self.resource.kind in _UNCHECKED:
-            return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        if self.resource == EVENTS_V1:
-            return kubernetes_schema("EventsV1Event")
-        return built_in_schema(self.resource.kind)
+        if self.own_schema is None:
+            if self.resource == EVENTS_V1:
+                return kubernetes_schema("EventsV1Event")
+            return built_in_schema(self.resource.kind)
+        properties = self.own_schema.get("properties") or {}
+        always = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _metadata(properties)}
+        return {**self.own_schema, "properties": {**properties, **always}}
 
     @functools.cached_property
     def node(self) -> Node:
         """The schema ready for use; what it works out is kept as long as the kind is served so."""
+        if self.resource.kind == _DEFINITION and self.built_in:
+            return Node(_with_recursion(self.schema))
         return Node(self.schema)
+
+    @functools.cached_property
+    def rules(self) -> RuleNode | None:
+        """The validation rules of a custom kind."""
+        return rules_of(self.own_schema) if self.own_schema is not None else None
+
+    def broken_rules(self, new: Object, old: Object | None) -> list[Problem]:
+        """The validation rules that an object breaks, or that its change does."""
+        return broken_rules(self.rules, new, old) if self.rules is not None else []
+
+
+def _metadata(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """ObjectMeta with what a definition's schema demands of the names."""
+    schema = kubernetes_schema("V1ObjectMeta")
+    own = (properties.get("metadata") or {}).get("properties") or {}
+    for name in ("name", "generateName"):
+        if name in own:
+            schema["properties"][name] = {**schema["properties"][name], **own[name]}
+    return schema
+
+
+def _with_recursion(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of definitions with that of schemas in its place, which holds itself."""
+    result = copy.deepcopy(dict(schema))
+    version = result["properties"]["spec"]["properties"]["versions"]["items"]["properties"]
+    version["schema"]["properties"]["openAPIV3Schema"] = schema_of_schemas()
+    return result
 
 
 @dataclass
@@ -129,66 +171,105 @@ class Kinds:
                 return served
         return None
 
-    def install(self, definition: Object) -> None:
-        """Serve the versions of a CustomResourceDefinition, instead of what it defined before."""
-        self.remove(definition)
-        spec = definition["spec"]
-        storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
-        for version in spec["versions"]:
-            if version.get("served"):
-                self._add(_served(spec, version, storage))
+    def install(self, definition: Object) -> list[ServedKind]:
+        """Serve the versions of a CustomResourceDefinition, instead of what it defined before.
+
+        Returns the kinds whose schema is another one now.
+        """
+        before = self._versions(definition)
+        for key in before:
+            del self._kinds[key]
+        changed = []
+        for kind in _served_kinds(definition):
+            old = before.get((kind.resource.group, kind.resource.version, kind.resource.plural))
+            if old is not None and old.own_schema == kind.own_schema:
+                if old == kind:
+                    kind = old  # keeps what it has worked out
+            else:
+                changed.append(kind)
+            self._add(kind)
+        self.generation += 1
+        return changed
 
     def remove(self, definition: Object) -> None:
-        group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
-        for key in [key for key in self._kinds if (key[0], key[2]) == (group, plural)]:
+        """Serve a definition's kinds no longer."""
+        for key in self._versions(definition):
             del self._kinds[key]
         self.generation += 1
 
+    def _versions(self, definition: Object) -> dict[tuple[str, str, str], ServedKind]:
+        group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
+        return {
+            key: kind for key, kind in self._kinds.items() if (key[0], key[2]) == (group, plural) and not kind.built_in
+        }
 
-def _served(spec: Mapping[str, Any], version: Mapping[str, Any], storage: str) -> ServedKind:
-    names = spec["names"]
+    def built_in_names(self, group: str) -> list[dict[str, Any]]:
+        """The names that built-in kinds have in a group, in the form of a definition's `names`."""
+        return [
+            {
+                "plural": resource.plural,
+                "singular": resource.singular,
+                "kind": resource.kind,
+                "listKind": resource.list_kind,
+                "shortNames": list(resource.short_names),
+            }
+            for resource in resources.BUILT_IN
+            if resource.group == group
+        ]
+
+
+def version_priority(version: str) -> tuple[int, int, int, str]:
+    """A key to sort versions by, the most stable and newest first (v2, v1, v1beta2, v1beta1, v1alpha1, others
+    by name), as Kubernetes does ("Version priority")."""
+    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
+    if match is None:
+        return (3, 0, 0, version)
+    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return (stage, -int(match[1]), -int(match[3] or 0), "")
+
+
+def _served_kinds(definition: Object) -> list[ServedKind]:
+    spec, accepted = definition["spec"], (definition.get("status") or {}).get("acceptedNames") or {}
+    names = {**spec["names"], **accepted}
+    served = [version for version in spec["versions"] if version.get("served")]
+    storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
+    newest = min((version["name"] for version in served), key=version_priority, default="")
+    terminating = bool(definition["metadata"].get("deletionTimestamp"))
+    return [_served(spec, names, version, storage, version["name"] == newest, terminating) for version in served]
+
+
+def _served(
+    spec: Mapping[str, Any],
+    names: Mapping[str, Any],
+    version: Mapping[str, Any],
+    storage: str,
+    preferred: bool,
+    terminating: bool,
+) -> ServedKind:
+    kind, singular, list_kind = names["kind"], names.get("singular") or "", names.get("listKind") or ""
     resource = Resource(
         spec["group"],
         version["name"],
         names["plural"],
-        names["kind"],
+        kind,
         namespaced=spec["scope"] == "Namespaced",
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
+        singular_name="" if singular == kind.lower() else singular,
+        list_name="" if list_kind == f"{kind}List" else list_kind,
     )
+    subresources = version.get("subresources") or {}
+    warning = version.get("deprecationWarning") or f"{resource.api_version} {kind} is deprecated"
     return ServedKind(
         resource,
         storage,
-        has_status="status" in (version.get("subresources") or {}),
+        has_status=subresources.get("status") is not None,
         built_in=False,
         columns=tuple(version.get("additionalPrinterColumns") or ()),
         own_schema=(version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"},
-        preferred=version["name"] == storage,
-        scale=(version.get("subresources") or {}).get("scale"),
+        preferred=preferred,
+        scale=subresources.get("scale"),
+        selectable=tuple(item["jsonPath"].lstrip(".") for item in version.get("selectableFields") or ()),
+        deprecation=warning if version.get("deprecated") else "",
+        terminating=terminating,
     )
-
-
-def check_crd(definition: Object) -> None:
-    """What a CustomResourceDefinition must have to be served. Raises Invalid."""
-    name = definition["metadata"].get("name", "")
-    spec = definition.get("spec") or {}
-    names, versions = spec.get("names") or {}, spec.get("versions") or []
-    faults = []
-    if name != f"{names.get('plural')}.{spec.get('group')}":
-        faults.append(("metadata.name", 'must be spec.names.plural+"."+spec.group'))
-    if not names.get("kind"):
-        faults.append(("spec.names.kind", "Required value"))
-    if spec.get("scope") not in ("Namespaced", "Cluster"):
-        faults.append(("spec.scope", 'supported values: "Cluster", "Namespaced"'))
-    if sum(bool(version.get("storage")) for version in versions) != 1:
-        faults.append(("spec.versions", "must have exactly one version marked as storage version"))
-    for index, version in enumerate(versions):
-        if not (version.get("schema") or {}).get("openAPIV3Schema"):
-            faults.append((f"spec.versions[{index}].schema.openAPIV3Schema", "Required value: schemas are required"))
-    if faults:
-        causes = [{"reason": "FieldValueInvalid", "message": text, "field": place} for place, text in faults]
-        listed = ", ".join(f"{place}: {text}" for place, text in faults)
-        raise Invalid(
-            f'CustomResourceDefinition.apiextensions.k8s.io "{name}" is invalid: {listed}',
-            {"name": name, "group": "apiextensions.k8s.io", "kind": "CustomResourceDefinition", "causes": causes},
-        )

@@ -37,7 +37,7 @@ class LocalApi:
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> ObjectList:
         kind = self._objects.kinds.of(resource)
-        labels, fields = parse_labels(label_selector), parse_fields(field_selector, kind.key)
+        labels, fields = parse_labels(label_selector), parse_fields(field_selector, kind.key, kind.selectable)
         found, revision = self._objects.list(kind, namespace)
         return ObjectList([_own(obj) for obj in found if labels(obj) and fields(obj)], str(revision))
 
@@ -97,7 +97,7 @@ class LocalApi:
         timeout_seconds: int = 300,
     ) -> Iterator[WatchEvent]:
         kind = self._objects.kinds.of(resource)
-        labels, fields = parse_labels(label_selector), parse_fields(field_selector, kind.key)
+        labels, fields = parse_labels(label_selector), parse_fields(field_selector, kind.key, kind.selectable)
         scope = WatchScope(kind, namespace, lambda obj: labels(obj) and fields(obj))
         events: queue.SimpleQueue[WatchEvent] = queue.SimpleQueue()
         stop, _ = open_watch(

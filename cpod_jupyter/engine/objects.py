@@ -18,7 +18,7 @@ from typing import Any
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem, faults, unknown_fields
-from cpod_jupyter.engine import managers, notices, strategies
+from cpod_jupyter.engine import definitions, managers, notices, strategies
 from cpod_jupyter.engine.events import from_core
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
 from cpod_jupyter.engine.managers import Entry, Writer
@@ -43,7 +43,7 @@ class Objects:
         self.store = store
         self.kinds = kinds
         for definition in store.list(_CRD):
-            kinds.install(definition)
+            self._serve(definition)
 
     # ---- reading
 
@@ -61,12 +61,12 @@ class Objects:
 
     @staticmethod
     def typed(kind: ServedKind, obj: Object) -> Object:
-        """The object in the version asked for (conversion strategy None: only apiVersion differs)."""
+        """The object in the version asked for (conversion strategy None: only apiVersion and schema differ)."""
         if obj.get("apiVersion") == kind.resource.api_version:
             return obj
         if kind.stored_as:
             return from_core(obj)
-        return {**obj, "apiVersion": kind.resource.api_version}
+        return {**kind.node.decoded(obj), "apiVersion": kind.resource.api_version}
 
     # ---- writing
 
@@ -96,6 +96,8 @@ class Objects:
         if kind.has_status:
             new.pop("status", None)
         with self.store.lock:
+            if kind.terminating:
+                raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
             self._check_namespace(kind, namespace)
             key = (kind.key, namespace, metadata["name"])
             if self.store.get(key) is not None:
@@ -153,7 +155,9 @@ class Objects:
             asked = metadata.get("resourceVersion")
             if asked and asked != old["metadata"]["resourceVersion"]:
                 raise _conflict(kind, name)
-            return self._replaced(kind, old, managers.copied(new), subresource, dry_run, strict, manager)
+            if not subresource and _content(new) != _content(old):
+                new = managers.copied(new)  # strategies fill in defaults; without a change they leave it alone
+            return self._replaced(kind, old, new, subresource, dry_run, strict, manager)
 
     def apply(
         self,
@@ -252,6 +256,9 @@ class Objects:
         new = {**old, "metadata": metadata}
         if kind.key == _NAMESPACE:
             new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
+        elif kind.key == _CRD:
+            new["status"] = self._definition_status(new)
+            self._serve(new)
         return (old if new == old else self.store.put(key, new)), False
 
     @staticmethod
@@ -267,6 +274,10 @@ class Objects:
         last = self.store.remove(key)
         if kind.key == _CRD:
             self.kinds.remove(last)
+            for other in self._same_group(last):  # a name that it had may be free for another now
+                status = self._definition_status(other)
+                if status != other.get("status"):
+                    self._serve(self.store.put((_CRD, "", meta.name_of(other)), {**other, "status": status}))
         return self.typed(kind, last)
 
     def _replaced(
@@ -292,7 +303,7 @@ class Objects:
                 del new["status"]
         new["metadata"] = _kept_metadata(kind, old, new["metadata"])
         asked = new["metadata"].pop("managedFields", None)
-        new = self._admitted(kind, new, strict, old=old)
+        new = self._admitted(kind, new, strict, old=old, part=subresource if kind.built_in else "")
         if _content(old) != _content(new):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
         self._own(kind, old, new, subresource, manager, asked, owners)
@@ -329,17 +340,38 @@ class Objects:
         holds = (kind.key == "/pods" and metadata.get("deletionGracePeriodSeconds")) or (
             kind.key == _NAMESPACE and new["spec"].get("finalizers")
         )
-        if ending and not holds and kind.key != _CRD:
+        if ending and not holds:
             self.store.put(key, new)
             return self._removed(kind, key)
         if kind.key == _CRD:
-            new["status"] = strategies.crd_status(new, metadata["creationTimestamp"])
+            new["status"] = self._definition_status(new)
+        elif not kind.built_in:
+            new["apiVersion"] = kind.storage_api_version
         stored = self.store.put(key, new)
         if kind.key == _CRD:
-            self.kinds.install(stored)
+            self._serve(stored)
         elif kind.key == _NAMESPACE:
             self._ensure_service_account(key[2])
         return self.typed(kind, stored)
+
+    def _same_group(self, definition: Object) -> builtins.list[Object]:
+        """The other definitions of a definition's group."""
+        group, name = definition["spec"]["group"], meta.name_of(definition)
+        return [
+            other for other in self.store.list(_CRD) if other["spec"]["group"] == group and meta.name_of(other) != name
+        ]
+
+    def _definition_status(self, definition: Object) -> dict[str, Any]:
+        others, taken = self._same_group(definition), self.kinds.built_in_names(definition["spec"]["group"])
+        return definitions.status(definition, others, taken)
+
+    def _serve(self, definition: Object) -> None:
+        """Serve what a definition says, if its names are its own; stored objects get its new defaults."""
+        if not definitions.is_established(definition):
+            return
+        for kind in self.kinds.install(definition):
+            if kind.resource.version == kind.storage_version:
+                self.store.revise(kind.key, kind.node.decoded)
 
     def _ensure_service_account(self, namespace: str) -> None:
         """Every namespace has the account `default` (the service account controller's work)."""
@@ -350,8 +382,12 @@ class Objects:
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
         self.create(kind, namespace, account)
 
-    def _admitted(self, kind: ServedKind, new: Object, strict: bool, old: Object | None = None) -> Object:
-        name, node = meta.name_of(new), kind.node
+    def _admitted(
+        self, kind: ServedKind, new: Object, strict: bool, old: Object | None = None, part: str = ""
+    ) -> Object:
+        """The object as it may be stored. With `part`, a field of the object, nothing else has changed."""
+        name, node, whole = meta.name_of(new), kind.node, new
+        new = {part: new[part]} if part else new
         known = node.pruned(new, root=True)
         if known is not new and (strict or notices.wants_unknown_fields()):
             unknown = [
@@ -363,10 +399,12 @@ class Objects:
             for text in unknown:
                 notices.warn(text)
         new = node.defaulted(known)
-        if found := faults(node, new):
+        child = node.field(part) if part else None
+        if found := faults(child, new[part], ((), part)) if child else faults(node, new):
             raise _invalid(kind, name, found)
+        new = {**whole, part: new[part]} if part else new
         strategies.prepare(kind.key, new, old)
-        if found := strategies.faults_of(kind.key, new, old):
+        if found := strategies.faults_of(kind.key, new, old) or kind.broken_rules(new, old):
             raise _invalid(kind, name, found)
         return new
 

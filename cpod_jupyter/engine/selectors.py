@@ -77,22 +77,25 @@ def selector_text(selector: Any) -> str:
     return ",".join(parts)
 
 
-def field_selector(text: str, kind: str) -> Matches:
-    """What `fieldSelector` means for a kind key. Raises BadRequest for a field that cannot be selected by."""
+def field_selector(text: str, kind: str, declared: tuple[str, ...] = ()) -> Matches:
+    """What `fieldSelector` means for a kind key and the fields that its definition declares.
+
+    Raises BadRequest for a field that cannot be selected by.
+    """
     requirements: list[tuple[str, bool, str]] = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         match = re.fullmatch(r"([A-Za-z0-9_.\[\]-]+)\s*(==|=|!=)\s*(.*)", part)
         if match is None:
             raise BadRequest(f"invalid field selector {part!r}: FIELD=VALUE or FIELD!=VALUE is expected")
         name, operator, value = match[1], match[2], match[3]
-        if name not in _EVERYWHERE and name not in _FIELDS.get(kind, ()):
-            raise BadRequest(f'"{name}" is not a known field selector: only {", ".join(_selectable(kind))}')
+        if name not in _EVERYWHERE and name not in (*_FIELDS.get(kind, ()), *declared):
+            raise BadRequest(f'"{name}" is not a known field selector: only {", ".join(_selectable(kind, declared))}')
         requirements.append((name, operator != "!=", value))
     return lambda obj: all((_field(obj, name) == value) is wanted for name, wanted, value in requirements)
 
 
-def _selectable(kind: str) -> list[str]:
-    return [f'"{name}"' for name in (*_EVERYWHERE, *_FIELDS.get(kind, ()))]
+def _selectable(kind: str, declared: tuple[str, ...]) -> list[str]:
+    return [f'"{name}"' for name in (*_EVERYWHERE, *_FIELDS.get(kind, ()), *declared)]
 
 
 def _field(obj: Object, path: str) -> str:

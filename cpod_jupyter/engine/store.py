@@ -146,6 +146,17 @@ class Store:
             self._publish(Change(self.revision, type_, key[0], stored, previous, text))
             return stored
 
+    def revise(self, kind: str, change: Callable[[Object], Object]) -> None:
+        """Have the objects of a kind read in another form, such as with the defaults of a new schema.
+
+        Their versions stay, nobody is told, and nothing is written: as the API server decodes on reading.
+        `change` returns the object itself where it changes nothing.
+        """
+        with self.lock:
+            for found in self._objects.get(kind, {}).values():
+                for name, obj in found.items():
+                    found[name] = change(obj)
+
     def remove(self, key: ObjectKey) -> Object:
         """Take an object away; returns its last state with the revision of the removal."""
         with self.lock:

@@ -22,6 +22,7 @@ needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kube
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 FINETUNES = "/apis/cpod.cpod/v1beta1/namespaces/default/finetunes"
+POD = {"containers": [{"name": "c", "image": "i"}]}
 Send = Callable[..., urllib3.BaseHTTPResponse]
 
 
@@ -312,7 +313,8 @@ def test_owners_of_a_built_in_kind_look_as_upstreams_do(raw: Send) -> None:
     spec = entries(raw("POST", f"{DEPLOYMENTS}?fieldManager=c", body))["c", "Update"]["f:spec"]
     assert "." not in spec
     assert spec["f:selector"] == {}
-    assert spec["f:strategy"] == {"f:type": {}, "f:rollingUpdate": {".": {}, "f:maxSurge": {}}}
+    strategy = {".": {}, "f:maxSurge": {}, "f:maxUnavailable": {}}
+    assert spec["f:strategy"] == {"f:type": {}, "f:rollingUpdate": strategy}
     assert spec["f:template"]["f:metadata"] == {"f:labels": {".": {}, "f:app": {}}}
     [(key, container)] = spec["f:template"]["f:spec"]["f:containers"].items()
     assert key == 'k:{"name":"nginx"}'
@@ -336,7 +338,7 @@ def test_a_reset_forgets_the_owners(raw: Send, apply: Send) -> None:
 
 
 def test_the_engines_own_writers_are_managers_too(raw: Send, api: LocalApi) -> None:
-    api.create(PODS, {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [{"name": "c"}]}})
+    api.create(PODS, {"metadata": {"name": "p", "namespace": "default"}, "spec": POD})
     api.patch(PODS, "p", {"status": {"phase": "Running"}}, "default", subresource="status")
     found = raw("GET", "/api/v1/namespaces/default/pods/p").json()["metadata"]["managedFields"]
     assert [(entry["manager"], entry.get("subresource")) for entry in found] == [

@@ -120,6 +120,8 @@ class Api:
         if target.subresource not in ("", "status", "scale"):
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
         with notices.collected(request.query.get("fieldValidation", "")) as found:
+            if target.kind.deprecation:
+                notices.warn(target.kind.deprecation)
             response = await self._verb(request, target)
         for line in found.headers():
             response.headers.add("Warning", line)

@@ -43,7 +43,7 @@ def shown_list(request: web.Request, kind: ServedKind, items: Iterable[Object], 
         return {"kind": shape, "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": partials}
     resource = kind.resource
     return {
-        "kind": f"{resource.kind}List",
+        "kind": resource.list_kind,
         "apiVersion": resource.api_version,
         "metadata": metadata,
         "items": list(items),

@@ -119,7 +119,7 @@ class Verbs:
             self._delete_one(target, metadata["name"], metadata.get("namespace", ""), asked)
         resource = target.kind.resource
         return {
-            "kind": f"{resource.kind}List",
+            "kind": resource.list_kind,
             "apiVersion": resource.api_version,
             "metadata": {"resourceVersion": str(revision)},
             "items": chosen,
@@ -180,7 +180,9 @@ def _stored_form(target: Target, obj: Any) -> Any:
 def _selection(request: web.Request, target: Target) -> Matches:
     labels = label_selector(request.query.get("labelSelector", ""))
     asked = request.query.get("fieldSelector", "")
-    fields = field_selector(core_fields(asked) if target.kind.stored_as else asked, target.kind.key)
+    fields = field_selector(
+        core_fields(asked) if target.kind.stored_as else asked, target.kind.key, target.kind.selectable
+    )
     name = target.name
 
     def matches(obj: Object) -> bool:

@@ -8,13 +8,14 @@ Kubernetes' registry do; one module a family of kinds, with what the families sh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem
+from cpod_jupyter.engine import definitions
 from cpod_jupyter.engine.strategies import faults, old, pods, workloads
-from cpod_jupyter.engine.strategies.old import crd_status
 
-__all__ = ["crd_status", "faults_of", "prepare"]
+__all__ = ["faults_of", "prepare"]
 
 Fill = Callable[[Object], None]
 Check = Callable[[Object], Iterable[Problem]]
@@ -25,6 +26,7 @@ _DEFAULTS: dict[str, Fill] = {
     "apps/replicasets": workloads.replicaset_defaults,
     "apps/deployments": workloads.deployment_defaults,
     "/secrets": old._secret,
+    "apiextensions.k8s.io/customresourcedefinitions": definitions.defaults,
 }
 """Defaults, filled in at every write, so that a PUT that leaves them out means them."""
 
@@ -34,7 +36,6 @@ _NEW: dict[str, Fill] = {
     "/services": old._service,
     "/namespaces": old._namespace,
     "/persistentvolumeclaims": old._claim,
-    "apiextensions.k8s.io/customresourcedefinitions": old._crd,
 }
 """What a new object gets besides."""
 
@@ -42,11 +43,13 @@ _CHECKS: dict[str, Check] = {
     "/pods": pods.pod_faults,
     "apps/replicasets": workloads.replicaset_faults,
     "apps/deployments": workloads.deployment_faults,
+    "apiextensions.k8s.io/customresourcedefinitions": definitions.definition_faults,
 }
 _CHANGES: dict[str, Change] = {
     "/pods": pods.pod_change,
     "apps/replicasets": workloads.selector_change,
     "apps/deployments": workloads.selector_change,
+    "apiextensions.k8s.io/customresourcedefinitions": definitions.definition_change,
 }
 
 
@@ -67,7 +70,7 @@ def faults_of(kind: str, new: Object, before: Object | None) -> list[Problem]:
     """Faults of an object and, with `before`, of the change. What did not change is not checked again, so
     that an object stored by an older version can still be touched."""
     found: list[Problem] = []
-    if before is None or before["metadata"] != new["metadata"]:
+    if before is None or _metadata(before) != _metadata(new):
         found += faults.metadata(new["metadata"])
     if before is not None and _same(before, new):
         return found
@@ -76,6 +79,10 @@ def faults_of(kind: str, new: Object, before: Object | None) -> list[Problem]:
     if before is not None and (change := _CHANGES.get(kind)) is not None:
         found += change(before, new)
     return found
+
+
+def _metadata(obj: Object) -> dict[str, Any]:
+    return {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
 
 
 def _same(before: Object, new: Object) -> bool:

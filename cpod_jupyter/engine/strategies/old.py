@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import Any
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem
-from cpod_jupyter.engine.kinds import check_crd
 from cpod_jupyter.engine.strategies.pods import spec_defaults
 
 Prepare = Callable[[Object], None]
@@ -73,30 +71,3 @@ def _namespace(namespace: Object) -> None:
 def _claim(claim: Object) -> None:
     claim.setdefault("status", {}).setdefault("phase", "Pending")
     claim.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
-
-
-def _crd(definition: Object) -> None:
-    check_crd(definition)
-    names = definition["spec"]["names"]
-    names.setdefault("singular", names["kind"].lower())
-    names.setdefault("listKind", names["kind"] + "List")
-    definition["spec"].setdefault("conversion", {"strategy": "None"})
-
-
-def crd_status(definition: Object, stamp: str) -> dict[str, Any]:
-    """The status of a definition that is served."""
-    entry = {"status": "True", "lastTransitionTime": stamp}
-    storage = [version["name"] for version in definition["spec"]["versions"] if version.get("storage")]
-    return {
-        "acceptedNames": definition["spec"]["names"],
-        "storedVersions": storage,
-        "conditions": [
-            {"type": "NamesAccepted", "reason": "NoConflicts", "message": "no conflicts found", **entry},
-            {
-                "type": "Established",
-                "reason": "InitialNamesAccepted",
-                "message": "the initial names have been accepted",
-                **entry,
-            },
-        ],
-    }
