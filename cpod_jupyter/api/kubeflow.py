@@ -53,7 +53,7 @@ class PaddleElasticPolicy(KubeModel):
     min_replicas: int | None = None
     max_replicas: int | None = None
     max_restarts: int | None = None
-    metrics: list[dict[str, Any]] | None = kubernetes_type("V2MetricSpec", "Not followed: no autoscaler.", many=True)
+    metrics: list[dict[str, Any]] | None = Field(default=None, description="Not followed: there is no autoscaler.")
 
 
 class RdzvConf(KubeModel):
@@ -160,8 +160,16 @@ STATE = Column("State", ".status.conditions[-1:].type")
 AGE = Column("Age", ".metadata.creationTimestamp", "date")
 
 
-def _one(resource: Resource, spec: type[BaseModel]) -> Object:
-    return crd(resource, spec, JobStatus, (STATE, AGE))
+def _one(resource: Resource, spec: type[BaseModel], scaled: str = "") -> Object:
+    """A definition; `scaled` names the field of the replica specs whose Workers the subresource `scale` changes."""
+    found = crd(resource, spec, JobStatus, (STATE, AGE))
+    if scaled:
+        found["spec"]["versions"][0]["subresources"]["scale"] = {
+            "specReplicasPath": f".spec.{scaled}.Worker.replicas",
+            "statusReplicasPath": ".status.replicaStatuses.Worker.active",
+            "labelSelectorPath": ".status.replicaStatuses.Worker.selector",
+        }
+    return found
 
 
 def mpijob_crd() -> Object:
@@ -190,10 +198,10 @@ def _spec_properties(version: dict[str, Any]) -> dict[str, Any]:
 def kubeflow_crds() -> list[Object]:
     """What training-operator and mpi-operator define."""
     return [
-        _one(PYTORCHJOBS, PyTorchJobSpec),
+        _one(PYTORCHJOBS, PyTorchJobSpec, "pytorchReplicaSpecs"),
         _one(TFJOBS, TFJobSpec),
         _one(XGBOOSTJOBS, XGBoostJobSpec),
-        _one(PADDLEJOBS, PaddleJobSpec),
-        _one(JAXJOBS, JAXJobSpec),
+        _one(PADDLEJOBS, PaddleJobSpec, "paddleReplicaSpecs"),
+        _one(JAXJOBS, JAXJobSpec, "jaxReplicaSpecs"),
         mpijob_crd(),
     ]

@@ -140,6 +140,8 @@ class Reflector:
             except Expired:
                 delay = 0.1
                 continue
+            except NotFound:  # the kind is not served, or not in this version, until someone installs it
+                log.debug("watching %s: not served; again in %.1f s", self.resource.qualified, delay)
             except (ApiUnreachable, ApiError) as error:
                 log.warning("watching %s: %s; again in %.1f s", self.resource.qualified, error, delay)
             except Exception:

@@ -8,7 +8,6 @@ makes its manager the owner of all that it sets, and fails when it would change 
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,36 +15,26 @@ from typing import Any
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Schema
-from cpod_jupyter.engine import apply
 from cpod_jupyter.engine.fieldsets import (
     Fields,
     compare,
     difference,
-    fields_of,
-    intersection,
-    paths,
     union,
 )
-from cpod_jupyter.errors import ApiError, BadRequest, Conflict
 
 Entry = dict[str, Any]
 """A ManagedFieldsEntry as the API has it; never changed once made, so entries are shared between versions."""
 
 APPLY, UPDATE = "Apply", "Update"
-BEFORE_FIRST_APPLY = "before-first-apply"
 _ANCIENT = "ancient-changes"
 MANAGER_LENGTH = 128
 _UPDATE_MANAGERS = 10
 """Managers of updates that are kept apart; the oldest beyond are joined."""
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_KUBECTL = "kubectl"
 _NOBODYS = {
     "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields",
     "resourceVersion",
 }  # fmt: skip
 """Metadata that has no owner (managedfields/internal/stripmeta.go)."""
-_ITSELF: Fields = {"f:metadata": {".": {}, "f:name": {}}}
-"""What every configuration sets, though nobody owns it."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +104,7 @@ def _is_reset(entries: Any) -> bool:
 # ---- what belongs to a write
 
 
-def _owned_part(schema: Schema, obj: Mapping[str, Any], subresource: str, has_status: bool) -> Object:
+def owned_part(schema: Schema, obj: Mapping[str, Any], subresource: str, has_status: bool) -> Object:
     """The object without what this write cannot own, so that it need not be looked at."""
     if subresource:
         return {name: obj[name] for name in (subresource,) if name in obj}
@@ -127,17 +116,17 @@ def _owned_part(schema: Schema, obj: Mapping[str, Any], subresource: str, has_st
     return result
 
 
-def _differences(
+def differences(
     schema: Schema, old: Mapping[str, Any], new: Mapping[str, Any], subresource: str, has_status: bool
 ) -> tuple[Fields, Fields]:
     """The fields that a write changed or added, and those that it removed."""
-    before = _owned_part(schema, old, subresource, has_status)
-    after = _owned_part(schema, new, subresource, has_status)
+    before = owned_part(schema, old, subresource, has_status)
+    after = owned_part(schema, new, subresource, has_status)
     changed, removed = compare(schema, before, after)
-    return _without_metadata_itself(changed or {}), _without_metadata_itself(removed or {})
+    return without_metadata_itself(changed or {}), without_metadata_itself(removed or {})
 
 
-def _without_metadata_itself(fields: Fields) -> Fields:
+def without_metadata_itself(fields: Fields) -> Fields:
     inner = fields.get("f:metadata")
     if not inner or "." not in inner:
         return {name: value for name, value in fields.items() if name != "f:metadata"} if inner == {} else fields
@@ -162,9 +151,9 @@ def tracked(
         entries = _valid(asked) or entries
     if old is not None and not entries:
         return []
-    changed, removed = _differences(schema, old or {}, new, writer.subresource, has_status)
+    changed, removed = differences(schema, old or {}, new, writer.subresource, has_status)
     if not changed and not removed:
-        return entries
+        return in_order(entries)
     own: Fields = {}
     kept = []
     for entry in entries:
@@ -175,14 +164,14 @@ def tracked(
             kept.append(entry if fields == entry["fieldsV1"] else {**entry, "fieldsV1": fields})
     if changed:
         kept.append(writer.entry(UPDATE, union(own, changed), meta.now()))
-    return _sorted(_capped(kept))
+    return in_order(_capped(kept))
 
 
 def _seconds(entry: Entry) -> str:
     return str(entry.get("time") or "")
 
 
-def _sorted(entries: list[Entry]) -> list[Entry]:
+def in_order(entries: list[Entry]) -> list[Entry]:
     """Upstream's order (managedfields.go): appliers first, then by time, name, version, subresource."""
     return sorted(
         entries,
@@ -213,143 +202,6 @@ def _capped(entries: list[Entry]) -> list[Entry]:
     return entries
 
 
-# ---- apply
-
-
-def applied(
-    schema: Schema, live: Object | None, config: Object, writer: Writer, has_status: bool, force: bool
-) -> tuple[Object, list[Entry]]:
-    """The object with the configuration applied, and its entries; `live` is None when it is to be created.
-
-    Raises BadRequest for a configuration that may not be applied, Conflict when it would change what others own and
-    `force` is not given, ApiError when it does not fit the schema.
-    """
-    _check_fits(schema, config, writer)
-    base = live or {name: config[name] for name in ("apiVersion", "kind")}
-    part = _owned_part(schema, config, writer.subresource, has_status)
-    entries = entries_of(live)
-    if live is not None and not entries:
-        found = _differences(schema, {}, live, "", False)[0]
-        entries = [Writer(BEFORE_FIRST_APPLY, writer.api_version).entry(UPDATE, found, meta.now())]
-    last: Fields = next((entry["fieldsV1"] for entry in entries if writer.owns(entry, APPLY)), {})
-    fields = _without_metadata_itself(fields_of(schema, part))
-    others = [entry for entry in entries if not writer.owns(entry, APPLY)]
-    new = {**base, **apply.merged(schema, {name: value for name, value in base.items() if name in part}, part)}
-    owned = union(fields, _ITSELF)
-    for entry in others:
-        owned = union(owned, entry["fieldsV1"])
-    new = apply.pruned_by_owner(schema, new, last, owned)
-    if live is None:
-        new["metadata"] = {**new.get("metadata", {}), **config["metadata"]}
-    changed, removed = _differences(schema, base, new, writer.subresource, has_status)
-    kept, conflicts = [], []
-    for entry in others:
-        if conflict := intersection(entry["fieldsV1"], changed):
-            conflicts.append((entry, conflict))
-        left = difference(difference(entry["fieldsV1"], conflict), removed)
-        if left:
-            kept.append(entry if left == entry["fieldsV1"] else {**entry, "fieldsV1": left})
-    if conflicts and not force:
-        _refuse(schema, live or {}, conflicts, writer)
-    if fields:
-        kept.append(writer.entry(APPLY, fields, meta.now()))
-    return _with_last_applied(new, config, live, writer), _sorted(kept)
-
-
-def checked_config(config: Any, writer: Writer, name: str) -> Object:
-    """The body of an apply, which must be an object of the URL's version and name. Raises BadRequest."""
-    if not isinstance(config, dict):
-        raise BadRequest("the body of an apply must be an object")
-    if config.get("apiVersion") != writer.api_version:
-        raise BadRequest(
-            "Incorrect version specified in apply patch. "
-            f"Specified patch version: {config.get('apiVersion', '')}, expected: {writer.api_version}"
-        )
-    metadata = config.get("metadata") or {}
-    if isinstance(metadata, dict) and metadata.get("name", name) != name:
-        raise BadRequest(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-        )  # fmt: skip
-    if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
-        raise BadRequest("metadata.managedFields must be nil")
-    return {**config, "metadata": {**metadata, "name": name}} if isinstance(metadata, dict) else config
-
-
-def _check_fits(schema: Schema, config: Object, writer: Writer) -> None:
-    metadata = config["metadata"]
-    if found := apply.faults(schema, config):
-        name = f"{metadata.get('namespace', '')}/{metadata['name']}; {writer.api_version}, Kind={config['kind']}"
-        listed = found[0] if len(found) == 1 else "errors:\n" + "\n".join(f"  {fault}" for fault in found)
-        raise TypedPatchError(f"failed to create typed patch object ({name}): {listed}")
-
-
-class TypedPatchError(ApiError):
-    """A configuration that does not fit the schema; upstream answers 500 and gives no reason."""
-
-    code, reason = 500, ""
-
-
-def _refuse(schema: Schema, live: Object, conflicts: list[tuple[Entry, Fields]], writer: Writer) -> None:
-    """Raise Conflict, unless all of it is what kubectl itself set by a client-side apply (lastappliedmanager.go)."""
-    if writer.manager == _KUBECTL and (allowed := _by_client_side_apply(schema, live)) is not None:
-        left = [(entry, difference(fields, allowed)) for entry, fields in conflicts]
-        conflicts = [(entry, fields) for entry, fields in left if fields]
-        if not conflicts:
-            return
-    conflicts.sort(key=lambda found: (found[0]["manager"], found[0]["operation"]))
-    found = [(_shown(entry), list(paths(fields))) for entry, fields in conflicts]
-    causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
-        for manager, places in found
-        for path in places
-    ]
-    if len(causes) == 1:
-        text = f"1 conflict: {causes[0]['message']}: {causes[0]['field']}"
-    else:
-        lines = [line for manager, places in found for line in (f"conflicts with {manager}:", *_bullets(places))]
-        text = f"{len(causes)} conflicts: " + "\n".join(lines)
-    raise Conflict(f"Apply failed with {text}", {"causes": causes})
-
-
-def _bullets(places: list[str]) -> list[str]:
-    return [f"- {place}" for place in places]
-
-
-def _shown(entry: Entry) -> str:
-    text = json.dumps(entry["manager"], ensure_ascii=False)
-    if entry.get("subresource"):
-        text += f' with subresource "{entry["subresource"]}"'
-    return f"{text} using {entry['apiVersion']}" if entry["operation"] == UPDATE else text
-
-
-def _by_client_side_apply(schema: Schema, live: Object) -> Fields | None:
-    """The fields that the last client-side apply set and that are still so, or None when there was none."""
-    text = (live["metadata"].get("annotations") or {}).get(_LAST_APPLIED)
-    try:
-        last = json.loads(text or "")
-    except ValueError:
-        return None
-    if not isinstance(last, dict) or last.get("apiVersion") != live.get("apiVersion"):
-        return None
-    part = _owned_part(schema, last, "", False)
-    changed, removed = compare(schema, part, _owned_part(schema, live, "", False))
-    return difference(difference(fields_of(schema, part), changed or {}), removed or {})
-
-
-def _with_last_applied(new: Object, config: Object, live: Object | None, writer: Writer) -> Object:
-    """kubectl's annotation kept up to date, where there is one, so that a client-side apply may follow."""
-    annotations = new.get("metadata", {}).get("annotations") or {}
-    if writer.manager != _KUBECTL or live is None or not annotations.get(_LAST_APPLIED):
-        return new
-    metadata = dict(config.get("metadata") or {})
-    kept = {name: value for name, value in (metadata.get("annotations") or {}).items() if name != _LAST_APPLIED}
-    metadata["annotations"] = kept
-    text = (
-        json.dumps({**config, "metadata": metadata}, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
-    )
-    return {**new, "metadata": {**new["metadata"], "annotations": {**annotations, _LAST_APPLIED: text}}}
-
-
 def copied(obj: Object) -> Object:
     """A copy that may be changed; only the entries, which never change, are shared with the original."""
     metadata = obj.get("metadata")
@@ -359,6 +211,35 @@ def copied(obj: Object) -> Object:
     result = copy.deepcopy({**obj, "metadata": rest})
     result["metadata"]["managedFields"] = metadata["managedFields"]
     return result
+
+
+def settle(
+    schema: Schema,
+    has_status: bool,
+    old: Object | None,
+    new: Object,
+    writer: Writer | None,
+    asked: Any,
+    applied: list[Entry] | None = None,
+) -> None:
+    """Set the entries of an object about to be stored: those that an apply made, else those that the change from `old`
+    makes, else, without a writer, those of before."""
+    entries = entries_of(old)
+    if applied is not None:
+        if not (same_but_for_times(entries, applied) and _same(old, new)):
+            entries = applied
+    elif writer is not None:
+        entries = tracked(schema, old, new, writer, has_status, asked)
+    if entries:
+        new["metadata"]["managedFields"] = entries
+
+
+def _same(old: Object | None, new: Object) -> bool:
+    """Whether two objects differ in nothing but their entries."""
+    if old is None:
+        return False
+    metadata = {name: value for name, value in old["metadata"].items() if name != "managedFields"}
+    return {**old, "metadata": metadata} == new
 
 
 def same_but_for_times(first: list[Entry], second: list[Entry]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,7 +15,6 @@ import urllib3
 import yaml
 
 Https = Callable[..., urllib3.BaseHTTPResponse]
-Kubectl = Callable[..., str]
 
 
 @pytest.fixture
@@ -32,17 +32,47 @@ def https(kubeconfig: Path) -> Iterator[Https]:
     pool.clear()
 
 
-@pytest.fixture
-def kubectl(kubeconfig: Path, tmp_path: Path) -> Kubectl:
-    """`kubectl(arguments…)` → what it prints; a failure fails the test unless `fails` is given, and then must be."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not on this machine")
+class Kubectl:
+    """kubectl with its own configuration, cache and home folder."""
 
-    def run(*arguments: str, text: str | None = None, fails: bool = False, env: dict[str, str] | None = None) -> str:
-        command = ["kubectl", "--kubeconfig", str(kubeconfig), "--cache-dir", str(tmp_path / "cache"), *arguments]
-        surroundings = {"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(tmp_path), **(env or {})}
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, env=surroundings)
+    def __init__(self, kubeconfig: Path, home: Path) -> None:
+        self._command = ["kubectl", "--kubeconfig", str(kubeconfig), "--cache-dir", str(home / "kubectl-cache")]
+        self._surroundings = {**os.environ, "HOME": str(home)}
+        self._started: list[subprocess.Popen[str]] = []
+
+    def __call__(self, *arguments: str, text: str | None = None, fails: bool = False, **env: str) -> str:
+        """What it prints; a failure fails the test unless `fails` is given, and then there must be one."""
+        surroundings = {**self._surroundings, **env}
+        command = [*self._command, *arguments]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, env=surroundings)
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    return run
+    def start(self, *arguments: str) -> Iterator[str]:
+        """Start it, and read what it prints line by line; it is ended with the test."""
+        process = subprocess.Popen(
+            [*self._command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self._surroundings,
+        )
+        self._started.append(process)
+        assert process.stdout is not None
+        return iter(process.stdout)
+
+    def close(self) -> None:
+        for process in self._started:
+            process.kill()
+            assert process.stdout is not None
+            process.stdout.close()
+            process.wait(10)
+
+
+@pytest.fixture
+def kubectl(kubeconfig: Path, tmp_path: Path) -> Iterator[Kubectl]:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not on this machine")
+    found = Kubectl(kubeconfig, tmp_path)
+    yield found
+    found.close()

@@ -47,11 +47,11 @@ async def pod_port_forward(request: web.Request, pod: Object) -> web.StreamRespo
         if not listening.done():
             await accepted.close()
     finally:
+        for forward in forwards:
+            forward.close()
         for task in (carrying, listening):
             task.cancel()
         await asyncio.gather(carrying, listening, return_exceptions=True)
-        for forward in forwards:
-            forward.close()
     return accepted.socket
 
 

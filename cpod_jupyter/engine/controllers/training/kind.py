@@ -6,9 +6,9 @@ Source of the common part: training-operator v1.9, package common; defaults from
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.kubeflow import (
@@ -19,7 +19,9 @@ from cpod_jupyter.api.kubeflow import (
     LABEL_ROLE,
 )
 from cpod_jupyter.api.resources import Object, Resource
+from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.engine.controllers import pods as podset
+from cpod_jupyter.engine.controllers.training import addresses
 from cpod_jupyter.engine.controllers.training.addresses import Endpoint, Endpoints
 
 Variable = dict[str, Any]
@@ -44,13 +46,26 @@ class Replica:
 
 @dataclass(frozen=True)
 class Words:
-    """Messages of the conditions, as upstream's controller of the kind has them; `{job}` is `KIND NAME`."""
+    """Messages of the conditions, as upstream's controller of the kind has them.
+
+    `{job}` is `KIND NAME`, `{place}` is `KIND NAMESPACE/NAME`.
+    """
 
     created: str = "{job} is created."
     running: str = "{job} is running."
     succeeded: str = "{job} is successfully completed."
     failed: str = "{job} is failed because {count} {role} replica(s) failed"
     restarting: str = "{job} is restarting because {count} {role} replica(s) failed"
+
+
+@dataclass(frozen=True)
+class Companion:
+    """An object that goes with a job's pods. `build` makes it; with `follows`, its `data` is kept as that has it."""
+
+    resource: Resource
+    name: str
+    build: Callable[[], Object]
+    follows: bool = False
 
 
 class TrainingKind:
@@ -68,10 +83,10 @@ class TrainingKind:
     """Upstream's default port; here each replica has a free one of its own, unless its container declares one."""
     operator: str
     """Label `operator-name` of the pods."""
-    restart_policies: Mapping[str, str] = {}
+    restart_policies: ClassVar[Mapping[str, str]] = {}
     """Default restart policies by role; the others have `restart_policy`."""
     restart_policy = "OnFailure"
-    default_replicas: Mapping[str, int] = {}
+    default_replicas: ClassVar[Mapping[str, int]] = {}
     clean_pod_policy = "None"
     words = Words()
     with_services = True
@@ -82,9 +97,17 @@ class TrainingKind:
         """The variables by which a pod finds its peers and its own place."""
         raise NotImplementedError
 
+    def owns(self, api: KubeApi, obj: Object) -> bool:
+        """Whether an object of the resource is this kind's, where two kinds share one."""
+        return True
+
     def lead_roles(self, job: TrainingJob) -> Sequence[str]:
         """The roles of which one pod that runs makes the job Running."""
         raise NotImplementedError
+
+    def is_running(self, job: TrainingJob, running: set[tuple[str, int]]) -> bool:
+        """Whether the job is, by the (role, index) of the pods that are."""
+        return any(role in self.lead_roles(job) for role, _ in running)
 
     def succeeded(self, job: TrainingJob, done: set[tuple[str, int]]) -> bool:
         """Whether the job has, by the (role, index) of the pods that have."""
@@ -105,9 +128,13 @@ class TrainingKind:
     def decorate(self, job: TrainingJob, replica: Replica, pod: Object, places: Endpoints) -> None:
         """Change a new pod further: volumes, commands."""
 
-    def companions(self, job: TrainingJob, places: Endpoints) -> list[tuple[Resource, Object]]:
-        """Objects, owned by the job, that must be there before its pods: ConfigMaps, Secrets, a Service."""
+    def companions(self, job: TrainingJob, places: Endpoints, pods: Sequence[Object]) -> list[Companion]:
+        """Objects, owned by the job, that must be there before its pods."""
         return []
+
+    def extra_status(self, job: TrainingJob) -> dict[str, Any]:
+        """Fields of the status that only this kind has."""
+        return {}
 
     def may_start(self, job: TrainingJob, replica: Replica, pods: Sequence[Object]) -> bool:
         """Whether a pod may be made now, given those that are there."""
@@ -130,10 +157,6 @@ class TrainingKind:
     def reason(self, condition: str) -> str:
         """The reason of a condition: `PyTorchJobRunning`."""
         return f"{self.resource.kind}{condition}"
-
-    def full_name(self, job: TrainingJob) -> str:
-        """`{job}` of the messages."""
-        return f"{self.resource.kind} {job.name}"
 
     def run_policy(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run policy of a job's spec."""
@@ -215,6 +238,11 @@ class TrainingJob:
         if policy == "ExitCode":
             return podset.failure(pod).exit_code >= RETRYABLE_FROM
         return policy in ("Always", "OnFailure")
+
+    @property
+    def places(self) -> Endpoints:
+        """Where the replicas listen, as far as it has been drawn."""
+        return addresses.parse((self.obj["metadata"].get("annotations") or {}).get(addresses.ENDPOINTS_ANNOTATION))
 
     @property
     def is_finished(self) -> bool:

@@ -6,39 +6,23 @@ Source: training-operator v1.9, package pytorch; torch.distributed.run (the PET_
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from cpod_jupyter.api.resources import PYTORCHJOBS
 from cpod_jupyter.engine.controllers.training.addresses import Endpoint, Endpoints
-from cpod_jupyter.engine.controllers.training.kind import Replica, TrainingJob, TrainingKind, Variable, value
+from cpod_jupyter.engine.controllers.training.kind import Replica, TrainingJob, Variable, value
+from cpod_jupyter.engine.controllers.training.master_worker import MASTER, MasterAndWorkers
 
-MASTER, WORKER = "Master", "Worker"
 
-
-class PyTorch(TrainingKind):
+class PyTorch(MasterAndWorkers):
     """One Master at most, and Workers. Workers alone, not elastic, are on their own."""
 
     resource = PYTORCHJOBS
     specs_field = "pytorchReplicaSpecs"
-    roles = (MASTER, WORKER)
     container = "pytorch"
     port_name, port = "pytorchjob-port", 23456
     operator = "pytorchjob-controller"
-
-    def lead_roles(self, job: TrainingJob) -> Sequence[str]:
-        return (MASTER,) if job.has(MASTER) else (WORKER,)
-
-    def is_master(self, job: TrainingJob, replica: Replica) -> bool:
-        return replica.role == MASTER
-
-    def succeeded(self, job: TrainingJob, done: set[tuple[str, int]]) -> bool:
-        """The Master is done; without one all workers are; of an elastic job, any worker."""
-        if job.has(MASTER):
-            return (MASTER, 0) in done
-        if is_elastic(job):
-            return any(role == WORKER for role, _ in done)
-        return 0 < job.count(WORKER) <= sum(role == WORKER for role, _ in done)
 
     def faults(self, job: TrainingJob) -> Iterator[str]:
         if job.count(MASTER) > 1:

@@ -14,7 +14,7 @@ from cpod_jupyter.engine.controllers import pods as podset
 from cpod_jupyter.engine.controllers.training import addresses
 from cpod_jupyter.engine.controllers.training.addresses import ENDPOINTS_ANNOTATION, Endpoints
 from cpod_jupyter.engine.controllers.training.children import owned_object, replica_pod, replica_service
-from cpod_jupyter.engine.controllers.training.kind import Replica, TrainingJob, TrainingKind
+from cpod_jupyter.engine.controllers.training.kind import Companion, Replica, TrainingJob, TrainingKind
 from cpod_jupyter.engine.controllers.training.status import (
     Verdict,
     invalid,
@@ -51,6 +51,8 @@ class TrainingReconciler:
         except NotFound:
             return None
         job = TrainingJob(self._kind, obj)
+        if not self._kind.owns(self._api, obj):
+            return None
         if obj["metadata"].get("deletionTimestamp") or job.policy.get("managedBy") not in (None, "", OWN_MANAGER):
             return None
         pods = podset.owned(self._api, obj)
@@ -100,9 +102,8 @@ class TrainingReconciler:
         Seconds until a failed pod's delay is over, if one waits.
         """
         job, places = self._endpoints(job)
-        for resource, companion in self._kind.companions(job, places):
-            with contextlib.suppress(AlreadyExists):
-                self._api.create(resource, owned_object(job, companion))
+        for companion in self._kind.companions(job, places, pods):
+            self._bring(job, companion)
         present = {job.replica_of(pod): pod for pod in pods}
         wanted = {(replica.role, replica.index) for replica in job.replicas}
         self._remove(job, [pod for place, pod in present.items() if place not in wanted])
@@ -122,6 +123,17 @@ class TrainingReconciler:
             if pod is None and self._kind.may_start(job, replica, pods):
                 self._create(job, replica, places)
         return again
+
+    def _bring(self, job: TrainingJob, companion: Companion) -> None:
+        """Make an object that goes with the pods, or bring its data up to date."""
+        try:
+            there = self._api.get(companion.resource, companion.name, job.namespace)
+        except NotFound:
+            self._api.create(companion.resource, owned_object(job, companion.build()))
+            return
+        data = companion.build().get("data") if companion.follows else None
+        if data is not None and data != there.get("data") and meta.is_controlled_by(there, job.obj):
+            self._api.patch(companion.resource, companion.name, {"data": data}, job.namespace)
 
     @staticmethod
     def _is_to_replace(job: TrainingJob, pod: Object) -> bool:
@@ -145,7 +157,7 @@ class TrainingReconciler:
 
     def _endpoints(self, job: TrainingJob) -> tuple[TrainingJob, Endpoints]:
         """Where the replicas listen: what the job keeps, with what is missing drawn and kept first."""
-        kept = addresses.parse((job.obj["metadata"].get("annotations") or {}).get(ENDPOINTS_ANNOTATION))
+        kept = job.places
         places = addresses.extended(kept, [replica.key for replica in job.replicas])
         if places == kept:
             return job, places

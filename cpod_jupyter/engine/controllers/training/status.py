@@ -60,13 +60,15 @@ def judge(job: TrainingJob, pods: Sequence[Object], recreated: int, now: dt.date
     looping = [pod for pod in pods if (podset.trouble(pod) or ("", ""))[0] == "CrashLoopBackOff"]
     if looping:
         return _because(job, "Restarting", job.kind.words.restarting, looping)
-    if any(podset.phase(pod) == podset.RUNNING and job.replica_of(pod)[0] in job.kind.lead_roles(job) for pod in pods):
+    if job.kind.is_running(job, {job.replica_of(pod) for pod in pods if podset.phase(pod) == podset.RUNNING}):
         return _verdict(job, "Running", job.kind.words.running)
     return _verdict(job, "Created", job.kind.words.created)
 
 
 def _verdict(job: TrainingJob, kind: str, words: str, **more: object) -> Verdict:
-    return Verdict(kind, job.kind.reason(kind), words.format(job=job.kind.full_name(job), **more))
+    name = job.kind.resource.kind
+    place = f"{name} {job.namespace}/{job.name}"
+    return Verdict(kind, job.kind.reason(kind), words.format(job=f"{name} {job.name}", place=place, **more))
 
 
 def _because(job: TrainingJob, kind: str, words: str, pods: Sequence[Object]) -> Verdict:
@@ -123,7 +125,13 @@ def job_status(job: TrainingJob, pods: Sequence[Object], verdict: Verdict) -> di
         changed = _set(conditions, verdict.kind, True, verdict.reason, verdict.message)
         kept = [entry for entry in changed if entry["type"] != verdict.kind]
         conditions = [*kept, *(entry for entry in changed if entry["type"] == verdict.kind)]
-    status: dict[str, Any] = {**old, "conditions": conditions, "replicaStatuses": _replica_statuses(job, pods, verdict)}
+    counts = _replica_statuses(job, pods, verdict)
+    status: dict[str, Any] = {
+        **old,
+        **job.kind.extra_status(job),
+        "conditions": conditions,
+        "replicaStatuses": counts,
+    }
     if verdict.kind == "Suspended":
         status.pop("startTime", None)
     else:

@@ -35,12 +35,10 @@ class TensorFlow(TrainingKind):
     operator = "tfjob-controller"
     restart_policy = "Never"
     words = Words(
-        succeeded="{job} successfully completed.",
-        failed="{job} has failed because {count} {role} replica(s) failed",
+        running="{place} is running.",
+        succeeded="{place} successfully completed.",
+        failed="{place} has failed because {count} {role} replica(s) failed",
     )
-
-    def full_name(self, job: TrainingJob) -> str:
-        return f"TFJob {job.namespace}/{job.name}"
 
     def lead_roles(self, job: TrainingJob) -> Sequence[str]:
         return tuple(role for role in (CHIEF, MASTER) if job.has(role)) or (WORKER,)
