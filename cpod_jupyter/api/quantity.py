@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 _SUFFIX = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
@@ -33,3 +33,15 @@ def is_quantity(value: str | int | float) -> bool:
     except ValueError:
         return False
     return True
+
+
+def format_quantity(amount: Decimal, *, binary: bool = False) -> str:
+    """An amount as a quantity: whole, in thousandths (`500m`), or with `binary` in the largest of Ki, Mi, Gi, …
+    that divides it."""
+    if amount != amount.to_integral_value():
+        return f"{int((amount * 1000).to_integral_value(ROUND_CEILING))}m"
+    if binary and amount:
+        for suffix in ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki"):
+            if amount % _SUFFIX[suffix] == 0:
+                return f"{int(amount / _SUFFIX[suffix])}{suffix}"
+    return str(int(amount))

@@ -170,7 +170,8 @@ class Collector:
                 self._delete(kind, obj)
         if not any(self._store.list(kind.key, key[2]) for kind, _ in contents):
             kind = self._objects.kinds.find("", "v1", "namespaces")
-            self._objects.patch(kind, "", key[2], "application/merge-patch+json", {"spec": {"finalizers": None}})
+            done = {"spec": {"finalizers": None}}
+            self._objects.patch(kind, "", key[2], "application/merge-patch+json", done, subresource="finalize")
 
     def _end_definition(self, kind: ServedKind, definition: Object) -> None:
         spec = definition["spec"]

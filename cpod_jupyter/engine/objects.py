@@ -18,7 +18,7 @@ from typing import Any
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem, faults, unknown_fields
-from cpod_jupyter.engine import definitions, managers, notices, strategies
+from cpod_jupyter.engine import definitions, managers, notices, quota, strategies
 from cpod_jupyter.engine.apply import applied, checked_config
 from cpod_jupyter.engine.events import from_core
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
@@ -30,7 +30,10 @@ from cpod_jupyter.errors import AlreadyExists, BadRequest, Conflict, Forbidden, 
 _LABEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_NAMED = {"/namespaces", "/services"}
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+_NAME_TRIES = 8
+"""Times that a generated name which is taken is drawn again (the API server's retries of generateName)."""
 _NAMESPACE = "/namespaces"
+_IMMORTAL = ("default", "kube-system", "kube-public")
 _CRD = "apiextensions.k8s.io/customresourcedefinitions"
 
 
@@ -87,8 +90,8 @@ class Objects:
         metadata = new["metadata"]
         if metadata.get("resourceVersion"):
             raise BadRequest("resourceVersion should not be set on objects to be created")
-        if not metadata.get("name") and metadata.get("generateName"):
-            metadata["name"] = metadata["generateName"] + "".join(random.choices(_SUFFIX, k=5))
+        if generated := bool(not metadata.get("name") and metadata.get("generateName")):
+            metadata["name"] = _generated(metadata)
         _check_name(kind, metadata.get("name"))
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(field, None)
@@ -101,9 +104,15 @@ class Objects:
                 raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
             self._check_namespace(kind, namespace)
             key = (kind.key, namespace, metadata["name"])
+            for _ in range(_NAME_TRIES if generated else 0):
+                if self.store.get(key) is None:
+                    break
+                metadata["name"] = _generated(metadata)
+                key = (kind.key, namespace, metadata["name"])
             if self.store.get(key) is not None:
                 raise AlreadyExists(f'{kind.resource.qualified} "{key[2]}" already exists', _details(kind, key[2]))
             new = self._admitted(kind, new, strict)
+            quota.admit(self.store, kind, new)
             managers.settle(kind.schema, kind.has_status, None, new, _writer(kind, manager, ""), asked, owners)
             return new if dry_run else self._written(kind, key, new)
 
@@ -212,6 +221,9 @@ class Objects:
         dry_run: bool = False,
     ) -> tuple[Object, bool]:
         """The object as it is now, and whether it is gone already."""
+        if kind.key == _NAMESPACE and name in _IMMORTAL:
+            words = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+            raise Forbidden(words, _details(kind, name))
         with self.store.lock:
             old = self.get(kind, namespace, name)
             for field in ("uid", "resourceVersion"):
@@ -297,15 +309,22 @@ class Objects:
             if not kind.has_status:
                 raise NotFound("the server could not find the requested resource", _details(kind, meta.name_of(old)))
             new = {**old, "status": new.get("status") or {}}
+        elif subresource == "finalize" and kind.key == _NAMESPACE:
+            new = {**old, "spec": {"finalizers": (new.get("spec") or {}).get("finalizers") or []}}
         elif subresource:
             raise MethodNotAllowed(f"the subresource {subresource!r} is not served by this engine")
         elif kind.has_status:
             new["status"] = old.get("status")
             if new["status"] is None:
                 del new["status"]
+            if kind.key == _NAMESPACE:
+                new["spec"] = old["spec"]  # its finalizers are changed by the subresource alone
         new["metadata"] = _kept_metadata(kind, old, new["metadata"])
         asked = new["metadata"].pop("managedFields", None)
-        new = self._admitted(kind, new, strict, old=old, part=subresource if kind.built_in else "")
+        part = subresource if kind.built_in and subresource == "status" else ""
+        new = self._admitted(kind, new, strict, old=old, part=part)
+        if not subresource:
+            quota.admit(self.store, kind, new, old)
         if _content(old) != _content(new):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
         writer = _writer(kind, manager, subresource)
@@ -381,9 +400,14 @@ class Objects:
                 notices.warn(text)
         new = node.defaulted(known)
         child = node.field(part) if part else None
-        if found := faults(child, new[part], ((), part)) if child else faults(node, new):
-            raise _invalid(kind, name, found)
+        found = list(faults(child, new[part], ((), part)) if child else faults(node, new))
+        if kind.built_in:  # upstream takes some lists with an item twice (env, ports); strategies know which not
+            found = [problem for problem in found if problem.reason != "FieldValueDuplicate"]
+        if found:
+            raise _undecodable(kind, found) or _invalid(kind, name, found)
         new = {**whole, part: new[part]} if part else new
+        if old is None and kind.built_in and kind.has_status:
+            new.setdefault("status", {})  # Go writes a struct that is empty, and clients rely on its being there
         strategies.prepare(kind.key, new, old)
         if found := strategies.faults_of(kind.key, new, old) or kind.broken_rules(new, old):
             raise _invalid(kind, name, found)
@@ -404,6 +428,10 @@ class Objects:
 
 def _writer(kind: ServedKind, manager: str | None, subresource: str) -> Writer | None:
     return None if manager is None else Writer(manager, kind.resource.api_version, subresource)
+
+
+def _generated(metadata: dict[str, Any]) -> str:
+    return str(metadata["generateName"]) + "".join(random.choices(_SUFFIX, k=5))
 
 
 def _content(obj: Object) -> Object:
@@ -501,6 +529,15 @@ _MODIFIED = "the object has been modified; please apply your changes to the late
 def _conflict(kind: ServedKind, name: str, why: str = _MODIFIED) -> Conflict:
     text = f'Operation cannot be fulfilled on {kind.resource.qualified} "{name}": {why}'
     return Conflict(text, _details(kind, name))
+
+
+def _undecodable(kind: ServedKind, found: list[Problem]) -> BadRequest | None:
+    """A value of the wrong type in a built-in kind: a Go server fails to decode it, before it validates anything."""
+    wrong = [item for item in found if item.reason == "FieldValueTypeInvalid"] if kind.built_in else []
+    if not wrong:
+        return None
+    name, listed = kind.resource.kind, "; ".join(f"{item.field}: {item.cause}" for item in wrong)
+    return BadRequest(f'{name} in version "{kind.resource.version}" cannot be handled as a {name}: {listed}')
 
 
 def _invalid(kind: ServedKind, name: str, found: list[Problem]) -> Invalid:

@@ -11,11 +11,13 @@ from pathlib import Path
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller
 from cpod_jupyter.engine.controllers.deployment import deployment_controller
+from cpod_jupyter.engine.controllers.endpoints import endpoints_controller
 from cpod_jupyter.engine.controllers.events import event_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
 from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
+from cpod_jupyter.engine.controllers.resourcequota import quota_controller
 from cpod_jupyter.engine.controllers.training import training_controllers
 
 
@@ -27,6 +29,8 @@ def controllers(api: KubeApi, home: Path) -> list[Controller]:
         job_controller(api),
         replicaset_controller(api),
         deployment_controller(api),
+        endpoints_controller(api),
+        quota_controller(api),
         inferenceservice_controller(api),
         *training_controllers(api, home),
     ]

@@ -21,6 +21,7 @@ from cpod_jupyter.engine.http.health import ENDPOINTS, Health
 from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
 from cpod_jupyter.engine.http.proxy import ServiceProxy
+from cpod_jupyter.engine.http.rbac import USER
 from cpod_jupyter.engine.http.verbs import Verbs
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
@@ -110,6 +111,8 @@ class Api:
         if review := reviewing.review_of(request.path):
             who = reviewing.asker(request.headers, request.headers.getall("Impersonate-Group", []))
             return answer(self._reviews.answer(request.method, *review, await body(request), who), 201)
+        if request.headers.get("Impersonate-User", USER.name) != USER.name:
+            raise Forbidden("this engine has one user: one can ask what others may do, but not act as them")
         target = parse(request.rel_url.raw_path, self._objects.kinds)
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)
@@ -117,7 +120,8 @@ class Api:
             return await self._proxy.forward(request, target)
         if self._conversations.serves(target):
             return await self._conversations.serve(request, target)
-        if target.subresource not in ("", "status", "scale"):
+        finalizes = target.kind.key == "/namespaces" and target.subresource == "finalize" and request.method == "PUT"
+        if target.subresource not in ("", "status", "scale") and not finalizes:
             raise MethodNotAllowed(f"{target.kind.resource.plural}/{target.subresource} is not served by this engine")
         with notices.collected(request.query.get("fieldValidation", "")) as found:
             if target.kind.deprecation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import Any
 
@@ -43,12 +44,27 @@ class ServiceProxy:
         service = self._objects.get(self._objects.kinds.find("", "v1", "services"), namespace, parts[0])
         target_port = _target_port(service, parts[1] if len(parts) > 1 else "")
         selector = service["spec"].get("selector") or {}
+        if not selector:
+            return self._by_hand(service, target_port)
         pods, _ = self._objects.list(self._objects.kinds.find("", "v1", "pods"), namespace)
         ready = [pod for pod in pods if _selected(pod, selector) and meta.is_true(pod, "Ready")]
-        if not selector or not ready:
+        if not ready:
             raise ServerError(f'no endpoints available for service "{parts[0]}"', code=503)
         pod = random.choice(ready)
         return f"http://{pod['status']['podIP']}:{_port_of(pod, target_port)}"
+
+    def _by_hand(self, service: Object, target_port: Any) -> str:
+        """An address of the Endpoints that somebody made for a Service without a selector."""
+        name, found = meta.name_of(service), []
+        with contextlib.suppress(NotFound):
+            kind = self._objects.kinds.find("", "v1", "endpoints")
+            for subset in self._objects.get(kind, meta.namespace_of(service), name).get("subsets") or []:
+                ports = [item for item in subset.get("ports") or [] if target_port in (item["port"], item.get("name"))]
+                found += [(item["ip"], port["port"]) for item in subset.get("addresses") or [] for port in ports]
+        if not found:
+            raise ServerError(f'no endpoints available for service "{name}"', code=503)
+        address, number = random.choice(found)
+        return f"http://{address}:{number}"
 
     def pod_backend(self, namespace: str, name: str) -> str:
         """`http://IP:PORT` of `NAME` (its first port, or 80), `NAME:PORT` or `SCHEME:NAME:PORT`."""

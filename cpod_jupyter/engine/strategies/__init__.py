@@ -13,7 +13,7 @@ from typing import Any
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem
 from cpod_jupyter.engine import definitions
-from cpod_jupyter.engine.strategies import faults, old, pods, workloads
+from cpod_jupyter.engine.strategies import config, faults, jobs, pods, services, storage, workloads
 
 __all__ = ["faults_of", "prepare"]
 
@@ -21,34 +21,70 @@ Fill = Callable[[Object], None]
 Check = Callable[[Object], Iterable[Problem]]
 Change = Callable[[Object, Object], Iterable[Problem]]
 
+_RBAC = "rbac.authorization.k8s.io"
+
 _DEFAULTS: dict[str, Fill] = {
     "/pods": pods.pod_defaults,
+    "/services": services.service_defaults,
+    "/endpoints": services.endpoints_defaults,
+    "/secrets": config.secret_defaults,
+    "/namespaces": config.namespace_defaults,
+    "/persistentvolumeclaims": storage.claim_defaults,
+    "/persistentvolumes": storage.volume_defaults,
     "apps/replicasets": workloads.replicaset_defaults,
     "apps/deployments": workloads.deployment_defaults,
-    "/secrets": old._secret,
+    "batch/jobs": jobs.job_defaults,
+    f"{_RBAC}/rolebindings": config.binding_defaults,
+    f"{_RBAC}/clusterrolebindings": config.binding_defaults,
     "apiextensions.k8s.io/customresourcedefinitions": definitions.defaults,
 }
 """Defaults, filled in at every write, so that a PUT that leaves them out means them."""
 
 _NEW: dict[str, Fill] = {
     "/pods": pods.new_pod,
-    "batch/jobs": old._job,
-    "/services": old._service,
-    "/namespaces": old._namespace,
-    "/persistentvolumeclaims": old._claim,
+    "/services": services.new_service,
+    "/namespaces": config.new_namespace,
+    "/persistentvolumeclaims": storage.new_claim,
+    "/persistentvolumes": storage.new_volume,
+    "batch/jobs": jobs.new_job,
 }
 """What a new object gets besides."""
 
 _CHECKS: dict[str, Check] = {
     "/pods": pods.pod_faults,
+    "/services": services.service_faults,
+    "/endpoints": services.endpoints_faults,
+    "/configmaps": config.configmap_faults,
+    "/secrets": config.secret_faults,
+    "/events": config.event_faults,
+    "/persistentvolumeclaims": storage.claim_faults,
+    "/persistentvolumes": storage.volume_faults,
+    "/resourcequotas": storage.quota_faults,
     "apps/replicasets": workloads.replicaset_faults,
     "apps/deployments": workloads.deployment_faults,
+    "batch/jobs": jobs.job_faults,
+    "discovery.k8s.io/endpointslices": services.endpointslice_faults,
+    "coordination.k8s.io/leases": config.lease_faults,
+    f"{_RBAC}/roles": config.role_faults,
+    f"{_RBAC}/clusterroles": config.role_faults,
+    f"{_RBAC}/rolebindings": config.binding_faults,
+    f"{_RBAC}/clusterrolebindings": config.binding_faults,
     "apiextensions.k8s.io/customresourcedefinitions": definitions.definition_faults,
 }
 _CHANGES: dict[str, Change] = {
     "/pods": pods.pod_change,
+    "/services": services.service_change,
+    "/configmaps": config.configmap_change,
+    "/secrets": config.secret_change,
+    "/persistentvolumeclaims": storage.claim_change,
+    "/persistentvolumes": storage.volume_change,
+    "/resourcequotas": storage.quota_change,
     "apps/replicasets": workloads.selector_change,
     "apps/deployments": workloads.selector_change,
+    "batch/jobs": jobs.job_change,
+    "discovery.k8s.io/endpointslices": services.endpointslice_change,
+    f"{_RBAC}/rolebindings": config.binding_change,
+    f"{_RBAC}/clusterrolebindings": config.binding_change,
     "apiextensions.k8s.io/customresourcedefinitions": definitions.definition_change,
 }
 

@@ -9,9 +9,11 @@ import pytest
 from kubelet.cluster import Cluster
 
 from cpod_jupyter.engine.controllers.deployment import deployment_controller
+from cpod_jupyter.engine.controllers.endpoints import endpoints_controller
 from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_controller
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
+from cpod_jupyter.engine.controllers.resourcequota import quota_controller
 from cpod_jupyter.engine.controllers.training import training_controllers
 
 
@@ -22,8 +24,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         tmp_path / "home",
         lambda api: [
             deployment_controller(api),
+            endpoints_controller(api),
             inferenceservice_controller(api),
             job_controller(api),
+            quota_controller(api),
             replicaset_controller(api),
             *training_controllers(api, tmp_path / "home"),
         ],
