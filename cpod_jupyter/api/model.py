@@ -144,7 +144,7 @@ def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any], seen: tupl
         merged.update({key: node[key] for key in _KEPT if key in node and node[key] is not None})
         return merged
     if any(item.get("format") == "binary" for item in alternatives):
-        return {"type": "string", "format": "byte"}
+        return {"type": "string"}  # base64, which the kinds' strategies look at
     if alternatives:
         kinds = {item.get("type") for item in alternatives}
         extra = {key: node[key] for key in ("description",) if key in node}

@@ -230,12 +230,6 @@ def test_a_secrets_plain_values_are_stored_encoded(api: LocalApi) -> None:
     assert "stringData" not in made
 
 
-def test_a_secrets_values_must_be_base64(api: LocalApi) -> None:
-    secret = {"metadata": {"name": "s", "namespace": "default"}, "data": {"token": "not base64"}}
-    with pytest.raises(Invalid, match=r"data\.token.*must be of type byte"):
-        api.create(SECRETS, secret)
-
-
 def test_a_size_limit_may_be_a_number(api: LocalApi) -> None:
     volumes = [{"name": "v", "emptyDir": {"sizeLimit": 1024}}]
     assert api.create(PODS, pod(volumes=volumes))["spec"]["volumes"] == volumes
