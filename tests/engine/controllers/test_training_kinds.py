@@ -151,7 +151,8 @@ def test_mars_workers_and_web_services_find_their_scheduler(cluster: Cluster, re
     condition = wait_condition(cluster, resource, "mars", "Succeeded")
     assert condition["message"] == "MarsJob mars has successfully completed."
     assert printed(cluster, "mars-scheduler-0") == "met ['1', '2']\n"
-    cluster.wait_phase("mars-worker-0", "Succeeded")
+    for pod in ("mars-worker-0", "mars-webservice-0"):
+        cluster.wait_phase(pod, "Succeeded")
     worker = env_of(cluster, "mars-worker-0")
     task = json.loads(worker["MARS_CLUSTER_DETAIL"])["task"]
     assert task == {"type": "worker", "index": 0, "resources": {"cpu_procs": 1, "phy_mem": 64}}
