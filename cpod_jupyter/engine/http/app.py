@@ -157,7 +157,7 @@ class Api:
 
 
 def _wants_yaml(request: web.Request) -> bool:
-    """Whether YAML is the first form that a client takes and that there is. Raises NotAcceptable where it takes none."""
+    """Whether YAML is the first form that a client takes and there is. Raises NotAcceptable where it takes none."""
     for choice in request.headers.get("Accept", "").split(","):
         kind = choice.split(";")[0].strip()
         if kind in ("application/json", "application/*", "*/*", ""):
