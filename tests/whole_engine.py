@@ -8,10 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from cpod_jupyter import local
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import PODS
 from cpod_jupyter.client.client import Client
+
+
+def skip_pending(items: list[pytest.Item]) -> None:
+    """Skip the tests of what is being written elsewhere at this time, as `pending.txt` lists them."""
+    listed = Path(__file__).with_name("pending.txt")
+    pending = set(listed.read_text().splitlines()) if listed.exists() else set()
+    for item in items:
+        if item.nodeid.rsplit("/", 1)[-1] in pending:
+            item.add_marker(pytest.mark.skip(reason="being written: see tests/pending.txt"))
 
 
 @contextmanager

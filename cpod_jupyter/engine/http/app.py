@@ -21,6 +21,7 @@ from cpod_jupyter.engine.http.health import ENDPOINTS, Health
 from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
 from cpod_jupyter.engine.http.proxy import ServiceProxy
+from cpod_jupyter.engine.http.rbac import USER
 from cpod_jupyter.engine.http.verbs import Verbs
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
@@ -110,6 +111,8 @@ class Api:
         if review := reviewing.review_of(request.path):
             who = reviewing.asker(request.headers, request.headers.getall("Impersonate-Group", []))
             return answer(self._reviews.answer(request.method, *review, await body(request), who), 201)
+        if request.headers.get("Impersonate-User", USER.name) != USER.name:
+            raise Forbidden("this engine has one user: one can ask what others may do, but not act as them")
         target = parse(request.rel_url.raw_path, self._objects.kinds)
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)

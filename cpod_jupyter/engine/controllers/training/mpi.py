@@ -256,16 +256,24 @@ class MPIv2(MPI):
 
 
 def open_mpi() -> list[Variable]:
-    """Open MPI's parameters. Its networks leave loopback out, where all pods of a machine are; and it won't run as
-    root unless told that this is meant, as in a container it is."""
+    """Open MPI's parameters; from version 5 on its launcher is PRRTE, with names of its own.
+
+    Its networks leave loopback out, where all pods of a machine are; some of its collectives take hosts of one name
+    for one node, and fail; and it won't run as root unless told that this is meant, as in a container it is.
+    """
     loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), "lo")
     return [
         value("OMPI_MCA_plm_rsh_agent", _KUBEXEC),
         value("OMPI_MCA_orte_default_hostfile", _HOSTFILE),
         value("OMPI_MCA_oob_tcp_if_include", loopback),
         value("OMPI_MCA_btl_tcp_if_include", loopback),
+        value("OMPI_MCA_coll", "^han,xhc,sm"),
         value("OMPI_ALLOW_RUN_AS_ROOT", 1),
         value("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", 1),
+        value("PRTE_MCA_plm_ssh_agent", _KUBEXEC),
+        value("PRTE_MCA_prte_default_hostfile", _HOSTFILE),
+        value("PRTE_ALLOW_RUN_AS_ROOT", 1),
+        value("PRTE_ALLOW_RUN_AS_ROOT_CONFIRM", 1),
     ]
 
 
