@@ -10,26 +10,24 @@ from __future__ import annotations
 import builtins
 import copy
 import datetime as dt
-import random
-import re
 import uuid
 from typing import Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
-from cpod_jupyter.api.schema import Problem, faults, unknown_fields
-from cpod_jupyter.engine import definitions, managers, notices, quota, strategies
+from cpod_jupyter.api.schema import Problem
+from cpod_jupyter.engine import definitions, managers, quota
+from cpod_jupyter.engine.admission import admitted
 from cpod_jupyter.engine.apply import applied, checked_config
+from cpod_jupyter.engine.envelope import check_name, checked_envelope, content, generated_name, kept_metadata
 from cpod_jupyter.engine.events import from_core
+from cpod_jupyter.engine.failures import conflict, details_of, invalid, not_found
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
 from cpod_jupyter.engine.managers import Entry, Writer
 from cpod_jupyter.engine.patches import patched
 from cpod_jupyter.engine.store import ObjectKey, Store
-from cpod_jupyter.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, MethodNotAllowed, NotFound
+from cpod_jupyter.errors import AlreadyExists, BadRequest, Conflict, Forbidden, MethodNotAllowed, NotFound
 
-_LABEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_LABEL_NAMED = {"/namespaces", "/services"}
-_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 _NAME_TRIES = 8
 """Times that a generated name which is taken is drawn again (the API server's retries of generateName)."""
 _NAMESPACE = "/namespaces"
@@ -54,7 +52,7 @@ class Objects:
     def get(self, kind: ServedKind, namespace: str, name: str) -> Object:
         found = self.store.get((kind.key, namespace, name))
         if found is None:
-            raise _not_found(kind, name)
+            raise not_found(kind, name)
         return self.typed(kind, found)
 
     def list(self, kind: ServedKind, namespace: str | None) -> tuple[list[Object], int]:
@@ -86,13 +84,13 @@ class Objects:
         owners: builtins.list[Entry] | None = None,
     ) -> Object:
         """`owners` are the entries of an object that is created by an apply."""
-        new = _checked_envelope(kind, copy.deepcopy(obj), namespace)
+        new = checked_envelope(kind, copy.deepcopy(obj), namespace)
         metadata = new["metadata"]
         if metadata.get("resourceVersion"):
             raise BadRequest("resourceVersion should not be set on objects to be created")
         if generated := bool(not metadata.get("name") and metadata.get("generateName")):
-            metadata["name"] = _generated(metadata)
-        _check_name(kind, metadata.get("name"))
+            metadata["name"] = generated_name(metadata)
+        check_name(kind, metadata.get("name"))
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(field, None)
         asked = metadata.pop("managedFields", None)
@@ -107,11 +105,11 @@ class Objects:
             for _ in range(_NAME_TRIES if generated else 0):
                 if self.store.get(key) is None:
                     break
-                metadata["name"] = _generated(metadata)
+                metadata["name"] = generated_name(metadata)
                 key = (kind.key, namespace, metadata["name"])
             if self.store.get(key) is not None:
-                raise AlreadyExists(f'{kind.resource.qualified} "{key[2]}" already exists', _details(kind, key[2]))
-            new = self._admitted(kind, new, strict)
+                raise AlreadyExists(f'{kind.resource.qualified} "{key[2]}" already exists', details_of(kind, key[2]))
+            new = admitted(kind, new, strict)
             quota.admit(self.store, kind, new)
             managers.settle(kind.schema, kind.has_status, None, new, _writer(kind, manager, ""), asked, owners)
             return new if dry_run else self._written(kind, key, new)
@@ -128,7 +126,7 @@ class Objects:
         strict: bool = False,
         manager: str | None = None,
     ) -> Object:
-        new = _checked_envelope(kind, copy.deepcopy(obj), namespace)
+        new = checked_envelope(kind, copy.deepcopy(obj), namespace)
         if new["metadata"].get("name", name) != name:
             raise BadRequest(f"the name of the object ({new['metadata']['name']}) does not match the URL ({name})")
         with self.store.lock:
@@ -138,9 +136,9 @@ class Objects:
                 problem = Problem(
                     ("metadata", "resourceVersion"), "FieldValueInvalid", "must be specified for an update"
                 )
-                raise _invalid(kind, name, [problem])
+                raise invalid(kind, name, [problem])
             if asked and asked != old["metadata"]["resourceVersion"]:
-                raise _conflict(kind, name)
+                raise conflict(kind, name)
             return self._replaced(kind, old, new, subresource, dry_run, strict, manager)
 
     def patch(
@@ -164,8 +162,8 @@ class Objects:
                 raise BadRequest("a patch may not change the name of an object")
             asked = metadata.get("resourceVersion")
             if asked and asked != old["metadata"]["resourceVersion"]:
-                raise _conflict(kind, name)
-            if not subresource and _content(new) != _content(old):
+                raise conflict(kind, name)
+            if not subresource and content(new) != content(old):
                 new = managers.copied(new)  # strategies fill in defaults; without a change they leave it alone
             return self._replaced(kind, old, new, subresource, dry_run, strict, manager)
 
@@ -185,15 +183,15 @@ class Objects:
         """Server-side apply. The object as it is now, and whether the apply created it."""
         writer = Writer(manager, kind.resource.api_version, subresource)
         config = checked_config(config, writer, name)
-        config = _checked_envelope(kind, config, namespace)
+        config = checked_envelope(kind, config, namespace)
         asked = config["metadata"]
         with self.store.lock:
             found = self.store.get((kind.key, namespace, name))
             if found is None:
                 if subresource:
-                    raise _not_found(kind, name)
+                    raise not_found(kind, name)
                 if asked.get("uid"):
-                    raise _conflict(
+                    raise conflict(
                         kind, name, f"uid mismatch: the provided object specified uid {asked['uid']}, and no "
                         "existing object was found",
                     )  # fmt: skip
@@ -202,9 +200,9 @@ class Objects:
                 return done, True
             old = self.typed(kind, found)
             if asked.get("resourceVersion", old["metadata"]["resourceVersion"]) != old["metadata"]["resourceVersion"]:
-                raise _conflict(kind, name)
+                raise conflict(kind, name)
             new, owners = applied(kind.schema, old, config, writer, kind.has_status, force)
-            if _content(new) != _content(old):
+            if content(new) != content(old):
                 new = managers.copied(new)
             new["metadata"] = {**new["metadata"], "uid": asked.get("uid", old["metadata"]["uid"])}
             return self._replaced(kind, old, new, subresource, dry_run, strict, manager, owners), False
@@ -223,7 +221,7 @@ class Objects:
         """The object as it is now, and whether it is gone already."""
         if kind.key == _NAMESPACE and name in _IMMORTAL:
             words = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-            raise Forbidden(words, _details(kind, name))
+            raise Forbidden(words, details_of(kind, name))
         with self.store.lock:
             old = self.get(kind, namespace, name)
             for field in ("uid", "resourceVersion"):
@@ -232,7 +230,7 @@ class Objects:
                     raise Conflict(
                         f"Precondition failed: {field} in precondition: {wanted}, {field} in object meta: "
                         f"{old['metadata'].get(field)}",
-                        _details(kind, name),
+                        details_of(kind, name),
                     )
             if dry_run:
                 return old, not (old["metadata"].get("finalizers") or kind.key == "/pods")
@@ -307,7 +305,7 @@ class Objects:
     ) -> Object:
         if subresource == "status":
             if not kind.has_status:
-                raise NotFound("the server could not find the requested resource", _details(kind, meta.name_of(old)))
+                raise NotFound("the server could not find the requested resource", details_of(kind, meta.name_of(old)))
             new = {**old, "status": new.get("status") or {}}
         elif subresource == "finalize" and kind.key == _NAMESPACE:
             new = {**old, "spec": {"finalizers": (new.get("spec") or {}).get("finalizers") or []}}
@@ -319,13 +317,13 @@ class Objects:
                 del new["status"]
             if kind.key == _NAMESPACE:
                 new["spec"] = old["spec"]  # its finalizers are changed by the subresource alone
-        new["metadata"] = _kept_metadata(kind, old, new["metadata"])
+        new["metadata"] = kept_metadata(kind, old, new["metadata"])
         asked = new["metadata"].pop("managedFields", None)
         part = subresource if kind.built_in and subresource == "status" else ""
-        new = self._admitted(kind, new, strict, old=old, part=part)
+        new = admitted(kind, new, strict, old=old, part=part)
         if not subresource:
             quota.admit(self.store, kind, new, old)
-        if _content(old) != _content(new):
+        if content(old) != content(new):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
         writer = _writer(kind, manager, subresource)
         managers.settle(kind.schema, kind.has_status, old, new, writer, asked, owners)
@@ -382,37 +380,6 @@ class Objects:
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
         self.create(kind, namespace, account)
 
-    def _admitted(
-        self, kind: ServedKind, new: Object, strict: bool, old: Object | None = None, part: str = ""
-    ) -> Object:
-        """The object as it may be stored. With `part`, a field of the object, nothing else has changed."""
-        name, node, whole = meta.name_of(new), kind.node, new
-        new = {part: new[part]} if part else new
-        known = node.pruned(new, root=True)
-        if known is not new and (strict or notices.wants_unknown_fields()):
-            unknown = [
-                problem.message.replace("unknown field", f'unknown field "{problem.field}"')
-                for problem in unknown_fields(node, new)
-            ]
-            if unknown and strict:
-                raise BadRequest(strict_error(kind, unknown), _details(kind, name))
-            for text in unknown:
-                notices.warn(text)
-        new = node.defaulted(known)
-        child = node.field(part) if part else None
-        found = list(faults(child, new[part], ((), part)) if child else faults(node, new))
-        if kind.built_in:  # upstream takes some lists with an item twice (env, ports); strategies know which not
-            found = [problem for problem in found if problem.reason != "FieldValueDuplicate"]
-        if found:
-            raise _undecodable(kind, found) or _invalid(kind, name, found)
-        new = {**whole, part: new[part]} if part else new
-        if old is None and kind.built_in and kind.has_status:
-            new.setdefault("status", {})  # Go writes a struct that is empty, and clients rely on its being there
-        strategies.prepare(kind.key, new, old)
-        if found := strategies.faults_of(kind.key, new, old) or kind.broken_rules(new, old):
-            raise _invalid(kind, name, found)
-        return new
-
     def _check_namespace(self, kind: ServedKind, namespace: str) -> None:
         if not kind.resource.namespaced:
             return
@@ -428,123 +395,3 @@ class Objects:
 
 def _writer(kind: ServedKind, manager: str | None, subresource: str) -> Writer | None:
     return None if manager is None else Writer(manager, kind.resource.api_version, subresource)
-
-
-def _generated(metadata: dict[str, Any]) -> str:
-    return str(metadata["generateName"]) + "".join(random.choices(_SUFFIX, k=5))
-
-
-def _content(obj: Object) -> Object:
-    return {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion")}
-
-
-def _checked_envelope(kind: ServedKind, obj: Object, namespace: str) -> Object:
-    """The object with apiVersion, kind, metadata and namespace as the URL has them, or a refusal."""
-    if not isinstance(obj, dict):
-        raise BadRequest("the body of the request must be a JSON object")
-    resource = kind.resource
-    for field, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
-        if obj.get(field) and obj[field] != wanted:
-            raise BadRequest(f"the {field} in the data ({obj[field]}) does not match the expected {field} ({wanted})")
-    metadata = obj.get("metadata")
-    if metadata is not None and not isinstance(metadata, dict):
-        raise BadRequest("metadata must be an object")
-    metadata = {name: value for name, value in (metadata or {}).items() if value is not None}
-    if resource.namespaced:
-        if metadata.get("namespace") and metadata["namespace"] != namespace:
-            raise BadRequest(
-                f"the namespace of the provided object does not match the namespace sent on the request "
-                f"({metadata['namespace']} and {namespace})"
-            )
-        metadata["namespace"] = namespace
-    else:
-        metadata.pop("namespace", None)
-    for field in ("resourceVersion", "uid"):
-        if metadata.get(field) == "":
-            del metadata[field]
-    rest = {name: value for name, value in obj.items() if name not in ("apiVersion", "kind", "metadata")}
-    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **rest}
-
-
-def _check_name(kind: ServedKind, name: str | None) -> None:
-    path = ("metadata", "name")
-    if not name:
-        raise _invalid(kind, "", [Problem(path, "FieldValueRequired", "name or generateName is required")])
-    pattern, limit, what = meta.NAME_PATTERN, 253, "a lowercase RFC 1123 subdomain"
-    if kind.key in _LABEL_NAMED:
-        pattern, limit, what = _LABEL_NAME, 63, "a lowercase RFC 1123 label"
-    if kind.key.startswith("rbac.authorization.k8s.io/"):
-        return
-    if not pattern.fullmatch(name) or len(name) > limit:
-        text = f"must be {what}: lower-case letters, digits and '-', at most {limit} characters; {name!r} is not"
-        raise _invalid(kind, name, [Problem(path, "FieldValueInvalid", text)])
-
-
-def _kept_metadata(kind: ServedKind, old: Object, metadata: dict[str, Any]) -> dict[str, Any]:
-    """The new metadata with what a client may not change put back."""
-    before = old["metadata"]
-    result = {name: value for name, value in metadata.items() if value is not None}
-    if result.get("uid") and result["uid"] != before["uid"]:
-        raise Conflict(
-            f"Precondition failed: UID in precondition: {result['uid']}, UID in object meta: {before['uid']}",
-            _details(kind, meta.name_of(old)),
-        )
-    for field in (
-        "uid", "name", "namespace", "creationTimestamp", "generation", "resourceVersion", "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ):  # fmt: skip
-        if field in before:
-            result[field] = before[field]
-        else:
-            result.pop(field, None)
-    if before.get("deletionTimestamp"):
-        added = set(result.get("finalizers") or []) - set(before.get("finalizers") or [])
-        if added:
-            text = f"no new finalizers can be added if the object is being deleted, found {sorted(added)}"
-            raise _invalid(kind, meta.name_of(old), [Problem(("metadata", "finalizers"), "FieldValueForbidden", text)])
-    return result
-
-
-def strict_error(kind: ServedKind, faults: list[str]) -> str:
-    """What is answered when fields are validated strictly and some are unknown or there twice."""
-    resource = kind.resource
-    return (
-        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
-        f"strict decoding error: {', '.join(faults)}"
-    )
-
-
-def _details(kind: ServedKind, name: str) -> dict[str, Any]:
-    details = {"name": name, "group": kind.resource.group, "kind": kind.resource.plural}
-    return {key: value for key, value in details.items() if value}
-
-
-def _not_found(kind: ServedKind, name: str) -> NotFound:
-    return NotFound(f'{kind.resource.qualified} "{name}" not found', _details(kind, name))
-
-
-_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
-
-
-def _conflict(kind: ServedKind, name: str, why: str = _MODIFIED) -> Conflict:
-    text = f'Operation cannot be fulfilled on {kind.resource.qualified} "{name}": {why}'
-    return Conflict(text, _details(kind, name))
-
-
-def _undecodable(kind: ServedKind, found: list[Problem]) -> BadRequest | None:
-    """A value of the wrong type in a built-in kind: a Go server fails to decode it, before it validates anything."""
-    wrong = [item for item in found if item.reason == "FieldValueTypeInvalid"] if kind.built_in else []
-    if not wrong:
-        return None
-    name, listed = kind.resource.kind, "; ".join(f"{item.field}: {item.cause}" for item in wrong)
-    return BadRequest(f'{name} in version "{kind.resource.version}" cannot be handled as a {name}: {listed}')
-
-
-def _invalid(kind: ServedKind, name: str, found: list[Problem]) -> Invalid:
-    texts = [f"{problem.field}: {problem.cause}" for problem in found]
-    listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    resource = kind.resource
-    title = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-    causes = [{"reason": item.reason, "message": item.cause, "field": item.field} for item in found]
-    details = {"name": name, "group": resource.group, "kind": resource.kind, "causes": causes}
-    return Invalid(f'{title} "{name}" is invalid: {listed}', {key: value for key, value in details.items() if value})
