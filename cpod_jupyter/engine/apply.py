@@ -13,7 +13,7 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Schema
 from cpod_jupyter.engine import merging
-from cpod_jupyter.engine.fieldsets import Fields, compare, difference, fields_of, intersection, paths, union
+from cpod_jupyter.engine.fieldsets import Fields, compare, difference, fields_of, intersection, paths, shared, union
 from cpod_jupyter.engine.managers import (
     APPLY,
     UPDATE,
@@ -71,7 +71,7 @@ def applied(
             conflicts.append((entry, conflict))
         left = difference(difference(entry["fieldsV1"], conflict), removed)
         if left:
-            kept.append(entry if left == entry["fieldsV1"] else {**entry, "fieldsV1": left})
+            kept.append(entry if left == entry["fieldsV1"] else {**entry, "fieldsV1": shared(left)})
     if conflicts and not force:
         _refuse(schema, live or {}, conflicts, writer)
     if fields:

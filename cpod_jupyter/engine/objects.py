@@ -70,7 +70,7 @@ class Objects:
             return obj
         if kind.stored_as:
             return from_core(obj)
-        return {**kind.node.decoded(obj), "apiVersion": kind.resource.api_version}
+        return {**kind.decoded(obj), "apiVersion": kind.resource.api_version}
 
     # ---- writing
 
@@ -371,7 +371,7 @@ class Objects:
             return
         for kind in self.kinds.install(definition):
             if kind.resource.version == kind.storage_version:
-                self.store.revise(kind.key, kind.node.decoded)
+                self.store.revise(kind.key, kind.decoded)
 
     def _ensure_service_account(self, namespace: str) -> None:
         """Every namespace has the account `default` (the service account controller's work)."""
