@@ -5,24 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import pytest
 
 from cpod_jupyter import local
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import PODS
 from cpod_jupyter.client.client import Client
-
-
-def skip_pending(items: list[pytest.Item]) -> None:
-    """Skip the tests of what is being written elsewhere at this time, as `pending.txt` lists them."""
-    listed = Path(__file__).with_name("pending.txt")
-    pending = set(listed.read_text().splitlines()) if listed.exists() else set()
-    for item in items:
-        if item.nodeid.rsplit("/", 1)[-1] in pending:
-            item.add_marker(pytest.mark.skip(reason="being written: see tests/pending.txt"))
+from cpod_jupyter.errors import NotFound
 
 
 @contextmanager
@@ -56,7 +46,8 @@ def _end_pods(engine: local.Engine) -> None:
     client = Client.from_kubeconfig(engine.kubeconfig)
     try:
         for pod in client.list(PODS).items:
-            client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0)
+            with suppress(NotFound):  # it may have gone by itself since
+                client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0)
     finally:
         client.close()
 

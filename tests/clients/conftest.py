@@ -12,13 +12,9 @@ from typing import Any
 
 import kubernetes
 import pytest
-from whole_engine import run, skip_pending, whole_engine
+from whole_engine import run, whole_engine
 
 PROGRAMS = Path(__file__).with_name("programs")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    skip_pending(items)
 
 
 @pytest.fixture(scope="session")

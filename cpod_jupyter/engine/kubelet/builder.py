@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -58,10 +59,12 @@ class Builder:
         scratch.chmod(0o700)
         directories = volumes.prepare(pod, scratch, self.home, self.source(facts, lookup))
         gpus = self._granted_gpus(pod)
-        init = [
-            self._container(container, pod_dir, facts, directories, lookup, gpus[: _gpu_count(container)])
-            for container in spec.get("initContainers") or []
-        ]
+        init = []
+        for container in spec.get("initContainers") or []:
+            count = _gpu_count(container)
+            init.append(self._container(container, pod_dir, facts, directories, lookup, gpus[:count]))
+            if container.get("restartPolicy") == "Always":
+                gpus = gpus[count:]  # a sidecar keeps them; what only prepares the pod hands them on
         apps = []
         for container in spec["containers"]:
             count = _gpu_count(container)
@@ -132,6 +135,7 @@ class Builder:
         except ImageNotRunnable as error:
             raise ConfigError(str(error), "ErrImagePull") from error
         (pod_dir / name).mkdir(exist_ok=True)
+        told = bool(self.gpus) or "CUDA_VISIBLE_DEVICES" in os.environ  # an engine that may use none gives none
         env = {
             **self.images.base_env(image, inherited()),
             "PATH": self.images.path(image),
@@ -139,7 +143,7 @@ class Builder:
             "PYTHONUNBUFFERED": "1",
             POD_UID_ENV: facts.field("metadata.uid"),
             TERMINATION_LOG_ENV: str(termination_log),
-            **({"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if self.gpus else {}),
+            **({"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if told else {}),
             **{key: rewrite(value) for key, value in own.items()},
         }
         limits = (container.get("resources") or {}).get("limits") or {}

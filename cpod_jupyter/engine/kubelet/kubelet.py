@@ -19,6 +19,8 @@ from cpod_jupyter.engine.kubelet.builder import DEFAULT_GRACE_SECONDS, Builder, 
 from cpod_jupyter.engine.kubelet.cgroups import find_parents
 from cpod_jupyter.engine.kubelet.commands import exec_request
 from cpod_jupyter.engine.kubelet.execution import Execution
+from cpod_jupyter.engine.kubelet.gpus import inventory
+from cpod_jupyter.engine.kubelet.heartbeat import Heartbeat
 from cpod_jupyter.engine.kubelet.images import Images
 from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
@@ -69,12 +71,13 @@ class Kubelet:
         self._home = home.resolve()
         self._pods = self._home / "pods"
         self._runtime = runtime or ProcessRuntime()
-        found = node.node_object(self.node_name)["status"]["allocatable"]
-        gpus = [gpu.cuda_name for gpu in node.gpus()]
+        found = node.node_object(self.node_name, home)["status"]["allocatable"]
+        gpus = [gpu.cuda_name for gpu in inventory().gpus]
         images = Images({} if environments is None else environments)
         self._builder = Builder(self._home, images, found, gpus, tool)
         self._real_images = pulling.Images(tool) if tool else None
         self._cgroups = find_parents()
+        self._heartbeat = Heartbeat(api, self.node_name, self._home)
         self._network = PodNetwork(home)
         self._events = Recorder(api, "kubelet", EVENTS)
         self._probes = PodProbes(self._events, self._look_at)
@@ -112,7 +115,7 @@ class Kubelet:
 
     def start(self) -> None:
         """Register the Node, watch the pods' directories, and look at every pod that is there already."""
-        node.register(self._api, self.node_name)
+        node.register(self._api, self.node_name, self._home)
         self._watcher.start()
         self._ticker.start()
         for directory in self._pods.iterdir():
@@ -228,6 +231,10 @@ class Kubelet:
         """Notice supervisors that died, and any report that the watch did not tell of."""
         storage_due = time.monotonic() + _STORAGE_SECONDS
         while not self._stopped.wait(_LIVENESS_SECONDS):
+            try:
+                self._heartbeat.beat()
+            except (EngineError, OSError) as error:
+                log.warning("the node's lease was not renewed: %s", error)
             if time.monotonic() >= storage_due:
                 self._evict()
                 storage_due = time.monotonic() + _STORAGE_SECONDS

@@ -254,6 +254,22 @@ def test_a_log_is_followed_to_its_end(cluster: Cluster) -> None:
     assert len(pieces) > 2
 
 
+def test_the_log_of_a_pod_that_is_deleted_ends(cluster: Cluster) -> None:
+    cluster.run("brief", "sh", "-c", "echo up; exec sleep 300")
+    pod = cluster.wait_phase("brief", "Running")
+    where = (NAMESPACE, "brief", meta.uid_of(pod), "main")
+
+    async def follow() -> bytes:
+        said = b""
+        async for piece in cluster.kubelet.log(*where, follow=True):
+            said += piece
+            if said == b"up\n":
+                cluster.api.delete(PODS, "brief", NAMESPACE, grace_seconds=0)
+        return said
+
+    assert asyncio.run(asyncio.wait_for(follow(), 30)) == b"up\n"
+
+
 def test_a_container_that_waits_has_no_log_yet(cluster: Cluster) -> None:
     cluster.run("late", "true", container={"envFrom": [{"secretRef": {"name": "gone"}}]})
     cluster.wait_waiting("late", "CreateContainerConfigError")
