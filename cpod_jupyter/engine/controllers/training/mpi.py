@@ -3,7 +3,8 @@
 Source: training-operator v1.9 (package mpi) for `v1`, mpi-operator v0.7 for `v2beta1`. mpirun starts its daemons
 with the program `/etc/mpi/kubexec.sh`, which runs them in the workers' pods, where a cluster has `kubectl exec` (v1)
 or ssh (v2beta1). So workers need no sshd: where a worker would run one, it waits instead. The launcher is a pod; what
-mpi-operator has its batch Job do, restarts and limits, the job's own controller does.
+mpi-operator has its batch Job do, restarts and limits, the job's own controller does. All this is for pods that are
+processes: kubexec.sh runs this machine's Python, which a real image does not have.
 """
 
 from __future__ import annotations
