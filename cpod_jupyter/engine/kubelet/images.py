@@ -14,6 +14,9 @@ RUNTIME_REPOSITORY = "cpod-jupyter/runtime"
 RUNTIME_ENTRYPOINT = ("python", "-m", "cpod_jupyter.runtime")
 """What the project's runtime image starts when the pod names no command."""
 
+_WITHOUT_ENTRYPOINT = {"alpine", "busybox", "debian", "python", "ubuntu"}
+"""Official images of Docker Hub that have no entrypoint of their own: in them `args` alone are the command."""
+_OFFICIAL = ("docker.io/library/", "docker.io/", "library/")
 _PYTHONS = {"python", "python3"}
 _OF_ONE_PYTHON = ("PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX")
 
@@ -33,6 +36,13 @@ def is_runtime(image: str) -> bool:
     """Whether the image is this project's own, which is the installed package itself."""
     name = repository(image)
     return name == "cpod-jupyter" or name == RUNTIME_REPOSITORY or name.endswith("/" + RUNTIME_REPOSITORY)
+
+
+def _has_no_entrypoint(image: str) -> bool:
+    name = repository(image)
+    for prefix in _OFFICIAL:
+        name = name.removeprefix(prefix)
+    return name in _WITHOUT_ENTRYPOINT
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,8 @@ class Images:
         """The program and its arguments, by Kubernetes' rule for `command` and `args`. Raises ImageNotRunnable."""
         ours = is_runtime(image)
         start = command or (list(RUNTIME_ENTRYPOINT) if ours else [])
+        if not start and _has_no_entrypoint(image):
+            start, args = args, []
         if not start:
             environment = self.environments.get(repository(image))
             if environment is not None:

@@ -21,7 +21,7 @@ from cpod_jupyter.engine.kinds import Kinds
 from cpod_jupyter.engine.kubelet.kubelet import Kubelet
 from cpod_jupyter.engine.kubelet.plan import PodReport
 from cpod_jupyter.engine.kubelet.runtime import ProcessRuntime
-from cpod_jupyter.engine.kubelet.volumes import scratch_directory
+from cpod_jupyter.engine.kubelet.volumes import remove_scratch, scratch_directories, scratch_directory
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.store import Store
@@ -73,6 +73,8 @@ class Cluster:
         """End every process that the home has."""
         for directory in (self.home / "pods").iterdir():
             ProcessRuntime().remove(directory.resolve())
+        for scratch in scratch_directories(self.home):
+            remove_scratch(scratch)
 
     # ---- objects
 

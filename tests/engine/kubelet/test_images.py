@@ -70,3 +70,14 @@ def test_an_environment_can_stand_for_an_image(tmp_path: Path) -> None:
         "vllm",
     ]
     assert images.path("vllm/vllm-openai:v0.32").startswith(f"{tmp_path}/bin{os.pathsep}")
+
+
+@pytest.mark.parametrize("image", ["busybox", "busybox:1.37", "docker.io/library/busybox", "library/alpine:3"])
+def test_arguments_are_the_command_of_an_image_that_has_no_entrypoint(image: str) -> None:
+    assert Images().argv(image, [], ["/bin/sh", "-c", "date"]) == ["/bin/sh", "-c", "date"]
+
+
+@pytest.mark.parametrize(("image", "args"), [("nginx", ["-g"]), ("example.com/busybox", ["sh"]), ("busybox", [])])
+def test_arguments_alone_are_no_command_elsewhere(image: str, args: list[str]) -> None:
+    with pytest.raises(ImageNotRunnable, match="names no command here"):
+        Images().argv(image, [], args)
