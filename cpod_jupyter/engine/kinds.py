@@ -31,6 +31,8 @@ _WITH_STATUS = {
     "replicasets",
     "customresourcedefinitions",
 }
+_WITH_GENERATION = {"pods", "jobs", "deployments", "replicasets", "endpointslices", "customresourcedefinitions"}
+"""Built-in kinds whose strategies count generations; custom kinds all do."""
 _DEFINITION = "CustomResourceDefinition"
 _SCALED = {"deployments", "replicasets"}
 _SCALE = {
@@ -66,6 +68,11 @@ class ServedKind:
         """The kind key of the store, the same for all versions."""
         stored = self.stored_as or self.resource
         return f"{stored.group}/{stored.plural}"
+
+    @property
+    def counts_generations(self) -> bool:
+        """Whether metadata.generation counts the changes of what is wanted."""
+        return not self.built_in or self.resource.plural in _WITH_GENERATION
 
     @property
     def storage_api_version(self) -> str:

@@ -91,10 +91,12 @@ class Objects:
         if generated := bool(not metadata.get("name") and metadata.get("generateName")):
             metadata["name"] = generated_name(metadata)
         check_name(kind, metadata.get("name"))
-        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"):
             metadata.pop(field, None)
         asked = metadata.pop("managedFields", None)
-        metadata.update(uid=str(uuid.uuid4()), creationTimestamp=meta.now(), generation=1)
+        metadata.update(uid=str(uuid.uuid4()), creationTimestamp=meta.now())
+        if kind.counts_generations:
+            metadata["generation"] = 1
         if kind.has_status:
             new.pop("status", None)
         with self.store.lock:
@@ -259,7 +261,8 @@ class Objects:
         if finalizers:
             metadata["finalizers"] = finalizers
         if not metadata.get("deletionTimestamp"):
-            metadata["generation"] = int(metadata.get("generation") or 1) + 1
+            if kind.counts_generations:
+                metadata["generation"] = int(metadata.get("generation") or 1) + 1
             gone_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=grace)
             metadata["deletionTimestamp"] = gone_at.strftime("%Y-%m-%dT%H:%M:%SZ")
             metadata["deletionGracePeriodSeconds"] = grace
@@ -323,7 +326,7 @@ class Objects:
         new = admitted(kind, new, strict, old=old, part=part)
         if not subresource:
             quota.admit(self.store, kind, new, old)
-        if content(old) != content(new):
+        if kind.counts_generations and content(old) != content(new):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
         writer = _writer(kind, manager, subresource)
         managers.settle(kind.schema, kind.has_status, old, new, writer, asked, owners)

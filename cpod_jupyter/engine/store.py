@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.managers import with_shared_sets
+from cpod_jupyter.engine.sharing import Parts
 from cpod_jupyter.errors import Expired
 
 ObjectKey = tuple[str, str, str]
@@ -40,6 +41,7 @@ class Change:
 
 Listener = Callable[[Change], None]
 
+_CRD = "apiextensions.k8s.io/customresourcedefinitions"
 _FORMAT = 2
 """Of the tables. A store of another format keeps its objects and loses its history: watches list again."""
 _OBJECTS = """
@@ -71,6 +73,7 @@ class Store:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _OBJECTS)
         self._prepare_history()
+        self._parts = Parts()
         self._objects: dict[str, dict[str, dict[str, Object]]] = {}
         """Kind key, then namespace, then name."""
         for kind, namespace, name, body in self._db.execute("SELECT kind, namespace, name, body FROM objects"):
@@ -143,7 +146,7 @@ class Store:
             with self._transaction():
                 self._db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (*key, text))
                 self._record(type_, key[0], text, previous)
-            self._keep(key, stored)
+            stored = self._keep(key, stored)
             self._publish(Change(self.revision, type_, key[0], stored, previous, text))
             return stored
 
@@ -174,9 +177,12 @@ class Store:
             self._publish(Change(self.revision, "DELETED", kind, last, previous, text))
             return last
 
-    def _keep(self, key: ObjectKey, obj: Object) -> None:
+    def _keep(self, key: ObjectKey, obj: Object) -> Object:
         kind, namespace, name = key
+        if kind == _CRD:
+            obj = self._parts.shared(obj)
         self._objects.setdefault(kind, {}).setdefault(namespace, {})[name] = obj
+        return obj
 
     def _versioned(self, obj: Object) -> Object:
         return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.revision + 1)}}

@@ -97,3 +97,18 @@ def test_a_store_of_an_earlier_format_keeps_its_objects(tmp_path: Path) -> None:
     assert changed["metadata"]["resourceVersion"] == "42"
     assert store.changes(KIND, 41)[0].type == "MODIFIED"
     store.close()
+
+
+def test_definitions_share_what_is_equal_and_differ_where_they_must(tmp_path: Path) -> None:
+    store = Store(tmp_path / "objects.db")
+    crds = "apiextensions.k8s.io/customresourcedefinitions"
+    template = {"type": "object", "properties": {"x": {"type": "string"}}, "flags": [True, 1, "1", 1.5, None]}
+    for name, value in (("a", True), ("b", 1)):
+        schema = {"template": template, "default": value, "list": [value]}
+        store.put((crds, "", name), {"metadata": {"name": name}, "spec": json.loads(json.dumps(schema))})
+    first, second = (obj["spec"] for obj in store.list(crds))
+    assert first["template"] is second["template"]
+    assert first["template"] == template
+    assert [first["default"] is True, second["default"] is True, second["list"] == [1]] == [True, False, True]
+    assert json.dumps([first["list"], second["list"]]) == "[[true], [1]]"
+    store.close()
