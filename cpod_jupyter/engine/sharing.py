@@ -1,4 +1,4 @@
-"""Equal parts of objects kept once: definitions say the same of a pod template, some thousand fields, again and again."""
+"""Equal parts of objects kept once: definitions say the same of a pod template, some thousand fields, each time."""
 
 from __future__ import annotations
 

@@ -270,3 +270,9 @@ def test_a_named_list_with_a_selector_is_still_one_object(api: Api, letters: Spa
         letters.path("configmaps", "a")
     ).value  # fmt: skip
     assert configmap("a")["kind"] == api.get(letters.path("configmaps", "a")).value["kind"]
+
+
+def test_items_of_a_built_in_list_leave_their_type_to_the_list(api: Api, letters: Space) -> None:
+    found = api.get(letters.configmaps).value
+    assert found["items"]
+    assert all("kind" not in item and "apiVersion" not in item for item in found["items"])

@@ -38,11 +38,12 @@ def finetune(name: str = "tune", **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name, "namespace": "default"}, "spec": {"model": "m", "dataset": "d", **spec}}
 
 
-def test_a_new_object_gets_uid_time_version_and_generation(api: LocalApi) -> None:
+def test_a_new_object_gets_uid_time_and_version_and_a_generation_where_its_kind_counts_them(api: LocalApi) -> None:
     metadata = api.create(CONFIGMAPS, configmap(key="value"))["metadata"]
     assert metadata["uid"]
     assert metadata["creationTimestamp"].endswith("Z")
-    assert metadata["generation"] == 1
+    assert "generation" not in metadata
+    assert api.create(FINETUNES, finetune())["metadata"]["generation"] == 1
     assert int(metadata["resourceVersion"]) > 0
 
 

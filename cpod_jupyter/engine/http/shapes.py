@@ -12,6 +12,8 @@ from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.http.tables import partial, table
 from cpod_jupyter.engine.kinds import ServedKind
 
+_TYPE = ("kind", "apiVersion")
+
 
 def asked_shape(request: web.Request) -> str:
     """What the Accept header asks for: Table, PartialObjectMetadata(List), or nothing."""
@@ -42,6 +44,8 @@ def shown_list(request: web.Request, kind: ServedKind, items: Iterable[Object], 
         partials = [partial(obj) for obj in items]
         return {"kind": shape, "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": partials}
     resource = kind.resource
+    if kind.built_in:  # Go leaves the type of a typed list's items out
+        items = [{name: value for name, value in obj.items() if name not in _TYPE} for obj in items]
     return {
         "kind": resource.list_kind,
         "apiVersion": resource.api_version,
