@@ -38,7 +38,7 @@ class Engine:
         self._kubelet = Kubelet(self.api, home, default_node_name(), environments=ImageMap(home), tool=tool)
         self._manager = Manager(self.api, [*controllers(self.api, home), *self._kubelet.controllers()])
         credentials = ensure_credentials(home / "pki")
-        application = Api(objects, credentials.token, self._kubelet).application()
+        application = Api(objects, credentials.token, self._kubelet.access).application()
         self.server = Server(application, listener, credentials)
 
     async def start(self) -> None:

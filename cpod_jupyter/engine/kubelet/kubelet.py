@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cpod_jupyter.api import meta
@@ -15,24 +14,23 @@ from cpod_jupyter.api.resources import CONFIGMAPS, EVENTS, PODS, PVCS, SECRETS, 
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder
 from cpod_jupyter.engine.kubelet import eviction, node, pulling, status
+from cpod_jupyter.engine.kubelet.access import PodAccess, directory_name, report_of
 from cpod_jupyter.engine.kubelet.builder import DEFAULT_GRACE_SECONDS, Builder, ignored
 from cpod_jupyter.engine.kubelet.cgroups import find_parents
-from cpod_jupyter.engine.kubelet.commands import exec_request
-from cpod_jupyter.engine.kubelet.execution import Execution
 from cpod_jupyter.engine.kubelet.gpus import inventory
 from cpod_jupyter.engine.kubelet.heartbeat import Heartbeat
 from cpod_jupyter.engine.kubelet.images import Images
-from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
 from cpod_jupyter.engine.kubelet.network import ADDRESS_ANNOTATION, PodNetwork
 from cpod_jupyter.engine.kubelet.payload import has_downward_files, references
-from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport, PodPlan, PodReport, write_started
+from cpod_jupyter.engine.kubelet.plan import PodPlan, PodReport, write_started
 from cpod_jupyter.engine.kubelet.pod_probes import PodProbes
 from cpod_jupyter.engine.kubelet.runtime import PodRuntime, ProcessRuntime
 from cpod_jupyter.engine.kubelet.scheduler import scheduler_controller
+from cpod_jupyter.engine.kubelet.telling import say_what_happened
 from cpod_jupyter.engine.kubelet.volumes import remove_scratch, scratch_directories, scratch_directory
 from cpod_jupyter.engine.kubelet.watcher import PodWatcher
-from cpod_jupyter.errors import BadRequest, EngineError, NotFound
+from cpod_jupyter.errors import EngineError, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +80,7 @@ class Kubelet:
         self._events = Recorder(api, "kubelet", EVENTS)
         self._probes = PodProbes(self._events, self._look_at)
         self._watcher = PodWatcher(self._pods, self._look_at_directory)
+        self.access = PodAccess(self._pods, self._observe, self._watcher)
         self._lock = threading.Lock()
         self._starting = threading.Lock()
         self._seen: dict[str, PodReport | None] = {}
@@ -132,69 +131,7 @@ class Kubelet:
         self._ticker.join(timeout=5)
 
     def pod_directory(self, namespace: str, name: str, uid: str) -> Path:
-        return self._pods / f"{namespace}_{name}_{uid}"
-
-    def log(
-        self,
-        namespace: str,
-        name: str,
-        uid: str,
-        container: str,
-        *,
-        follow: bool = False,
-        tail_lines: int | None = None,
-        limit_bytes: int | None = None,
-        since: dt.datetime | None = None,
-        since_seconds: int | None = None,
-        timestamps: bool = False,
-        previous: bool = False,
-    ) -> AsyncIterator[bytes]:
-        """A container's log, for an asyncio server. Raises BadRequest, at once, when the container has none yet."""
-        if since_seconds is not None:
-            since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=since_seconds)
-        pod_dir = self.pod_directory(namespace, name, uid)
-        state = _report_of(self._observe(pod_dir), container)
-        if state is None or (not state.running and not state.terminated and not state.last_state):
-            reason = ((state.state if state else {}).get("waiting") or {}).get("reason") or "ContainerCreating"
-            raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
-        run = state.restart_count
-
-        def ended() -> bool:
-            now = _report_of(self._observe(pod_dir), container)
-            return now is None or now.restart_count != run or not now.running
-
-        request = LogRequest(container, follow, previous, timestamps, since, tail_lines, limit_bytes)
-        return read_log(pod_dir, request, self._watcher, ended)
-
-    async def exec(
-        self,
-        namespace: str,
-        name: str,
-        uid: str,
-        container: str,
-        command: Sequence[str],
-        *,
-        stdin: bool = False,
-        stdout: bool = True,
-        stderr: bool = True,
-        tty: bool = False,
-    ) -> Execution:
-        """Run a command in a container. Raises NotFound when it does not run, ServerError when the command can't be."""
-        plan, state = self._running(namespace, name, uid, container)
-        request = exec_request(plan, state, command, tty=tty)
-        return await Execution.start(request, stdin=stdin, stdout=stdout, stderr=stderr)
-
-    def require_running(self, namespace: str, name: str, uid: str, container: str) -> None:
-        """Raises NotFound when a container does not run."""
-        self._running(namespace, name, uid, container)
-
-    def _running(self, namespace: str, name: str, uid: str, container: str) -> tuple[ContainerPlan, ContainerReport]:
-        pod_dir = self.pod_directory(namespace, name, uid)
-        state, plan = _report_of(self._observe(pod_dir), container), PodPlan.read(pod_dir)
-        if plan is None or state is None or not state.running:
-            raise NotFound(f'unable to upgrade connection: container not found ("{container}"): it does not run')
-        every = [*plan.init_containers, *plan.containers]
-        return next(entry for entry in every if entry.name == container), state
+        return self._pods / directory_name(namespace, name, uid)
 
     # ---- what wakes the reconciler
 
@@ -350,7 +287,7 @@ class Kubelet:
                 write_started(pod_dir, container.name, container.restart_count)
         new = status.pod_status(pod, status.Observed(report, plan.pod_ip, probes))
         if self._write_status(pod, new):
-            self._say_what_happened(pod, new)
+            say_what_happened(self._events, pod, new)
 
     def _end(self, pod: Object, pod_dir: Path, report: PodReport | None) -> float | None:
         """Stop a pod that is being deleted; take its object away once nothing runs."""
@@ -395,7 +332,7 @@ class Kubelet:
             known, before = pod_dir.name in self._seen, self._seen.get(pod_dir.name)
             self._seen[pod_dir.name] = report
         for container in report.all_containers():
-            old = _report_of(before, container.name)
+            old = report_of(before, container.name)
             if known and container.hook_failure and container.hook_failure != (old.hook_failure if old else ""):
                 reason, _, said = container.hook_failure.partition(": ")
                 self._events.warning(pod, reason, f"{reason.removeprefix('Failed')} of {container.name} failed: {said}")
@@ -424,32 +361,3 @@ class Kubelet:
             return False
         self._api.replace(PODS, {**pod, "status": new}, subresource="status")
         return True
-
-    def _say_what_happened(self, pod: Object, new: status.Status) -> None:
-        """Events for containers that started, failed to, or wait to start again since the pod's old status."""
-        old = {
-            entry["name"]: entry
-            for kind in ("initContainerStatuses", "containerStatuses")
-            for entry in (pod.get("status") or {}).get(kind) or []
-        }
-        for entry in [*(new.get("initContainerStatuses") or []), *new["containerStatuses"]]:
-            name, before = entry["name"], old.get(entry["name"]) or {}
-            fresh = before.get("restartCount", -1) != entry["restartCount"] or "waiting" in (before.get("state") or {})
-            ended = entry["state"].get("terminated") or {}
-            waiting = entry["state"].get("waiting") or {}
-            if ended.get("reason") == "StartError" and before.get("state") != entry["state"]:
-                self._events.warning(pod, "Failed", f"Error: {ended.get('message')}")
-            elif fresh and not waiting:
-                self._events.normal(pod, "Created", f"Created container: {name}")
-                self._events.normal(pod, "Started", f"Started container {name}")
-            if waiting.get("reason") == "CrashLoopBackOff" and before.get("state") != entry["state"]:
-                where = f"{meta.name_of(pod)}_{meta.namespace_of(pod)}({meta.uid_of(pod)})"
-                self._events.warning(pod, "BackOff", f"Back-off restarting failed container {name} in pod {where}")
-        if new.get("reason") and new["reason"] != (pod.get("status") or {}).get("reason"):
-            self._events.warning(pod, str(new["reason"]), str(new.get("message") or ""))
-
-
-def _report_of(report: PodReport | None, container: str) -> ContainerReport | None:
-    if report is None:
-        return None
-    return next((entry for entry in report.all_containers() if entry.name == container), None)

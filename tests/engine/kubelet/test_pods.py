@@ -246,7 +246,7 @@ def test_a_log_is_followed_to_its_end(cluster: Cluster) -> None:
     where = (NAMESPACE, "talk", meta.uid_of(pod), "main")
 
     async def follow() -> list[bytes]:
-        return [piece async for piece in cluster.kubelet.log(*where, follow=True)]
+        return [piece async for piece in cluster.kubelet.access.log(*where, follow=True)]
 
     pieces = asyncio.run(asyncio.wait_for(follow(), 20))
     assert pieces[0] == b""
@@ -261,7 +261,7 @@ def test_the_log_of_a_pod_that_is_deleted_ends(cluster: Cluster) -> None:
 
     async def follow() -> bytes:
         said = b""
-        async for piece in cluster.kubelet.log(*where, follow=True):
+        async for piece in cluster.kubelet.access.log(*where, follow=True):
             said += piece
             if said == b"up\n":
                 cluster.api.delete(PODS, "brief", NAMESPACE, grace_seconds=0)
@@ -275,7 +275,7 @@ def test_a_container_that_waits_has_no_log_yet(cluster: Cluster) -> None:
     cluster.wait_waiting("late", "CreateContainerConfigError")
     uid = meta.uid_of(cluster.get(PODS, "late"))
     with pytest.raises(BadRequest, match='container "main" in pod "late" is waiting to start'):
-        cluster.kubelet.log(NAMESPACE, "late", uid, "main")
+        cluster.kubelet.access.log(NAMESPACE, "late", uid, "main")
 
 
 def test_the_node_says_what_the_machine_has(cluster: Cluster) -> None:
