@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test bench lint format unit clean
+.PHONY: help install demo lab test tools bench lint format unit clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,6 +45,10 @@ lab: install
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
 test: lint unit
+
+# On a machine made for it (CI): mpirun, podman and the like, for the tests that use them.
+tools:
+	@.ci/tools
 
 lint: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check .

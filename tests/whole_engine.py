@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cpod_jupyter import local
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import PODS
 from cpod_jupyter.client.client import Client
+from cpod_jupyter.errors import NotFound
 
 
 @contextmanager
@@ -45,7 +46,8 @@ def _end_pods(engine: local.Engine) -> None:
     client = Client.from_kubeconfig(engine.kubeconfig)
     try:
         for pod in client.list(PODS).items:
-            client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0)
+            with suppress(NotFound):  # it may have gone by itself since
+                client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0)
     finally:
         client.close()
 

@@ -95,7 +95,7 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "ipv4": _parses(ipaddress.IPv4Address),
     "ipv6": _parses(ipaddress.IPv6Address),
     "cidr": lambda text: "/" in text and _parses(ipaddress.ip_interface)(text),
-    "byte": _parses(lambda text: base64.b64decode(text, validate=True)),
+    "byte": _parses(lambda text: base64.b64decode(re.sub(r"[\r\n]", "", text), validate=True)),
     "date": lambda text: len(text) == 10 and _parses(dt.date.fromisoformat)(text),
     "datetime": _date_time,
     "isbn": _isbn(10, 13),

@@ -22,6 +22,8 @@ _QUANTITIES = {
     "max", "min", "maxLimitRequestRatio", "allocatedResources",
 }  # fmt: skip
 """Maps of quantities in the built-in types, whose values may be numbers as well as strings."""
+_ONE_QUANTITY = {"sizeLimit", "divisor"}
+"""Single quantities, which may be numbers too."""
 _KEPT = (
     "type", "description", "enum", "default", "format", "pattern", "minimum", "maximum", "minLength", "maxLength",
     "minItems", "maxItems", "nullable", PRESERVE, INT_OR_STRING, "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
@@ -141,6 +143,8 @@ def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any], seen: tupl
         merged = {**_convert(alternatives[0], definitions, seen)}
         merged.update({key: node[key] for key in _KEPT if key in node and node[key] is not None})
         return merged
+    if any(item.get("format") == "binary" for item in alternatives):
+        return {"type": "string"}  # base64, which the kinds' strategies look at
     if alternatives:
         kinds = {item.get("type") for item in alternatives}
         extra = {key: node[key] for key in ("description",) if key in node}
@@ -157,6 +161,9 @@ def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any], seen: tupl
         for key, item in result["properties"].items():
             if key in _QUANTITIES and item.get("additionalProperties") == {"type": "string"}:
                 item["additionalProperties"] = {INT_OR_STRING: True}
+            elif key in _ONE_QUANTITY and item.get("type") == "string":
+                item[INT_OR_STRING] = True
+                del item["type"]
     if node.get("required"):
         result["required"] = list(node["required"])
     additional = node.get("additionalProperties")

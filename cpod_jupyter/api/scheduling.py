@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from cpod_jupyter.api import placement
 from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import Object
 
@@ -18,15 +19,29 @@ Amounts = dict[str, Decimal]
 
 
 def requests(pod_spec: Mapping[str, Any]) -> Amounts:
-    """What a pod asks for: the sum over its containers, or the largest init container if that is more."""
-    total: Amounts = {}
-    for container in pod_spec.get("containers") or []:
-        for name, amount in _container_requests(container).items():
-            total[name] = total.get(name, Decimal(0)) + amount
+    """What a pod asks for: its containers and sidecars together, or the most that it needs while it starts up.
+
+    An init container runs beside the sidecars before it (Kubernetes, "Sidecar Containers").
+    """
+    sidecars: Amounts = {}
+    starting: Amounts = {}
     for container in pod_spec.get("initContainers") or []:
-        for name, amount in _container_requests(container).items():
-            total[name] = max(total.get(name, Decimal(0)), amount)
-    return total
+        asked = _container_requests(container)
+        if container.get("restartPolicy") == "Always":
+            sidecars = _sum(sidecars, asked)
+            asked = {}
+        for name, amount in _sum(sidecars, asked).items():
+            starting[name] = max(starting.get(name, Decimal(0)), amount)
+    total = sidecars
+    for container in pod_spec.get("containers") or []:
+        total = _sum(total, _container_requests(container))
+    most = {name: max(total.get(name, Decimal(0)), starting.get(name, Decimal(0))) for name in {**total, **starting}}
+    overhead = {name: parse_quantity(amount) for name, amount in (pod_spec.get("overhead") or {}).items()}
+    return _sum(most, overhead)
+
+
+def _sum(one: Amounts, other: Amounts) -> Amounts:
+    return {name: one.get(name, Decimal(0)) + other.get(name, Decimal(0)) for name in {**one, **other}}
 
 
 def _container_requests(container: Mapping[str, Any]) -> Amounts:
@@ -53,12 +68,8 @@ def misfits(pod_spec: Mapping[str, Any], node: Object, used: Mapping[str, Decima
 
     With no `used`, the node is taken as empty: whether the pod could ever run there.
     """
-    labels = node["metadata"].get("labels") or {}
-    selector = pod_spec.get("nodeSelector") or {}
-    if any(labels.get(key) != value for key, value in selector.items()):
-        return ["node(s) didn't match Pod's node affinity/selector"]
-    if node.get("spec", {}).get("unschedulable"):
-        return ["node(s) were unschedulable"]
+    if found := placement.misplaced(pod_spec, node):
+        return found
     offered = (node.get("status") or {}).get("allocatable") or {}
     reasons = []
     for name, amount in sorted(requests(pod_spec).items()):

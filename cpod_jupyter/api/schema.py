@@ -9,15 +9,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from cpod_jupyter.api.nodes import EMBEDDED, INT_OR_STRING, LIST_KEYS, LIST_TYPE, OR_BOOLEAN, PRESERVE, Node, Schema
+from cpod_jupyter.api.nodes import (
+    EMBEDDED,
+    ENVELOPE,
+    INT_OR_STRING,
+    LIST_KEYS,
+    LIST_TYPE,
+    OR_BOOLEAN,
+    PRESERVE,
+    Node,
+    Schema,
+)
 from cpod_jupyter.api.problem import Path, Problem, nearest
 from cpod_jupyter.api.validation import faults
 from cpod_jupyter.api.validation import unknown as unknown_fields
 
 __all__ = [
-    "EMBEDDED", "INT_OR_STRING", "LIST_KEYS", "LIST_TYPE", "OR_BOOLEAN", "PRESERVE", "Node", "Path", "Problem",
-    "Schema",
-    "defaulted", "faults", "nearest", "problems", "pruned", "unknown_fields",
+    "EMBEDDED", "ENVELOPE", "INT_OR_STRING", "LIST_KEYS", "LIST_TYPE", "OR_BOOLEAN", "PRESERVE", "Node", "Path",
+    "Problem", "Schema", "defaulted", "faults", "nearest", "problems", "pruned", "unknown_fields",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Schema
 from cpod_jupyter.engine import merging
-from cpod_jupyter.engine.fieldsets import Fields, compare, difference, fields_of, intersection, paths, union
+from cpod_jupyter.engine.fieldsets import Fields, compare, difference, fields_of, intersection, paths, shared, union
 from cpod_jupyter.engine.managers import (
     APPLY,
     UPDATE,
@@ -46,12 +46,12 @@ def applied(
     _check_fits(schema, config, writer)
     base = live or {name: config[name] for name in ("apiVersion", "kind")}
     part = owned_part(schema, config, writer.subresource, has_status)
+    fields = without_metadata_itself(fields_of(schema, part))
     entries = entries_of(live)
-    if live is not None and not entries:
+    if live is not None and not entries and fields:
         found = differences(schema, {}, live, "", False)[0]
         entries = [Writer(BEFORE_FIRST_APPLY, writer.api_version).entry(UPDATE, found, meta.now())]
     last: Fields = next((entry["fieldsV1"] for entry in entries if writer.owns(entry, APPLY)), {})
-    fields = without_metadata_itself(fields_of(schema, part))
     others = [entry for entry in entries if not writer.owns(entry, APPLY)]
     new = {**base, **merging.merged(schema, {name: value for name, value in base.items() if name in part}, part)}
     owned = union(fields, _ITSELF)
@@ -71,7 +71,7 @@ def applied(
             conflicts.append((entry, conflict))
         left = difference(difference(entry["fieldsV1"], conflict), removed)
         if left:
-            kept.append(entry if left == entry["fieldsV1"] else {**entry, "fieldsV1": left})
+            kept.append(entry if left == entry["fieldsV1"] else {**entry, "fieldsV1": shared(left)})
     if conflicts and not force:
         _refuse(schema, live or {}, conflicts, writer)
     if fields:

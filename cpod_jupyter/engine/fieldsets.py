@@ -28,6 +28,20 @@ _MISSING: Any = object()
 
 # ---- sets
 
+_known: dict[str, Fields] = {}
+_KNOWN_SETS = 2048
+
+
+def shared(fields: Fields) -> Fields:
+    """The same set, as one tree for all objects that have it: pods of a kind do, and a tree takes several KiB."""
+    text = json.dumps(fields, separators=(",", ":"))
+    found = _known.get(text)
+    if found is None:
+        if len(_known) >= _KNOWN_SETS:
+            _known.clear()
+        found = _known[text] = fields
+    return found
+
 
 def union(first: Fields, second: Fields) -> Fields:
     """What is in either."""

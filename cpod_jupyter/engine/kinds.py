@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from cpod_jupyter.api import resources
 from cpod_jupyter.api.model import built_in_schema, kubernetes_schema
 from cpod_jupyter.api.resources import Object, Resource
-from cpod_jupyter.api.schema import Node, Problem
+from cpod_jupyter.api.schema import ENVELOPE, Node, Problem
 from cpod_jupyter.engine.events import EVENTS_V1
 from cpod_jupyter.engine.rules import RuleNode, broken_rules, rules_of
 from cpod_jupyter.engine.structural import schema_of_schemas
@@ -51,7 +50,6 @@ class ServedKind:
     built_in: bool
     columns: tuple[Mapping[str, Any], ...] = ()
     own_schema: Mapping[str, Any] | None = None
-    preferred: bool = True
     scale: Mapping[str, str] | None = None
     """Where the replicas are (CustomResourceSubresourceScale), of a kind that has the subresource."""
     selectable: tuple[str, ...] = ()
@@ -91,6 +89,17 @@ class ServedKind:
         if self.resource.kind == _DEFINITION and self.built_in:
             return Node(_with_recursion(self.schema))
         return Node(self.schema)
+
+    def decoded(self, obj: Object) -> Object:
+        """A stored object of a custom kind as it is read: what the schema does not name is gone, its defaults are
+        there. The metadata stays as it is, so that no built-in type's schema has to be made for it."""
+        return self._stored_node.decoded(obj)
+
+    @functools.cached_property
+    def _stored_node(self) -> Node:
+        schema = self.own_schema or {}
+        properties = {name: child for name, child in (schema.get("properties") or {}).items() if name not in ENVELOPE}
+        return Node({**schema, "properties": properties})
 
     @functools.cached_property
     def rules(self) -> RuleNode | None:
@@ -218,24 +227,13 @@ class Kinds:
         ]
 
 
-def version_priority(version: str) -> tuple[int, int, int, str]:
-    """A key to sort versions by, the most stable and newest first (v2, v1, v1beta2, v1beta1, v1alpha1, others
-    by name), as Kubernetes does ("Version priority")."""
-    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
-    if match is None:
-        return (3, 0, 0, version)
-    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
-    return (stage, -int(match[1]), -int(match[3] or 0), "")
-
-
 def _served_kinds(definition: Object) -> list[ServedKind]:
     spec, accepted = definition["spec"], (definition.get("status") or {}).get("acceptedNames") or {}
     names = {**spec["names"], **accepted}
     served = [version for version in spec["versions"] if version.get("served")]
     storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
-    newest = min((version["name"] for version in served), key=version_priority, default="")
     terminating = bool(definition["metadata"].get("deletionTimestamp"))
-    return [_served(spec, names, version, storage, version["name"] == newest, terminating) for version in served]
+    return [_served(spec, names, version, storage, terminating) for version in served]
 
 
 def _served(
@@ -243,7 +241,6 @@ def _served(
     names: Mapping[str, Any],
     version: Mapping[str, Any],
     storage: str,
-    preferred: bool,
     terminating: bool,
 ) -> ServedKind:
     kind, singular, list_kind = names["kind"], names.get("singular") or "", names.get("listKind") or ""
@@ -267,7 +264,6 @@ def _served(
         built_in=False,
         columns=tuple(version.get("additionalPrinterColumns") or ()),
         own_schema=(version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"},
-        preferred=preferred,
         scale=subresources.get("scale"),
         selectable=tuple(item["jsonPath"].lstrip(".") for item in version.get("selectableFields") or ()),
         deprecation=warning if version.get("deprecated") else "",

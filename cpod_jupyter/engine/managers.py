@@ -19,6 +19,7 @@ from cpod_jupyter.engine.fieldsets import (
     Fields,
     compare,
     difference,
+    shared,
     union,
 )
 
@@ -61,7 +62,7 @@ class Writer:
             "apiVersion": self.api_version,
             "time": time,
             "fieldsType": "FieldsV1",
-            "fieldsV1": fields,
+            "fieldsV1": shared(fields),
         }
         if self.subresource:
             result["subresource"] = self.subresource
@@ -71,6 +72,13 @@ class Writer:
 def entries_of(obj: Object | None) -> list[Entry]:
     """The entries of a stored object, which are valid."""
     return list(((obj or {}).get("metadata") or {}).get("managedFields") or [])
+
+
+def with_shared_sets(obj: Object) -> Object:
+    """An object as it was read from a file, which nobody else has yet, with its sets shared with others."""
+    for entry in entries_of(obj):
+        entry["fieldsV1"] = shared(entry["fieldsV1"])
+    return obj
 
 
 def _valid(entries: Any) -> list[Entry]:
@@ -161,7 +169,7 @@ def tracked(
         if writer.owns(entry, UPDATE) and changed:
             own = fields
         elif fields:
-            kept.append(entry if fields == entry["fieldsV1"] else {**entry, "fieldsV1": fields})
+            kept.append(entry if fields == entry["fieldsV1"] else {**entry, "fieldsV1": shared(fields)})
     if changed:
         kept.append(writer.entry(UPDATE, union(own, changed), meta.now()))
     return in_order(_capped(kept))

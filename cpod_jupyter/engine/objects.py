@@ -70,7 +70,7 @@ class Objects:
             return obj
         if kind.stored_as:
             return from_core(obj)
-        return {**kind.node.decoded(obj), "apiVersion": kind.resource.api_version}
+        return {**kind.decoded(obj), "apiVersion": kind.resource.api_version}
 
     # ---- writing
 
@@ -371,7 +371,7 @@ class Objects:
             return
         for kind in self.kinds.install(definition):
             if kind.resource.version == kind.storage_version:
-                self.store.revise(kind.key, kind.node.decoded)
+                self.store.revise(kind.key, kind.decoded)
 
     def _ensure_service_account(self, namespace: str) -> None:
         """Every namespace has the account `default` (the service account controller's work)."""
@@ -404,8 +404,10 @@ class Objects:
         if kind.built_in:  # upstream takes some lists with an item twice (env, ports); strategies know which not
             found = [problem for problem in found if problem.reason != "FieldValueDuplicate"]
         if found:
-            raise _invalid(kind, name, found)
+            raise _undecodable(kind, found) or _invalid(kind, name, found)
         new = {**whole, part: new[part]} if part else new
+        if old is None and kind.built_in and kind.has_status:
+            new.setdefault("status", {})  # Go writes a struct that is empty, and clients rely on its being there
         strategies.prepare(kind.key, new, old)
         if found := strategies.faults_of(kind.key, new, old) or kind.broken_rules(new, old):
             raise _invalid(kind, name, found)
@@ -527,6 +529,15 @@ _MODIFIED = "the object has been modified; please apply your changes to the late
 def _conflict(kind: ServedKind, name: str, why: str = _MODIFIED) -> Conflict:
     text = f'Operation cannot be fulfilled on {kind.resource.qualified} "{name}": {why}'
     return Conflict(text, _details(kind, name))
+
+
+def _undecodable(kind: ServedKind, found: list[Problem]) -> BadRequest | None:
+    """A value of the wrong type in a built-in kind: a Go server fails to decode it, before it validates anything."""
+    wrong = [item for item in found if item.reason == "FieldValueTypeInvalid"] if kind.built_in else []
+    if not wrong:
+        return None
+    name, listed = kind.resource.kind, "; ".join(f"{item.field}: {item.cause}" for item in wrong)
+    return BadRequest(f'{name} in version "{kind.resource.version}" cannot be handled as a {name}: {listed}')
 
 
 def _invalid(kind: ServedKind, name: str, found: list[Problem]) -> Invalid:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cpod_jupyter.api.resources import Object
+from cpod_jupyter.engine.managers import with_shared_sets
 from cpod_jupyter.errors import Expired
 
 ObjectKey = tuple[str, str, str]
@@ -73,7 +74,7 @@ class Store:
         self._objects: dict[str, dict[str, dict[str, Object]]] = {}
         """Kind key, then namespace, then name."""
         for kind, namespace, name, body in self._db.execute("SELECT kind, namespace, name, body FROM objects"):
-            self._keep((kind, namespace, name), json.loads(body))
+            self._keep((kind, namespace, name), with_shared_sets(json.loads(body)))
         self._compacted: int = self._db.execute("SELECT revision FROM compacted").fetchone()[0]
         """Changes up to this revision are no longer told."""
         newest = self._db.execute("SELECT MAX(revision) FROM changes").fetchone()[0]

@@ -19,6 +19,7 @@ from cpod_jupyter.api.resources import (
     MODELSTORAGES,
     PODS,
     PYTORCHJOBS,
+    TRAINING_KINDS,
     Object,
     Resource,
 )
@@ -30,7 +31,7 @@ BELOW: dict[Resource, tuple[Resource, ...]] = {
     DATASETSTORAGES: (JOBS, PODS),
     FINETUNES: (CPODJOBS, PYTORCHJOBS, JOBS, PODS, MODELSTORAGES, DATASETSTORAGES),
     CPODJOBS: (PYTORCHJOBS, JOBS, PODS, MODELSTORAGES, DATASETSTORAGES),
-    PYTORCHJOBS: (PODS,),
+    **dict.fromkeys(TRAINING_KINDS, (PODS,)),
     JOBS: (PODS,),
     INFERENCES: (INFERENCESERVICES, PODS, MODELSTORAGES),
     PODS: (),

@@ -15,7 +15,7 @@ from cpod_jupyter.api.resources import (
     JOBS,
     MODELSTORAGES,
     PODS,
-    PYTORCHJOBS,
+    TRAINING_KINDS,
     Object,
     Resource,
     of_object,
@@ -83,7 +83,7 @@ def status_of(obj: Object, resource: Resource | None = None) -> Status:
         return Status(state, phase or "Pending", str(message))
     if resource == INFERENCES:
         return _inference(status)
-    if resource in (CPODJOBS, PYTORCHJOBS):
+    if resource in (CPODJOBS, *TRAINING_KINDS):
         return _job(obj)
     if resource == JOBS:
         return _batch_job(obj, status)

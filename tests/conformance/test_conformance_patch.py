@@ -30,12 +30,14 @@ def test_a_json_patch_is_a_list_of_operations(api: Api, space: Space) -> None:
         {"op": "test", "path": "/data/x", "value": "1"},
         {"op": "replace", "path": "/data/x", "value": "one"},
         {"op": "remove", "path": "/data/y"},
-        {"op": "add", "path": "/data/a~1b", "value": "slash"},
+        {"op": "add", "path": "/metadata/annotations", "value": {"example.com/b": "before"}},
+        {"op": "replace", "path": "/metadata/annotations/example.com~1b", "value": "slash"},
         {"op": "copy", "from": "/data/x", "path": "/data/c"},
         {"op": "move", "from": "/data/z", "path": "/data/m"},
     ]
     found = api.patch(space.path("configmaps", "a"), operations, JSON_PATCH).value
-    assert found["data"] == {"x": "one", "a/b": "slash", "c": "one", "m": "3"}
+    assert found["data"] == {"x": "one", "c": "one", "m": "3"}
+    assert found["metadata"]["annotations"] == {"example.com/b": "slash"}
 
 
 @pytest.mark.parametrize(

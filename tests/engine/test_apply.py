@@ -98,6 +98,13 @@ def test_the_same_apply_again_changes_nothing(apply: Send) -> None:
     assert (again.status, again.json()) == (200, first.json())
 
 
+def test_an_apply_of_a_name_alone_changes_nothing_later(apply: Send) -> None:
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "extra"}}
+    first = apply("/api/v1/namespaces", space)
+    assert first.status == 201
+    assert apply("/api/v1/namespaces", space).json() == first.json()
+
+
 def test_what_is_no_longer_applied_goes(apply: Send) -> None:
     apply(CONFIGMAPS, config_map({"k": "1", "gone": "2"}, labels={"l": "x"}))
     answer = apply(CONFIGMAPS, config_map({"k": "1"})).json()

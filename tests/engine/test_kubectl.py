@@ -210,7 +210,7 @@ def test_a_delete_waits_for_finalizers_and_treats_dependents_as_told(
     assert "timed out" in kubectl("wait", "--for=delete", "configmap/held", "--timeout=1s", fails=True)
     kubectl("patch", "configmap", "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
     kubectl("wait", "--for=delete", "configmap/held", "--timeout=10s")
-    kubectl("delete", "namespace", "default", "--dry-run=server")
+    assert "may not be deleted" in kubectl("delete", "namespace", "default", fails=True)
     kubectl("create", "namespace", "team")
     kubectl("-n", "team", "create", "configmap", "x")
     kubectl("delete", "namespace", "team")

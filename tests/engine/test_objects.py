@@ -230,6 +230,11 @@ def test_a_secrets_plain_values_are_stored_encoded(api: LocalApi) -> None:
     assert "stringData" not in made
 
 
+def test_a_size_limit_may_be_a_number(api: LocalApi) -> None:
+    volumes = [{"name": "v", "emptyDir": {"sizeLimit": 1024}}]
+    assert api.create(PODS, pod(volumes=volumes))["spec"]["volumes"] == volumes
+
+
 def test_a_job_gets_its_selector_and_labels(api: LocalApi) -> None:
     template = {"spec": {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}}
     made = api.create(JOBS, {"metadata": {"name": "j", "namespace": "default"}, "spec": {"template": template}})

@@ -50,8 +50,11 @@ def test_what_go_leaves_empty_is_absent_and_what_it_sets_to_nothing_is_kept(post
     container = field(1, "c") + field(2, "image") + field(7, field(1, "LANG") + field(2, "")) + field(8, b"")
     probe = field(1, field(2, field(1, "/ok") + field(2, field(1, 0) + field(2, 8080) + field(3, ""))))
     volume = field(1, "tmp") + field(2, field(2, field(1, "Memory") + field(2, field(1, "64Mi"))))
+    file = field(1, "labels") + field(2, field(1, "v1") + field(2, "metadata.labels"))
+    projected = field(1, "all") + field(2, field(26, field(1, field(2, field(1, file)))))
     spec = (
         field(1, volume)
+        + field(1, projected)
         + field(2, container + field(11, probe + field(3, 5)))
         + field(3, "Never")
         + field(4, 0)  # terminationGracePeriodSeconds, a pointer: 0 is an answer
@@ -68,7 +71,9 @@ def test_what_go_leaves_empty_is_absent_and_what_it_sets_to_nothing_is_kept(post
     assert pod["spec"]["terminationGracePeriodSeconds"] == 0
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert "hostNetwork" not in pod["spec"]
-    assert pod["spec"]["volumes"] == [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}]
+    assert pod["spec"]["volumes"][0] == {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}
+    (source,) = pod["spec"]["volumes"][1]["projected"]["sources"]
+    assert source["downwardAPI"]["items"][0]["fieldRef"]["fieldPath"] == "metadata.labels"
     assert pod["spec"]["tolerations"][0]["tolerationSeconds"] == -1
     (made,) = pod["spec"]["containers"]
     assert made["env"] == [{"name": "LANG"}]

@@ -94,6 +94,11 @@ def test_a_review_that_asks_nothing_is_invalid(ask: Any, kind: str, spec: dict[s
     assert ask(kind, spec, code=422)["details"]["causes"][0]["field"] == field
 
 
+def test_nobody_acts_as_another(https: Any) -> None:
+    refused = https("GET", "/api/v1/pods", **{"Impersonate-User": "ann"})
+    assert (refused.status, refused.json()["reason"]) == (403, "Forbidden")
+
+
 def test_reviews_are_only_created(https: Any) -> None:
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     assert https("GET", path).json()["reason"] == "MethodNotAllowed"

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import yaml
 from aiohttp import web
 
 from cpod_jupyter.engine import notices
@@ -21,6 +22,7 @@ from cpod_jupyter.engine.http.health import ENDPOINTS, Health
 from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
 from cpod_jupyter.engine.http.proxy import ServiceProxy
+from cpod_jupyter.engine.http.rbac import USER
 from cpod_jupyter.engine.http.verbs import Verbs
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
@@ -36,6 +38,7 @@ from cpod_jupyter.errors import (
 
 log = logging.getLogger(__name__)
 
+_YAML = "application/yaml"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY_LIMIT = 3 * 2**20
@@ -110,6 +113,8 @@ class Api:
         if review := reviewing.review_of(request.path):
             who = reviewing.asker(request.headers, request.headers.getall("Impersonate-Group", []))
             return answer(self._reviews.answer(request.method, *review, await body(request), who), 201)
+        if request.headers.get("Impersonate-User", USER.name) != USER.name:
+            raise Forbidden("this engine has one user: one can ask what others may do, but not act as them")
         target = parse(request.rel_url.raw_path, self._objects.kinds)
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)
@@ -129,10 +134,12 @@ class Api:
         return response
 
     async def _verb(self, request: web.Request, target: Target) -> web.StreamResponse:
-        _check_accept(request)
+        as_yaml = _wants_yaml(request)
         verbs, method = self._verbs, request.method
         if method == "GET":
             if request.query.get("watch", "").lower() in ("true", "1"):
+                if as_yaml:
+                    raise NotAcceptable("a watch is to be had as application/json only")
                 return await verbs.watch(request, target)
             found, code = (verbs.get(request, target) if target.name else verbs.list(request, target)), 200
         elif method == "POST" and not target.name:
@@ -146,14 +153,18 @@ class Api:
             found, code = verbs.delete(request, target, options), 200
         else:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        return answer(found, code)
+        return answer(found, code, as_yaml=as_yaml)
 
 
-def _check_accept(request: web.Request) -> None:
-    """Answers are JSON. Raises NotAcceptable for a client that takes none."""
-    choices = [choice.split(";")[0].strip() for choice in request.headers.get("Accept", "").split(",")]
-    if not {"application/json", "application/*", "*/*", ""} & set(choices):
-        raise NotAcceptable("only the following media types are accepted: application/json")
+def _wants_yaml(request: web.Request) -> bool:
+    """Whether YAML is the first form that a client takes and there is. Raises NotAcceptable where it takes none."""
+    for choice in request.headers.get("Accept", "").split(","):
+        kind = choice.split(";")[0].strip()
+        if kind in ("application/json", "application/*", "*/*", ""):
+            return False
+        if kind == _YAML:
+            return True
+    raise NotAcceptable(f"only the following media types are accepted: application/json, {_YAML}")
 
 
 async def body(request: web.Request, *, patch: bool = False) -> Any:
@@ -173,7 +184,10 @@ async def body(request: web.Request, *, patch: bool = False) -> Any:
     return decoded(text, as_yaml=kind.endswith("yaml"))
 
 
-def answer(value: Any, code: int = 200) -> web.Response:
-    """Compact JSON; the header is exactly `application/json`, which some clients compare."""
+def answer(value: Any, code: int = 200, *, as_yaml: bool = False) -> web.Response:
+    """Compact JSON; the header is exactly `application/json`, which some clients compare. Or YAML."""
+    if as_yaml:
+        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+        return web.Response(body=text.encode(), status=code, content_type=_YAML)
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
     return web.Response(body=text.encode(), status=code, content_type="application/json")

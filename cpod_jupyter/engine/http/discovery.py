@@ -131,6 +131,7 @@ def _subresources(kind: ServedKind) -> list[Entry]:
         found["exec"] = {"kind": "PodExecOptions", "verbs": _CONVERSATION}
         found["attach"] = {"kind": "PodAttachOptions", "verbs": _CONVERSATION}
         found["portforward"] = {"kind": "PodPortForwardOptions", "verbs": _CONVERSATION}
+        found["proxy"] = {"kind": "PodProxyOptions", "verbs": _PROXIED}
     if kind.key == "/services":
         found["proxy"] = {"kind": "ServiceProxyOptions", "verbs": _PROXIED}
     plain = {"singularName": "", "namespaced": kind.resource.namespaced, "kind": kind.resource.kind}

@@ -12,7 +12,10 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.http.paths import Target
 from cpod_jupyter.engine.objects import Objects
-from cpod_jupyter.errors import BadRequest, MethodNotAllowed
+from cpod_jupyter.errors import BadRequest, Invalid, MethodNotAllowed
+
+_LEAST = {"sinceSeconds": 1, "tailLines": 0, "limitBytes": 1}
+"""The least values of PodLogOptions (core/v1 validation)."""
 
 
 class LogSource(Protocol):
@@ -74,13 +77,19 @@ def _options(request: web.Request) -> dict[str, Any]:
             since = meta.parse_time(query["sinceTime"])
         except ValueError as error:
             raise BadRequest(f"sinceTime must be a time, not {query['sinceTime']!r}") from error
+    numbers = {name: number(name) for name in ("sinceSeconds", "tailLines", "limitBytes")}
+    for name, least in _LEAST.items():
+        if (value := numbers[name]) is not None and value < least:
+            raise Invalid(f"PodLogOptions is invalid: {name}: Invalid value: {value}: must be at least {least}")
+    if since is not None and numbers["sinceSeconds"] is not None:
+        raise Invalid("PodLogOptions is invalid: at most one of sinceTime or sinceSeconds may be specified")
     flags = {name: query.get(name, "").lower() in ("true", "1") for name in ("follow", "previous", "timestamps")}
     return {
         **flags,
         "since": since,
-        "since_seconds": number("sinceSeconds"),
-        "tail_lines": number("tailLines"),
-        "limit_bytes": number("limitBytes"),
+        "since_seconds": numbers["sinceSeconds"],
+        "tail_lines": numbers["tailLines"],
+        "limit_bytes": numbers["limitBytes"],
     }
 
 

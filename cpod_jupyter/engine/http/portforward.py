@@ -1,4 +1,4 @@
-"""pods/portforward over a WebSocket, as the Python client speaks it: two channels for each port.
+"""pods/portforward over a WebSocket: kubectl's tunnel, or as the Python client speaks it, two channels for each port.
 
 Channel 2i carries the data of port i, channel 2i+1 an error; the first message on each is the port, as two
 bytes, the lower first (kubernetes/kubernetes, pkg/kubelet/server/portforward/websocket.go).
@@ -14,6 +14,7 @@ from aiohttp import web
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.http.channels import V1, V4, Channels
+from cpod_jupyter.engine.http.tunnel import PROTOCOL, Tunnel
 from cpod_jupyter.errors import BadRequest
 
 _MOST_PORTS = 64
@@ -27,11 +28,14 @@ async def pod_port_forward(request: web.Request, pod: Object) -> web.StreamRespo
     if status.get("phase") != "Running" or not status.get("podIP"):
         raise BadRequest(f"unable to forward port because pod {name} is not running: {status.get('phase')}")
     address = str(status["podIP"])
-    if _is_spdy(request):
+    if PROTOCOL in request.headers.get("Sec-WebSocket-Protocol", ""):
+        tunnelled = await Channels.accept(request, (PROTOCOL,))
+        await Tunnel(tunnelled.socket, address).run()
+        return tunnelled.socket
+    if "spdy" in request.headers.get("Upgrade", "").lower():
         raise BadRequest(
-            "kubectl port-forward is not served by this engine, whose pods need none: "
-            f"pod {name} listens on this machine, at http://{address}:PORT; "
-            "a service's or pod's proxy works too (kubectl get --raw /api/v1/namespaces/NS/pods/NAME:PORT/proxy/)"
+            "this engine forwards ports through WebSockets alone: use kubectl 1.31 or newer, or none: "
+            f"pod {name} listens on this machine, at http://{address}:PORT"
         )
     ports = _ports(request)
     accepted = await Channels.accept(request, (V4, V1))
@@ -43,11 +47,11 @@ async def pod_port_forward(request: web.Request, pod: Object) -> web.StreamRespo
         if not listening.done():
             await accepted.close()
     finally:
+        for forward in forwards:
+            forward.close()
         for task in (carrying, listening):
             task.cancel()
         await asyncio.gather(carrying, listening, return_exceptions=True)
-        for forward in forwards:
-            forward.close()
     return accepted.socket
 
 
@@ -103,11 +107,6 @@ async def _listen(accepted: Channels, forwards: list[_Forward]) -> None:
     async for channel, data in accepted.messages():
         if channel % 2 == 0 and channel // 2 < len(forwards):
             await forwards[channel // 2].write(data)
-
-
-def _is_spdy(request: web.Request) -> bool:
-    asked = f"{request.headers.get('Sec-WebSocket-Protocol', '')} {request.headers.get('Upgrade', '')}"
-    return "spdy" in asked.lower()
 
 
 def _ports(request: web.Request) -> list[int]:

@@ -107,8 +107,8 @@ class _Decoder:
                 result.setdefault(field, []).append(made)
             elif (made not in ("", None) and made is not False and made != 0) or "0" in flags:
                 result[field] = made
-        if len(known) == 1 and (only := next(iter(known.values())))[0] == "items" and "*" in only[2]:
-            return result.get("items", [])  # a named list, which JSON has as the list itself
+        if list(known.values()) == [("items", "string", "*")]:
+            return result.get("items", [])  # a named list of texts (ExtraValue, Verbs): in JSON the list itself
         return result
 
     def _entry(self, type_: str, body: memoryview, depth: int) -> tuple[str, Any]:

@@ -38,12 +38,13 @@ def table(kind: ServedKind, objects: Iterable[Object], metadata: dict[str, Any],
         elif include != "None":
             row["object"] = partial(obj)
         rows.append(row)
+    told_of = {each["name"]: str(each.get("description") or "") for each in kind.columns}
     definitions = [
         {
             "name": name,
             "type": type_,
             "format": "name" if name == "Name" else "",
-            "description": "",
+            "description": told_of.get(name, ""),
             "priority": priority,
         }
         for name, type_, priority, _ in shown

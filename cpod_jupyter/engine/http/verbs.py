@@ -23,6 +23,8 @@ from cpod_jupyter.engine.selectors import Matches, field_selector, label_selecto
 from cpod_jupyter.engine.watches import WatchScope, open_watch
 from cpod_jupyter.errors import BadRequest, Expired, Invalid
 
+_PROPAGATION = ("Background", "Foreground", "Orphan")
+
 
 class Verbs:
     """One method a verb; each answers with what goes into the body."""
@@ -132,12 +134,19 @@ class Verbs:
         except (TypeError, ValueError) as error:
             raise BadRequest(f"gracePeriodSeconds must be a number, not {grace!r}") from error
         orphan = str(asked.get("orphanDependents", "")).lower() == "true"
+        propagation = str(asked.get("propagationPolicy") or ("Orphan" if orphan else "Background"))
+        if propagation not in _PROPAGATION:
+            choices = ", ".join(f'"{choice}"' for choice in _PROPAGATION)
+            raise Invalid(
+                f'DeleteOptions.meta.k8s.io "{name}" is invalid: propagationPolicy: Unsupported value: '
+                f'"{propagation}": supported values: {choices}'
+            )
         obj, gone = self._objects.delete(
             self._stored(target),
             namespace,
             name,
             grace_seconds=seconds,
-            propagation=str(asked.get("propagationPolicy") or ("Orphan" if orphan else "Background")),
+            propagation=propagation,
             preconditions=asked.get("preconditions"),
             dry_run=_dry_run(asked),
         )

@@ -11,11 +11,11 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cpod_jupyter.api.records import TERMINATION_MESSAGE_LIMIT
-from cpod_jupyter.engine.kubelet import memory, processes, realcontainer
+from cpod_jupyter.engine.kubelet import memory, processes, readonly, realcontainer
 from cpod_jupyter.engine.kubelet.cgroups import Group, Parents
 from cpod_jupyter.engine.kubelet.crilog import LogWriter, parse_entry
 from cpod_jupyter.engine.kubelet.plan import STARTED, ContainerPlan, ContainerReport, PodPlan
@@ -109,7 +109,7 @@ class Container:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                preexec_fn=self._group.join if self._group is not None else None,
+                preexec_fn=self._child_setup(),
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             if self._log is not None:
@@ -148,6 +148,20 @@ class Container:
         self.report.cgroups = [str(directory) for directory in group.directories]
         return group
 
+    def _child_setup(self) -> Callable[[], None] | None:
+        """What a new process does before it becomes the container's program; None when there is nothing to do."""
+        group, directories = self._group, self.plan.read_only if self.pod.read_only_mounts else []
+        if group is None and not directories:
+            return None
+
+        def setup() -> None:
+            if group is not None:
+                group.join()
+            if directories:
+                readonly.enter(directories)
+
+        return setup
+
     def _drop_group(self) -> None:
         if self._group is not None:
             self._group.remove()
@@ -165,7 +179,7 @@ class Container:
                     stdout=output,
                     stderr=output,
                     start_new_session=True,
-                    preexec_fn=self._group.join if self._group is not None else None,
+                    preexec_fn=self._child_setup(),
                 )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._hook_failed(failed, processes.why_not_started(command[0], self.plan.cwd, error))

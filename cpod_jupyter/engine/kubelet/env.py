@@ -1,4 +1,8 @@
-"""A container's environment: what it inherits, what the pod gives it, and `$(VAR)` references."""
+"""A container's environment: what it inherits, what the pod gives it, and `$(VAR)` references.
+
+There are no `NAME_SERVICE_HOST` variables, whatever enableServiceLinks says: a Service has no address of
+its own here, as a headless one has none in a cluster, and those give no variables either.
+"""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
-import shutil
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,26 +14,32 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import CONFIGMAPS, EVENTS, PODS, PVCS, SECRETS, Object
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder
-from cpod_jupyter.engine.kubelet import node, pulling, status
+from cpod_jupyter.engine.kubelet import eviction, node, pulling, status
 from cpod_jupyter.engine.kubelet.builder import DEFAULT_GRACE_SECONDS, Builder, ignored
 from cpod_jupyter.engine.kubelet.cgroups import find_parents
 from cpod_jupyter.engine.kubelet.commands import exec_request
 from cpod_jupyter.engine.kubelet.execution import Execution
+from cpod_jupyter.engine.kubelet.gpus import inventory
+from cpod_jupyter.engine.kubelet.heartbeat import Heartbeat
 from cpod_jupyter.engine.kubelet.images import Images
 from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
 from cpod_jupyter.engine.kubelet.network import ADDRESS_ANNOTATION, PodNetwork
+from cpod_jupyter.engine.kubelet.payload import has_downward_files, references
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport, PodPlan, PodReport, write_started
 from cpod_jupyter.engine.kubelet.pod_probes import PodProbes
 from cpod_jupyter.engine.kubelet.runtime import PodRuntime, ProcessRuntime
 from cpod_jupyter.engine.kubelet.scheduler import scheduler_controller
-from cpod_jupyter.engine.kubelet.volumes import scratch_directories, scratch_directory
+from cpod_jupyter.engine.kubelet.volumes import remove_scratch, scratch_directories, scratch_directory
 from cpod_jupyter.engine.kubelet.watcher import PodWatcher
 from cpod_jupyter.errors import BadRequest, EngineError, NotFound
 
 log = logging.getLogger(__name__)
 
 _LIVENESS_SECONDS = 1.0
+_STORAGE_SECONDS = 5.0
+"""How often the files of pods with limits on them are counted."""
+_EVICTION_GRACE_SECONDS = 1.0
 _MACHINE_RETRY_SECONDS = 5.0
 """After the machine refused a pod's directory or process (a full disk), which nothing tells the end of."""
 
@@ -65,12 +71,13 @@ class Kubelet:
         self._home = home.resolve()
         self._pods = self._home / "pods"
         self._runtime = runtime or ProcessRuntime()
-        found = node.node_object(self.node_name)["status"]["allocatable"]
-        gpus = [gpu.cuda_name for gpu in node.gpus()]
+        found = node.node_object(self.node_name, home)["status"]["allocatable"]
+        gpus = [gpu.cuda_name for gpu in inventory().gpus]
         images = Images({} if environments is None else environments)
         self._builder = Builder(self._home, images, found, gpus, tool)
         self._real_images = pulling.Images(tool) if tool else None
         self._cgroups = find_parents()
+        self._heartbeat = Heartbeat(api, self.node_name, self._home)
         self._network = PodNetwork(home)
         self._events = Recorder(api, "kubelet", EVENTS)
         self._probes = PodProbes(self._events, self._look_at)
@@ -80,6 +87,12 @@ class Kubelet:
         self._seen: dict[str, PodReport | None] = {}
         """Reports by pod directory, as last handled; what differs from it is news."""
         self._unconfigured: set[Key] = set()
+        self._mounted: dict[Key, frozenset[tuple[str, str]]] = {}
+        """The ConfigMaps and Secrets whose files pods here have mounted."""
+        self._limited: set[Key] = set()
+        """Pods with limits on their files."""
+        self._stale: set[Key] = set()
+        """Pods whose mounted files may have changed."""
         self._ending: dict[str, float] = {}
         """Grace seconds by directory, of pods that were asked to end."""
         self._stopped = threading.Event()
@@ -102,14 +115,14 @@ class Kubelet:
 
     def start(self) -> None:
         """Register the Node, watch the pods' directories, and look at every pod that is there already."""
-        node.register(self._api, self.node_name)
+        node.register(self._api, self.node_name, self._home)
         self._watcher.start()
         self._ticker.start()
         for directory in self._pods.iterdir():
             self._look_at_directory(directory.name)
         for left in scratch_directories(self._home):
             if not (self._pods / left.name).exists():  # an engine was killed between the two removals
-                shutil.rmtree(left, ignore_errors=True)
+                remove_scratch(left)
 
     def stop(self) -> None:
         """Stop watching and probing. Pods go on."""
@@ -140,14 +153,14 @@ class Kubelet:
         if since_seconds is not None:
             since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=since_seconds)
         pod_dir = self.pod_directory(namespace, name, uid)
-        state = _report_of(self._runtime.observe(pod_dir), container)
+        state = _report_of(self._observe(pod_dir), container)
         if state is None or (not state.running and not state.terminated and not state.last_state):
             reason = ((state.state if state else {}).get("waiting") or {}).get("reason") or "ContainerCreating"
             raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
         run = state.restart_count
 
         def ended() -> bool:
-            now = _report_of(self._runtime.observe(pod_dir), container)
+            now = _report_of(self._observe(pod_dir), container)
             return now is None or now.restart_count != run or not now.running
 
         request = LogRequest(container, follow, previous, timestamps, since, tail_lines, limit_bytes)
@@ -177,7 +190,7 @@ class Kubelet:
 
     def _running(self, namespace: str, name: str, uid: str, container: str) -> tuple[ContainerPlan, ContainerReport]:
         pod_dir = self.pod_directory(namespace, name, uid)
-        state, plan = _report_of(self._runtime.observe(pod_dir), container), PodPlan.read(pod_dir)
+        state, plan = _report_of(self._observe(pod_dir), container), PodPlan.read(pod_dir)
         if plan is None or state is None or not state.running:
             raise NotFound(f'unable to upgrade connection: container not found ("{container}"): it does not run')
         every = [*plan.init_containers, *plan.containers]
@@ -187,11 +200,24 @@ class Kubelet:
 
     def _own_pods(self, pod: Object) -> Iterable[Key]:
         if pod["spec"].get("nodeName") == self.node_name:
-            yield Key(meta.namespace_of(pod), meta.name_of(pod))
+            key, mounted = Key(meta.namespace_of(pod), meta.name_of(pod)), references(pod)
+            with self._lock:
+                if mounted and self._mounted.get(key) != mounted:
+                    self._mounted[key] = mounted
+                    self._stale.add(key)
+                if eviction.has_limits(pod):
+                    self._limited.add(key)
+                if has_downward_files(pod):
+                    self._stale.add(key)
+            yield key
 
     def _waiting_for_configuration(self, obj: Object) -> Iterable[Key]:
+        """Pods that can't be started without it, and those that have it mounted."""
+        namespace, changed = meta.namespace_of(obj), (str(obj.get("kind")), meta.name_of(obj))
         with self._lock:
-            return [key for key in self._unconfigured if key.namespace == meta.namespace_of(obj)]
+            mounting = {key for key, found in self._mounted.items() if key.namespace == namespace and changed in found}
+            self._stale |= mounting
+            return mounting | {key for key in self._unconfigured if key.namespace == namespace}
 
     def _look_at(self, key: Key) -> None:
         self._controller.queue.add(key)
@@ -203,13 +229,45 @@ class Kubelet:
 
     def _tick(self) -> None:
         """Notice supervisors that died, and any report that the watch did not tell of."""
+        storage_due = time.monotonic() + _STORAGE_SECONDS
         while not self._stopped.wait(_LIVENESS_SECONDS):
+            try:
+                self._heartbeat.beat()
+            except (EngineError, OSError) as error:
+                log.warning("the node's lease was not renewed: %s", error)
+            if time.monotonic() >= storage_due:
+                self._evict()
+                storage_due = time.monotonic() + _STORAGE_SECONDS
             with self._lock:
                 active = [(name, seen) for name, seen in self._seen.items() if seen is None or not seen.ended]
             for name, seen in active:
                 with contextlib.suppress(OSError, ValueError):
-                    if self._runtime.observe(self._pods / name) != seen:
+                    if self._observe(self._pods / name) != seen:
                         self._look_at_directory(name)
+
+    def _evict(self) -> None:
+        """End the pods that use more of the disk than they may."""
+        with self._lock:
+            limited = list(self._limited)
+        for key in limited:
+            with contextlib.suppress(NotFound, OSError):
+                pod = self._api.get(PODS, key.name, key.namespace)
+                pod_dir = self.pod_directory(key.namespace, key.name, meta.uid_of(pod))
+                report = self._observe(pod_dir)
+                if report is None or report.ended or report.reason:
+                    continue
+                message = eviction.excess(pod, pod_dir, scratch_directory(self._home, pod_dir))
+                if message is not None:
+                    eviction.mark(pod_dir, message)
+                    self._runtime.stop(pod_dir, _EVICTION_GRACE_SECONDS)
+                    self._look_at(key)
+
+    def _observe(self, pod_dir: Path) -> PodReport | None:
+        """A pod as its runtime has it; one that is ended for its use of the machine says so."""
+        report = self._runtime.observe(pod_dir)
+        if report is not None and (message := eviction.why(pod_dir)) is not None:
+            report.reason, report.message = "Evicted", message
+        return report
 
     # ---- the reconciler
 
@@ -227,8 +285,11 @@ class Kubelet:
         if pod is None or current is None:
             with self._lock:
                 self._unconfigured.discard(key)
+                self._mounted.pop(key, None)
+                self._stale.discard(key)
+                self._limited.discard(key)
             return None
-        report = self._runtime.observe(current)
+        report = self._observe(current)
         if pod["metadata"].get("deletionTimestamp"):
             return self._end(pod, current, report)
         if report is None:
@@ -267,7 +328,7 @@ class Kubelet:
         with self._lock:
             self._unconfigured.discard(key)
             self._seen[pod_dir.name] = None
-        if passed_over := ignored(pod, self._cgroups, self._builder.is_real):
+        if passed_over := ignored(pod, plan, self._cgroups, self._builder.is_real):
             self._events.warning(pod, "Ignored", f"the embedded engine passes over {', '.join(passed_over)}")
         return None
 
@@ -282,6 +343,7 @@ class Kubelet:
         self._notice(pod, pod_dir, report)
         plan = PodPlan.read(pod_dir)
         assert plan is not None
+        self._refresh(pod, pod_dir, plan.pod_ip)
         probes = self._probes.follow(pod, plan, report)
         for container in report.init_containers:
             if container.sidecar and container.running and container.name in probes and probes[container.name].started:
@@ -318,6 +380,15 @@ class Kubelet:
         unready = {container.name: status.ProbeState(ready=False) for container in report.all_containers()}
         self._write_status(pod, status.pod_status(pod, status.Observed(report, plan.pod_ip, unready)))
 
+    def _refresh(self, pod: Object, pod_dir: Path, pod_ip: str) -> None:
+        """Bring mounted files up to date, when what they are made from may have changed."""
+        key = Key(meta.namespace_of(pod), meta.name_of(pod))
+        with self._lock:
+            if key not in self._stale:
+                return
+            self._stale.discard(key)
+        self._builder.refresh(pod, pod_dir, pod_ip, Lookup(self._api, key.namespace))
+
     def _notice(self, pod: Object, pod_dir: Path, report: PodReport) -> None:
         """Remember a report, and tell of hooks that have failed since the last one."""
         with self._lock:
@@ -332,7 +403,7 @@ class Kubelet:
     def _remove(self, pod_dir: Path) -> None:
         self._probes.forget(pod_dir.name.rpartition("_")[2])
         self._runtime.remove(pod_dir)
-        shutil.rmtree(scratch_directory(self._home, pod_dir), ignore_errors=True)
+        remove_scratch(scratch_directory(self._home, pod_dir))
         with self._lock:
             self._seen.pop(pod_dir.name, None)
         self._ending.pop(pod_dir.name, None)

@@ -33,6 +33,8 @@ class ContainerPlan:
     termination_log: str
     fallback_to_logs: bool = False
     mounts: list[tuple[str, str]] = field(default_factory=list)
+    read_only: list[str] = field(default_factory=list)
+    """Directories of this machine that its processes may not write."""
     memory_limit: int = 0
     cpu_limit: float = 0.0
     post_start: list[str] = field(default_factory=list)
@@ -46,7 +48,10 @@ class ContainerPlan:
 
 @dataclass(frozen=True)
 class PodPlan:
-    """One pod. `grace_seconds` is between TERM and KILL; `deadline` is a Unix time in seconds."""
+    """One pod. `grace_seconds` is between TERM and KILL; `deadline` is a Unix time in seconds.
+
+    `read_only_mounts`: this machine can hold the containers' `read_only` directories.
+    """
 
     uid: str
     name: str
@@ -57,6 +62,7 @@ class PodPlan:
     deadline: float | None
     init_containers: list[ContainerPlan]
     containers: list[ContainerPlan]
+    read_only_mounts: bool = False
 
     def write(self, pod_dir: Path) -> None:
         write_json(pod_dir / PLAN, asdict(self))

@@ -10,6 +10,7 @@ import csv
 import io
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cpod_jupyter.api import meta
@@ -74,7 +75,7 @@ def real_container(
         name=name,
         argv=run,
         env=client,
-        cwd="/",
+        cwd=str(Path(termination_log[1]).parent),  # podman's monitor leaves a file there when memory runs out
         termination_log=termination_log[1],
         fallback_to_logs=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",
         post_start=_hook(tool, unique, container, "postStart", pod_ip),

@@ -32,7 +32,7 @@ from cpod_jupyter.engine.kubelet.plan import PodPlan, PodReport
 WAIT_SECONDS = 300.0
 """How long a pod may take to run; its node may still be busy. `kubectl-delivery` waits as long."""
 _POLL_SECONDS = 0.1
-_SESSION_ENV = "OMPI_MCA_orte_tmpdir_base"
+_SESSION_ENV = ("OMPI_MCA_orte_tmpdir_base", "PRTE_MCA_prte_tmpdir_base")
 """Open MPI's daemons share a directory on a machine and overwrite each other's files there, so each has its own.
 It must be short: sockets are made below it, whose paths are limited to some 100 characters."""
 _SESSION_PREFIX = "cpod-mpi-"
@@ -131,7 +131,7 @@ def main() -> int:
         time.sleep(_POLL_SECONDS)
     session = _session_directory()
     try:
-        return run(replace(request, env={_SESSION_ENV: session, **request.env}))
+        return run(replace(request, env={**dict.fromkeys(_SESSION_ENV, session), **request.env}))
     finally:
         shutil.rmtree(session, ignore_errors=True)
 

@@ -118,3 +118,30 @@ def test_the_launcher_is_told_the_paths_of_the_workers_claims(cluster: Cluster) 
 )
 def test_options_of_ssh_are_passed_over(words: list[str], wanted: tuple[str, str]) -> None:
     assert split_ssh(words) == wanted
+
+
+REDUCE_BY_MPICH = """
+import ctypes, os
+mpi = ctypes.CDLL("libmpich.so.12", mode=ctypes.RTLD_GLOBAL)
+world, double, sum_of = 0x44000000, 0x4C00080B, 0x58000003  # MPI_COMM_WORLD, MPI_DOUBLE, MPI_SUM in MPICH's ABI
+mpi.MPI_Init(None, None)
+rank, total = ctypes.c_int(), ctypes.c_double()
+mpi.MPI_Comm_rank(world, ctypes.byref(rank))
+mpi.MPI_Allreduce(ctypes.byref(ctypes.c_double(rank.value + 1)), ctypes.byref(total), 1, double, sum_of, world)
+proxy = open(f"/proc/{os.getppid()}/environ").read().split(chr(0))  # ranks have the launcher's own variables
+print(f"sum {total.value} in", *(entry for entry in proxy if entry.startswith("HOSTNAME=")), flush=True)
+mpi.MPI_Finalize()
+"""
+
+
+@pytest.mark.skipif(
+    shutil.which("mpiexec.hydra") is None, reason="mpiexec.hydra is not installed (Debian: apt-get install mpich)"
+)
+@pytest.mark.timeout(120)
+def test_hydra_starts_a_rank_in_each_workers_pod(cluster: Cluster) -> None:
+    command = ["mpiexec.hydra", "-np", "2", sys.executable, "-c", REDUCE_BY_MPICH]
+    mpi_job(cluster, MPIJOBS_V2BETA1, "hydra", *command, mpiImplementation="MPICH")
+    wait_condition(cluster, MPIJOBS_V2BETA1, "hydra", "Succeeded", 60)
+    said = printed(cluster, "hydra-launcher")
+    for number in (0, 1):
+        assert f"sum 3.0 in HOSTNAME=hydra-worker-{number}" in said

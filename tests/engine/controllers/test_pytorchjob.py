@@ -145,9 +145,10 @@ def test_a_suspended_job_loses_its_pods_and_runs_when_resumed(cluster: Cluster) 
     assert not meta.is_true(cluster.get(PYTORCHJOBS, "held"), "Suspended")
 
 
-def test_the_deadline_fails_the_job(cluster: Cluster) -> None:
+def test_the_deadline_fails_the_job_and_ends_its_pods(cluster: Cluster) -> None:
     run_job(cluster, "slow", {"Worker": replica("sleep", "300")}, runPolicy={"activeDeadlineSeconds": 1})
     assert "deadline of 1 s" in wait_condition(cluster, "slow", "Failed")["message"]
+    cluster.wait_gone(PODS, "slow-worker-0")
 
 
 def environment(specs: dict[str, Any], replica: Replica, **spec: Any) -> dict[str, str]:

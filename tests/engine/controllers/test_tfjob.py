@@ -72,6 +72,7 @@ def test_with_dynamic_workers_the_cluster_is_sparse_and_a_worker_may_fail(cluste
     submit(cluster, TFJOBS, "sparse", tfReplicaSpecs=specs, enableDynamicWorker=True)
     wait_condition(cluster, TFJOBS, "sparse", "Succeeded")
     cluster.wait_phase("sparse-ps-0", "Succeeded")
+    cluster.wait_phase("sparse-worker-1", "Failed")
     ps, worker = config_of(cluster, "sparse-ps-0"), config_of(cluster, "sparse-worker-1")
     assert ps["sparseCluster"]["worker"] == {}
     assert worker["sparseCluster"]["ps"] == ps["sparseCluster"]["ps"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from kubelet.cluster import NAMESPACE, Cluster
 
 from controllers.training_jobs import SHOW_ENV, env_of, printed, python, replica, submit, wait_condition
+from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import (
     ELASTICDLJOBS,
     ELASTICDLJOBS_OLD,
@@ -149,7 +151,8 @@ def test_mars_workers_and_web_services_find_their_scheduler(cluster: Cluster, re
     condition = wait_condition(cluster, resource, "mars", "Succeeded")
     assert condition["message"] == "MarsJob mars has successfully completed."
     assert printed(cluster, "mars-scheduler-0") == "met ['1', '2']\n"
-    cluster.wait_phase("mars-worker-0", "Succeeded")
+    for pod in ("mars-worker-0", "mars-webservice-0"):
+        cluster.wait_phase(pod, "Succeeded")
     worker = env_of(cluster, "mars-worker-0")
     task = json.loads(worker["MARS_CLUSTER_DETAIL"])["task"]
     assert task == {"type": "worker", "index": 0, "resources": {"cpu_procs": 1, "phy_mem": 64}}
@@ -159,11 +162,15 @@ def test_mars_workers_and_web_services_find_their_scheduler(cluster: Cluster, re
     assert cluster.get(resource, "mars")["status"]["webServiceAddresses"] == [f"http://{web}"]
 
 
-def test_a_mars_job_fails_when_its_scheduler_does_and_not_for_a_worker(cluster: Cluster) -> None:
-    scheduler = replica("mars", "sh", "-c", "sleep 2; exit 4")
+def test_a_mars_job_fails_when_its_scheduler_does_and_not_for_a_worker(cluster: Cluster, tmp_path: Path) -> None:
+    over = tmp_path / "over"
+    scheduler = replica("mars", "sh", "-c", f"until test -e {over}; do sleep 0.05; done; exit 4")
     specs = {"Scheduler": scheduler, "Worker": replica("mars", "false", policy="ExitCode")}
     submit(cluster, MARSJOBS, "crash", marsReplicaSpecs=specs)
     cluster.wait_phase("crash-worker-0", "Failed")
+    wait_condition(cluster, MARSJOBS, "crash", "Created")
+    assert not meta.is_true(cluster.get(MARSJOBS, "crash"), "Failed")
+    over.touch()
     condition = wait_condition(cluster, MARSJOBS, "crash", "Failed")
     assert condition["reason"] == "MarsJobFailed"
     assert "because 1 Scheduler replica(s) failed: pod crash-scheduler-0 exited with 4" in condition["message"]

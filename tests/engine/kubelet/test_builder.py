@@ -104,9 +104,9 @@ def test_shared_memory_is_the_machines(plan: Plan) -> None:
     assert found.containers[0].argv == ["run", "/dev/shm"]
 
 
-def test_what_is_passed_over_is_named() -> None:
+def test_what_is_passed_over_is_named(plan: Plan) -> None:
     limited = container(resources={"limits": {"cpu": "1"}}, securityContext={"runAsUser": 1})
-    assert ignored({"spec": {"containers": [limited]}}, Parents()) == [
+    assert ignored({"spec": {"containers": [limited]}}, plan(limited), Parents()) == [
         "the CPU limit of container c (no control group can be made here)",
         "securityContext.runAsUser of container c",
     ]

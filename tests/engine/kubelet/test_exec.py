@@ -404,9 +404,31 @@ def test_kubectl_copies_both_ways(cluster: Cluster, kubeconfig: Path, tmp_path: 
 
 
 @needs_kubectl
-def test_kubectl_is_told_what_to_do_instead_of_forwarding(cluster: Cluster, kubeconfig: Path) -> None:
-    pod = sleeper(cluster)
-    address = cluster.get(PODS, pod["metadata"]["name"])["status"]["podIP"]
-    done = kubectl(kubeconfig, "port-forward", "box", ":8080")
-    assert done.returncode != 0
-    assert f"http://{address}:PORT" in done.stderr
+def test_kubectl_forwards_ports(cluster: Cluster, kubeconfig: Path) -> None:
+    serve_pod(cluster)
+    command = [str(KUBECTL), "--kubeconfig", str(kubeconfig), "port-forward", "box", ":8080", ":9"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            ports: dict[str, int] = {}
+            while len(ports) < 2:
+                said = process.stdout.readline()
+                assert said, process.stderr.read()
+                if said.startswith("Forwarding from 127.0.0.1:"):
+                    here, _, there = said.removeprefix("Forwarding from 127.0.0.1:").partition(" -> ")
+                    ports[there.strip()] = int(here)
+            for path in ("/one", "/two/" + "x" * 20_000):
+                connection = http.client.HTTPConnection("127.0.0.1", ports["8080"], timeout=30)
+                connection.request("GET", path)
+                assert connection.getresponse().read() == path.encode()
+                connection.close()
+            connection = http.client.HTTPConnection("127.0.0.1", ports["9"], timeout=30)
+            connection.request("GET", "/")
+            with pytest.raises((http.client.HTTPException, ConnectionError)):
+                connection.getresponse()
+            connection.close()
+            while "nothing can be reached at" not in (said := process.stderr.readline()):
+                assert said
+        finally:
+            process.terminate()

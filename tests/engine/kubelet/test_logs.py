@@ -84,6 +84,34 @@ def test_a_limit_cuts_the_text(pod_dir: Path, watcher: PodWatcher) -> None:
     assert read(pod_dir, watcher, limit_bytes=4) == "0123"
 
 
+def test_bytes_that_are_no_text_come_as_they_were_written(pod_dir: Path, watcher: PodWatcher) -> None:
+    writer = LogWriter(pod_dir / "c" / "0.log")
+    writer.feed("stdout", b"caf\xe9 \xff\x00\n50%\r100%\n")
+    writer.close()
+
+    async def all_pieces() -> bytes:
+        return b"".join([piece async for piece in read_log(pod_dir, LogRequest("c"), watcher, lambda: True)])
+
+    assert asyncio.run(all_pieces()) == b"caf\xe9 \xff\x00\n50%\r100%\n"
+
+
+def test_a_follower_may_begin_with_the_last_lines(pod_dir: Path, watcher: PodWatcher) -> None:
+    write(pod_dir, *[("stdout", f"{n}\n") for n in range(4)])
+    finished: list[bool] = []
+
+    async def follow() -> str:
+        text = ""
+        request = LogRequest("c", follow=True, tail_lines=1)
+        async for piece in read_log(pod_dir, request, watcher, lambda: bool(finished)):
+            text += piece.decode()
+            if text == "3\n":
+                write(pod_dir, ("stdout", "4\n"))
+                finished.append(True)
+        return text
+
+    assert asyncio.run(asyncio.wait_for(follow(), 30)) == "3\n4\n"
+
+
 def test_older_lines_than_asked_for_are_left_out(pod_dir: Path, watcher: PodWatcher) -> None:
     write(pod_dir, ("stdout", "old\n"))
     now = dt.datetime.now(dt.UTC)

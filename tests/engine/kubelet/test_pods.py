@@ -61,7 +61,9 @@ def test_claims_config_and_scratch_are_directories_behind_the_mount_paths(cluste
     cluster.create_claim("data")
     cluster.create(CONFIGMAPS, "settings", data={"a.txt": "alpha", "b.txt": "beta"})
     cluster.create(SECRETS, "keys", data={"token": base64.b64encode(b"s3").decode()})
-    script = "cat /etc/settings/renamed /etc/keys/token; stat -c %a /etc/keys/token; echo kept > /data/out; ls $SCRATCH"
+    script = (
+        "cat /etc/settings/renamed /etc/keys/token; stat -L -c %a /etc/keys/token; echo kept > /data/out; ls $SCRATCH"
+    )
     cluster.run(
         "mounts", "sh", "-c", script,
         container={
@@ -99,8 +101,8 @@ def test_an_image_without_a_command_waits_with_advice(cluster: Cluster) -> None:
 
 
 def test_a_volume_that_is_not_offered_is_refused_in_words(cluster: Cluster) -> None:
-    cluster.run("odd", "true", volumes=[{"name": "v", "projected": {"sources": []}}])
-    assert "does not offer projected volumes" in cluster.wait_waiting("odd", "CreateContainerConfigError")
+    cluster.run("odd", "true", volumes=[{"name": "v", "csi": {"driver": "d"}}])
+    assert "does not offer csi volumes" in cluster.wait_waiting("odd", "CreateContainerConfigError")
 
 
 def test_deleting_a_pod_ends_its_process_and_leaves_nothing(cluster: Cluster) -> None:
@@ -250,6 +252,22 @@ def test_a_log_is_followed_to_its_end(cluster: Cluster) -> None:
     assert pieces[0] == b""
     assert b"".join(pieces) == b"1\n2\n3\nend"
     assert len(pieces) > 2
+
+
+def test_the_log_of_a_pod_that_is_deleted_ends(cluster: Cluster) -> None:
+    cluster.run("brief", "sh", "-c", "echo up; exec sleep 300")
+    pod = cluster.wait_phase("brief", "Running")
+    where = (NAMESPACE, "brief", meta.uid_of(pod), "main")
+
+    async def follow() -> bytes:
+        said = b""
+        async for piece in cluster.kubelet.log(*where, follow=True):
+            said += piece
+            if said == b"up\n":
+                cluster.api.delete(PODS, "brief", NAMESPACE, grace_seconds=0)
+        return said
+
+    assert asyncio.run(asyncio.wait_for(follow(), 30)) == b"up\n"
 
 
 def test_a_container_that_waits_has_no_log_yet(cluster: Cluster) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import NODES, PODS
 from cpod_jupyter.engine.kubelet.builder import GPU, GPU_ANNOTATION
@@ -84,3 +86,39 @@ def test_gpus_of_pods_that_ended_are_free() -> None:
         }
 
     assert free_gpus(node, [pod("0", "Running"), pod("1,2", "Succeeded")]) == [1, 2, 3]
+
+
+def test_of_pods_that_wait_for_one_gpu_the_first_created_gets_it(cluster: Cluster) -> None:
+    offer_gpus(cluster, 1)
+    names = ["holder", "zebra", "apple", "mango"]
+    for name in names:
+        cluster.run(name, "sleep", "300", container=gpu(1))
+        wait_looked_at(cluster, name)
+
+    def has_gpu(name: str) -> bool:
+        return GPU_ANNOTATION in (cluster.get(PODS, name)["metadata"].get("annotations") or {})
+
+    for ending, following, *later in (names, names[1:], names[2:]):
+        cluster.api.delete(PODS, ending, NAMESPACE, grace_seconds=0)
+        cluster.wait(functools.partial(has_gpu, following), f"{following} is given the GPU of {ending}")
+        assert not any(has_gpu(name) for name in later)
+
+
+def test_a_cordoned_node_takes_no_pods_until_it_is_uncordoned(cluster: Cluster) -> None:
+    cluster.api.patch(NODES, NODE, {"spec": {"unschedulable": True}})
+    cluster.run("late", "true")
+    assert wait_unschedulable(cluster, "late") == "0/1 nodes are available: 1 node(s) were unschedulable."
+    cluster.api.patch(NODES, NODE, {"spec": {"unschedulable": None}})
+    cluster.wait_phase("late", "Succeeded")
+
+
+def test_a_pod_that_is_gated_or_has_another_scheduler_is_left_alone(cluster: Cluster) -> None:
+    cluster.run("gated", "true", schedulingGates=[{"name": "example.org/quota"}])
+    cluster.run("foreign", "true", schedulerName="volcano")
+    cluster.wait(
+        lambda: (meta.condition(cluster.get(PODS, "gated"), "PodScheduled") or {}).get("reason") == "SchedulingGated",
+        "the gate is told of",
+    )
+    cluster.run("plain", "true")
+    cluster.wait_phase("plain", "Succeeded")
+    assert not any(cluster.get(PODS, name)["spec"].get("nodeName") for name in ("gated", "foreign"))

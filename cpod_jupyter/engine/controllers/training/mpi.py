@@ -3,7 +3,8 @@
 Source: training-operator v1.9 (package mpi) for `v1`, mpi-operator v0.7 for `v2beta1`. mpirun starts its daemons
 with the program `/etc/mpi/kubexec.sh`, which runs them in the workers' pods, where a cluster has `kubectl exec` (v1)
 or ssh (v2beta1). So workers need no sshd: where a worker would run one, it waits instead. The launcher is a pod; what
-mpi-operator has its batch Job do, restarts and limits, the job's own controller does.
+mpi-operator has its batch Job do, restarts and limits, the job's own controller does. All this is for pods that are
+processes: kubexec.sh runs this machine's Python, which a real image does not have.
 """
 
 from __future__ import annotations
@@ -256,16 +257,24 @@ class MPIv2(MPI):
 
 
 def open_mpi() -> list[Variable]:
-    """Open MPI's parameters. Its networks leave loopback out, where all pods of a machine are; and it won't run as
-    root unless told that this is meant, as in a container it is."""
+    """Open MPI's parameters; from version 5 on its launcher is PRRTE, with names of its own.
+
+    Its networks leave loopback out, where all pods of a machine are; some of its collectives take hosts of one name
+    for one node, and fail; and it won't run as root unless told that this is meant, as in a container it is.
+    """
     loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), "lo")
     return [
         value("OMPI_MCA_plm_rsh_agent", _KUBEXEC),
         value("OMPI_MCA_orte_default_hostfile", _HOSTFILE),
         value("OMPI_MCA_oob_tcp_if_include", loopback),
         value("OMPI_MCA_btl_tcp_if_include", loopback),
+        value("OMPI_MCA_coll", "^han,xhc,sm"),
         value("OMPI_ALLOW_RUN_AS_ROOT", 1),
         value("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", 1),
+        value("PRTE_MCA_plm_ssh_agent", _KUBEXEC),
+        value("PRTE_MCA_prte_default_hostfile", _HOSTFILE),
+        value("PRTE_ALLOW_RUN_AS_ROOT", 1),
+        value("PRTE_ALLOW_RUN_AS_ROOT_CONFIRM", 1),
     ]
 
 
