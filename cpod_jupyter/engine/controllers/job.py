@@ -1,7 +1,4 @@
-"""batch/v1 Jobs: pods until enough of them have succeeded, or too many have failed.
-
-Not offered, and said so in a Failed condition: Indexed completion, successPolicy, parts of podFailurePolicy.
-"""
+"""batch/v1 Jobs: pods until enough of them have succeeded, or too many have failed."""
 
 from __future__ import annotations
 
@@ -14,14 +11,15 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import EVENTS, JOBS, PODS, Object
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder, to_controller, to_itself
-from cpod_jupyter.engine.controllers import job_policy
+from cpod_jupyter.engine.controllers import job_indexes, job_policy
 from cpod_jupyter.engine.controllers import pods as podset
 from cpod_jupyter.errors import NotFound
 
 FIRST_DELAY, LONGEST_DELAY = 10.0, 600.0
 """Seconds between a failure and the next attempt, doubling (Jobs, "Pod backoff failure policy")."""
 _DEFAULT_BACKOFF_LIMIT = 6
-_NOT_OFFERED = ("successPolicy", "backoffLimitPerIndex", "maxFailedIndexes")
+MANAGER = "kubernetes.io/job-controller"
+"""`managedBy` of the Jobs that are this controller's; without one they are too."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,6 @@ def wanted_pods(job: Object, succeeded: int) -> int:
 def decide(job: Object, pods: Sequence[Object], now: dt.datetime) -> Outcome | None:
     """Whether the Job has succeeded or failed; None while it is under way."""
     spec, status = job["spec"], job.get("status") or {}
-    if (problem := _not_offered(spec)) is not None:
-        return Outcome("Failed", "NotOffered", problem)
     failed = [pod for pod in pods if podset.phase(pod) == podset.FAILED]
     if (ending := job_policy.fatal(job, failed)) is not None:
         pod, sentence = ending
@@ -85,19 +81,13 @@ def decide(job: Object, pods: Sequence[Object], now: dt.datetime) -> Outcome | N
     if deadline is not None and status.get("startTime") and _since(status["startTime"], now) >= float(deadline):
         message = f"Job was active longer than the specified deadline of {deadline} s"
         return Outcome("Failed", "DeadlineExceeded", message)
+    if job_indexes.is_indexed(job):
+        ended = job_indexes.verdict(job, pods)
+        return Outcome(*ended) if ended else None
     succeeded = sum(podset.phase(pod) == podset.SUCCEEDED for pod in pods)
     if succeeded and wanted_pods(job, succeeded) == 0 and (spec.get("completions") is not None or not active):
         return Outcome("Complete", "CompletionsReached", "Reached expected number of succeeded pods")
     return None
-
-
-def _not_offered(spec: dict[str, Any]) -> str | None:
-    used = [name for name in _NOT_OFFERED if spec.get(name)]
-    if spec.get("completionMode") == "Indexed":
-        used.append("completionMode: Indexed")
-    if (part := job_policy.not_offered(spec.get("podFailurePolicy") or {})) is not None:
-        used.append(part)
-    return f"the embedded engine does not offer {', '.join(used)} of a Job" if used else None
 
 
 def _exceeded(failed: Sequence[Object], active: Sequence[Object]) -> str:
@@ -144,6 +134,11 @@ def job_status(job: Object, pods: Sequence[Object], outcome: Outcome | None) -> 
         "succeeded": sum(podset.phase(pod) == podset.SUCCEEDED for pod in pods),
         "failed": sum(podset.phase(pod) == podset.FAILED for pod in pods),
     }
+    if job_indexes.is_indexed(job):
+        done, lost = job_indexes.completed(job, pods), job_indexes.failed(job, pods)
+        status |= {"succeeded": len(done), "completedIndexes": job_indexes.written(done)}
+        if job["spec"].get("backoffLimitPerIndex") is not None:
+            status["failedIndexes"] = job_indexes.written(lost)
     if suspended or meta.is_true(job, "Suspended"):
         reason, message = ("JobSuspended", "Job suspended") if suspended else ("JobResumed", "Job resumed")
         conditions = meta.with_condition(conditions, "Suspended", suspended, reason, message)
@@ -175,7 +170,7 @@ class JobReconciler:
             job = self._api.get(JOBS, key.name, key.namespace)
         except NotFound:
             return None
-        if job["metadata"].get("deletionTimestamp"):
+        if job["metadata"].get("deletionTimestamp") or job["spec"].get("managedBy", MANAGER) != MANAGER:
             return None
         if is_finished(job):
             return self._expire(job)
@@ -202,26 +197,49 @@ class JobReconciler:
     def _scale(self, job: Object, pods: list[Object], now: dt.datetime) -> float | None:
         """Have as many pods active as are wanted; seconds until there is something to do, if time alone tells."""
         active = [pod for pod in pods if podset.is_active(pod)]
-        succeeded = sum(podset.phase(pod) == podset.SUCCEEDED for pod in pods)
-        wanted = wanted_pods(job, succeeded)
         ending = [pod for pod in pods if podset.is_ending(pod) and podset.phase(pod) != podset.SUCCEEDED]
+        if job["spec"].get("podReplacementPolicy") != "Failed":
+            ending = []  # a pod that is asked to end is replaced at once
+        occupied = [*active, *ending]
+        if job_indexes.is_indexed(job):
+            settled = len(job_indexes.completed(job, pods)) + len(job_indexes.failed(job, pods))
+        else:
+            settled = sum(podset.phase(pod) == podset.SUCCEEDED for pod in pods)
+        wanted = wanted_pods(job, settled)
         again = []
         if len(active) > wanted and job["spec"].get("completions") is not None:
             podset.delete(self._api, active[wanted:])
-        elif len(active) + len(ending) < wanted:
-            delay = retry_delay(pods, now)
-            if delay > 0:
-                again.append(delay)
-            else:
-                for _ in range(wanted - len(active) - len(ending)):
-                    pod = self._api.create(PODS, job_pod(job, pods))
-                    pods.append(pod)
-                    self._events.normal(job, "SuccessfulCreate", f"Created pod: {meta.name_of(pod)}")
+        elif len(occupied) < wanted:
+            again = self._create(job, pods, occupied, wanted - len(occupied), now)
         deadline = job["spec"].get("activeDeadlineSeconds")
         if deadline is not None:
             started = (job.get("status") or {}).get("startTime")
             again.append(max(0.05, float(deadline) - (_since(started, now) if started else 0.0)))
         return min(again, default=None)
+
+    def _create(
+        self, job: Object, pods: list[Object], occupied: list[Object], number: int, now: dt.datetime
+    ) -> list[float]:
+        """Make pods; the seconds to wait for those that failed too lately to be tried again."""
+        indexes: list[int | None] = [None] * number
+        if job_indexes.is_indexed(job):
+            indexes = list(job_indexes.open_indexes(job, pods, occupied))
+        alone = job["spec"].get("backoffLimitPerIndex") is not None
+        seen, waits = list(pods), []
+        for index in indexes:
+            tried = [pod for pod in seen if job_indexes.index_of(pod) == index] if alone else seen
+            delay = retry_delay(tried, now)
+            if delay > 0:
+                waits.append(delay)
+                continue
+            if number == 0:
+                break
+            wanted = job_pod(job, pods) if index is None else job_indexes.indexed_pod(job, index, pods)
+            pod = self._api.create(PODS, wanted)
+            pods.append(pod)
+            number -= 1
+            self._events.normal(job, "SuccessfulCreate", f"Created pod: {meta.name_of(pod)}")
+        return waits
 
     def _write_status(self, job: Object, pods: list[Object], outcome: Outcome | None) -> None:
         status = job_status(job, pods, outcome)

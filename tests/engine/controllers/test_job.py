@@ -12,6 +12,7 @@ from kubelet.cluster import NAMESPACE, Cluster
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import JOBS, Object
 from cpod_jupyter.engine.controllers.job import job_pod, retry_delay, wanted_pods
+from cpod_jupyter.engine.controllers.job_indexes import written
 
 
 def run_job(cluster: Cluster, name: str, script: str, restart_policy: str = "Never", **spec: Any) -> Object:
@@ -106,10 +107,48 @@ def test_a_finished_job_is_deleted_after_its_time_to_live_with_its_pods(cluster:
     cluster.wait(lambda: not cluster.pods("job-name=brief"), "its pods go with it")
 
 
-def test_what_is_not_offered_fails_in_words(cluster: Cluster) -> None:
-    run_job(cluster, "indexed", "true", completionMode="Indexed", completions=2)
-    condition = wait_condition(cluster, "indexed", "Failed")
-    assert "does not offer completionMode: Indexed" in condition["message"]
+def test_each_index_has_a_pod_that_knows_it(cluster: Cluster) -> None:
+    script = 'echo "index $JOB_COMPLETION_INDEX"'
+    run_job(cluster, "indexed", script, completionMode="Indexed", completions=3, parallelism=3)
+    wait_condition(cluster, "indexed", "Complete")
+    status = cluster.get(JOBS, "indexed")["status"]
+    assert (status["succeeded"], status["completedIndexes"]) == (3, "0-2")
+    pods = cluster.pods("job-name=indexed")
+    assert sorted(cluster.output(pod) for pod in pods) == ["index 0\n", "index 1\n", "index 2\n"]
+    assert sorted(pod["spec"]["hostname"] for pod in pods) == ["indexed-0", "indexed-1", "indexed-2"]
+    assert {pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] for pod in pods} == {"0", "1", "2"}
+
+
+def test_an_index_that_is_lost_does_not_stop_the_others(cluster: Cluster) -> None:
+    script = 'test "$JOB_COMPLETION_INDEX" != 1'
+    run_job(cluster, "partly", script, completionMode="Indexed", completions=3, parallelism=3, backoffLimitPerIndex=0)
+    assert wait_condition(cluster, "partly", "Failed")["reason"] == "FailedIndexes"
+    status = cluster.get(JOBS, "partly")["status"]
+    assert (status["completedIndexes"], status["failedIndexes"]) == ("0,2", "1")
+
+
+def test_a_success_policy_ends_the_job_with_its_pods(cluster: Cluster) -> None:
+    script = 'test "$JOB_COMPLETION_INDEX" = 0 || exec sleep 300'
+    run_job(
+        cluster, "leader", script, completionMode="Indexed", completions=2, parallelism=2,
+        successPolicy={"rules": [{"succeededIndexes": "0"}]},
+    )  # fmt: skip
+    assert wait_condition(cluster, "leader", "Complete")["reason"] == "SuccessPolicy"
+    assert cluster.get(JOBS, "leader")["status"]["completedIndexes"] == "0"
+
+
+def test_a_job_that_another_controller_manages_is_left_alone(cluster: Cluster) -> None:
+    run_job(cluster, "theirs", "true", managedBy="example.com/other")
+    run_job(cluster, "ours", "true")
+    wait_condition(cluster, "ours", "Complete")
+    assert cluster.pods("job-name=theirs") == []
+
+
+@pytest.mark.parametrize(
+    ("indexes", "text"), [({0, 2, 3, 4, 7}, "0,2-4,7"), ({5, 6}, "5-6"), (set(), "")], ids=["mixed", "pair", "none"]
+)
+def test_indexes_are_written_as_intervals(indexes: set[int], text: str) -> None:
+    assert written(indexes) == text
 
 
 def job(**spec: Any) -> Object:
