@@ -24,7 +24,9 @@ def served(cluster: Cluster) -> Iterator[Path]:
     credentials = ensure_credentials(cluster.home / "pki")
 
     async def up() -> Server:
-        server = Server(Api(cluster.objects, credentials.token, cluster.kubelet.access).application(), listen(0), credentials)
+        server = Server(
+            Api(cluster.objects, credentials.token, cluster.kubelet.access).application(), listen(0), credentials
+        )
         await server.start()
         return server
 
