@@ -54,11 +54,11 @@ class Scheduler:
     def reconcile(self, key: Key) -> float | None:
         """One look at all that wait."""
         del key
+        with self._lock:
+            order = dict(self._waiting)  # before the list: who comes in between is not in it, and must not be missed
         listed = self._api.list(PODS).items
         nodes = self._api.list(NODES).items
         pods = {Key(meta.namespace_of(pod), meta.name_of(pod)): pod for pod in listed}
-        with self._lock:
-            order = dict(self._waiting)
         queue = []
         for waiting in order:
             pod = pods.get(waiting)

@@ -129,7 +129,8 @@ rank, total = ctypes.c_int(), ctypes.c_double()
 mpi.MPI_Comm_rank(world, ctypes.byref(rank))
 mpi.MPI_Allreduce(ctypes.byref(ctypes.c_double(rank.value + 1)), ctypes.byref(total), 1, double, sum_of, world)
 proxy = open(f"/proc/{os.getppid()}/environ").read().split(chr(0))  # ranks have the launcher's own variables
-print(f"sum {total.value} in", *(entry for entry in proxy if entry.startswith("HOSTNAME=")), flush=True)
+host = next(entry for entry in proxy if entry.startswith("HOSTNAME="))
+os.write(1, f"sum {total.value} in {host}\\n".encode())  # at once: ranks write to one log
 mpi.MPI_Finalize()
 """
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import NODES, PODS
+from cpod_jupyter.api.resources import NODES, PODS, Object, Resource
+from cpod_jupyter.control.api import ObjectList
+from cpod_jupyter.control.controller import Key
+from cpod_jupyter.engine.kubelet import node
 from cpod_jupyter.engine.kubelet.builder import GPU, GPU_ANNOTATION
-from cpod_jupyter.engine.kubelet.scheduler import free_gpus
+from cpod_jupyter.engine.kubelet.scheduler import Scheduler, free_gpus
+from cpod_jupyter.engine.local_api import LocalApi
+from cpod_jupyter.engine.objects import Objects
 
 from .cluster import NAMESPACE, NODE, Cluster
 
@@ -122,3 +128,26 @@ def test_a_pod_that_is_gated_or_has_another_scheduler_is_left_alone(cluster: Clu
     cluster.run("plain", "true")
     cluster.wait_phase("plain", "Succeeded")
     assert not any(cluster.get(PODS, name)["spec"].get("nodeName") for name in ("gated", "foreign"))
+
+
+def test_a_pod_that_comes_while_the_others_are_looked_at_is_not_missed(objects: Objects, tmp_path: Path) -> None:
+    class Meanwhile(LocalApi):
+        """An API in which a pod is made just after the scheduler has listed them."""
+
+        def list(self, resource: Resource, namespace: str | None = None, **selectors: str) -> ObjectList:
+            listed = super().list(resource, namespace, **selectors)
+            if resource == PODS and not made:
+                made.append(self.create(PODS, pod))
+                tell(made[0])
+            return listed
+
+    container = {"name": "main", "image": "python:3.11", "command": ["true"]}
+    pod: Object = {"metadata": {"name": "late", "namespace": NAMESPACE}, "spec": {"containers": [container]}}
+    made: list[Object] = []
+    api = Meanwhile(objects)
+    node.register(api, NODE, tmp_path)
+    scheduler = Scheduler(api)
+    tell = scheduler.controller().sources[PODS]
+    for _ in range(2):  # the news of the pod asks for another look
+        scheduler.reconcile(Key("", ""))
+    assert api.get(PODS, "late", NAMESPACE)["spec"]["nodeName"] == NODE
