@@ -44,14 +44,17 @@ def _is_settled(definition: Object, source: str) -> bool:
 
 
 def _bring(api: KubeApi, definition: Object, old: Object | None, source: str) -> None:
+    mark = {"annotations": {MADE_BY: f"{source} {_digest(definition)}"}}
     if old is None:
-        old = api.create(CRDS, definition)
+        marked = {**definition, "metadata": {**definition["metadata"], **mark}}
+        stored = api.create(CRDS, marked)
     elif _made_by(old)[1] == _digest(old) or (old["spec"]["group"] == GROUP and not _made_by(old)[1]):
-        old = api.patch(CRDS, name_of(old), {"spec": definition["spec"]})
+        stored = api.patch(CRDS, name_of(old), {"metadata": mark, "spec": definition["spec"]})
     else:
         return
-    made_by = f"{source} {_digest(old)}"
-    api.patch(CRDS, name_of(old), {"metadata": {"annotations": {MADE_BY: made_by}}})
+    if _digest(stored) != _digest(definition):  # the API has filled in a default
+        mark = {"annotations": {MADE_BY: f"{source} {_digest(stored)}"}}
+        api.patch(CRDS, name_of(stored), {"metadata": mark})
 
 
 def _made_by(definition: Object) -> tuple[str, str]:
@@ -60,7 +63,8 @@ def _made_by(definition: Object) -> tuple[str, str]:
 
 
 def _digest(definition: Object) -> str:
-    return hashlib.sha256(json.dumps(definition["spec"], sort_keys=True).encode()).hexdigest()[:16]
+    said = {name: value for name, value in definition["spec"].items() if name != "conversion"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _source() -> str:
