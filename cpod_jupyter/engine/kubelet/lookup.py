@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from cpod_jupyter.api.resources import CONFIGMAPS, PVCS, SECRETS, Object, Resource
+from cpod_jupyter.api.resources import CONFIGMAPS, PERSISTENTVOLUMES, PVCS, SECRETS, Object, Resource
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.errors import EngineError, NotFound
 
@@ -63,6 +63,13 @@ class Lookup:
         found = self._need(PVCS, name, optional=False)
         assert found is not None
         return found
+
+    def volume(self, name: str) -> Object | None:
+        """A PersistentVolume, if it is there."""
+        try:
+            return self._api.get(PERSISTENTVOLUMES, name)
+        except NotFound:
+            return None
 
 
 def _decode(values: dict[str, str] | None) -> dict[str, bytes]:

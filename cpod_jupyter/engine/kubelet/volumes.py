@@ -15,7 +15,7 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.kubelet import payload
 from cpod_jupyter.engine.kubelet.env import expand_references
-from cpod_jupyter.engine.kubelet.lookup import ConfigError
+from cpod_jupyter.engine.kubelet.lookup import ConfigError, Lookup
 
 _UID_DIGITS = 8
 _SHARED_MEMORY = "/dev/shm"
@@ -67,9 +67,7 @@ def _prepare(volume: Mapping[str, Any], scratch: Path, home: Path, source: paylo
     name = str(volume["name"])
     own = scratch / "volumes" / name
     if (claim := volume.get("persistentVolumeClaim")) is not None:
-        directory = claim_directory(home, source.lookup.claim(str(claim["claimName"])))
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory
+        return _claimed(name, home, source.lookup.claim(str(claim["claimName"])), source.lookup)
     if (host := volume.get("hostPath")) is not None:
         return _host_path(name, host)
     if (empty := volume.get("emptyDir")) is not None:
@@ -82,6 +80,27 @@ def _prepare(volume: Mapping[str, Any], scratch: Path, home: Path, source: paylo
         f'volume "{name}": the embedded engine does not offer {kind} volumes; it has persistentVolumeClaim, emptyDir, '
         "configMap, secret, downwardAPI, projected and hostPath"
     )
+
+
+def _claimed(name: str, home: Path, claim: Object, lookup: Lookup) -> Path:
+    """The directory behind a claim: its own, or that of the volume made by hand which it is bound to."""
+    bound_to = str(claim["spec"].get("volumeName") or "")
+    if bound_to in ("", f"pvc-{meta.uid_of(claim)}"):
+        directory = claim_directory(home, claim)
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+    volume = lookup.volume(bound_to)
+    if volume is None:
+        raise ConfigError(f'volume "{name}": persistentvolume "{bound_to}" not found')
+    if (host := volume["spec"].get("hostPath") or volume["spec"].get("local")) is None:
+        raise ConfigError(
+            f'volume "{name}": the embedded engine mounts persistent volumes of hostPath and local, '
+            f'and "{bound_to}" is neither'
+        )
+    path = _host_path(name, host)
+    if not path.exists():
+        raise ConfigError(f'volume "{name}": persistentvolume "{bound_to}" is at {path}, which is not there')
+    return path
 
 
 def _empty_directory(name: str, own: Path, medium: str) -> Path:
