@@ -122,6 +122,11 @@ def test_openapi_refers_to_nothing_that_it_lacks(read: Any, client: Client) -> N
     assert read("/openapi/v3/apis/nothing/v1").status == 404
 
 
+def test_openapi_has_nothing_of_this_projects_own_in_its_schemas(read: Any) -> None:
+    assert b"x-cpod-" not in read("/openapi/v3/api/v1").data
+    assert b"x-cpod-" not in read("/openapi/v2").data
+
+
 def test_health_is_told_without_a_token_and_check_by_check(read: Any) -> None:
     for endpoint in ("healthz", "livez", "readyz"):
         assert read(f"/{endpoint}", Authorization="").data == b"ok"

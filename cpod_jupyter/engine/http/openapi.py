@@ -114,7 +114,14 @@ def _contents(kinds: list[ServedKind], reviews: list[Resource], names: _Names) -
         path = resource.path("{namespace}")
         paths[path] = _operations(path, names.reference(name), _gvk(resource), ("post",))
     schemas.update(_meta_schemas(versions))
-    return paths, schemas
+    return paths, _public(schemas)
+
+
+def _public(value: Any) -> Any:
+    """Schemas without this project's own marks in them."""
+    if isinstance(value, Mapping):
+        return {key: _public(item) for key, item in value.items() if not str(key).startswith("x-cpod-")}
+    return [_public(item) for item in value] if isinstance(value, list) else value
 
 
 def _gvk(resource: Resource, suffix: str = "") -> dict[str, str]:

@@ -161,6 +161,13 @@ def test_a_pod_that_was_lost_is_replaced(cluster: Cluster) -> None:
     (old,) = cluster.pods()
     cluster.kill_supervisor(old)
     cluster.wait(lambda: [meta.uid_of(pod) for pod in cluster.pods()] != [meta.uid_of(old)], "the pod is replaced")
+
+    def served_by_the_new_one() -> bool:
+        ready = [pod for pod in cluster.pods() if meta.is_true(pod, "Ready") and meta.uid_of(pod) != meta.uid_of(old)]
+        url = cluster.get(INFERENCESERVICES, "llm")["status"].get("url", "")
+        return any(str(pod["status"]["podIP"]) in url for pod in ready)
+
+    cluster.wait(served_by_the_new_one, "the new pod serves")
     wait_reason(cluster, "llm", "MinimumReplicasAvailable")
     assert ask(cluster.get(INFERENCESERVICES, "llm")["status"]["url"]) == "one"
 
