@@ -1,4 +1,4 @@
-"""CPodJob: wait for model and dataset, run the Job or PyTorchJob, keep the result as a ModelStorage.
+"""CPodJob: wait for model and dataset, run the job of its type, keep the result as a ModelStorage.
 
 A job that has begun takes no changes, as a Kubernetes Job doesn't: an edit is answered with an event.
 One that failed before it began starts anew when it is edited.
@@ -14,18 +14,16 @@ from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import (
     CPODJOBS,
     DATASETSTORAGES,
-    JOBS,
     MODELSTORAGES,
     NODES,
     PODS,
     PVCS,
-    PYTORCHJOBS,
     Object,
 )
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder, to_controller, to_itself
 from cpod_jupyter.operator import pods as words
-from cpod_jupyter.operator.builders import workload
+from cpod_jupyter.operator.builders import jobs, workload
 from cpod_jupyter.operator.conditions import (
     TROUBLE,
     Conditions,
@@ -66,7 +64,7 @@ class CPodJobReconciler:
 
     def _underlying(self, job: Object) -> Object | None:
         """The job that was started for this one, of whichever kind: `jobType` may have been edited since."""
-        for resource in (JOBS, PYTORCHJOBS):
+        for resource in jobs.RESOURCES:
             found = find(self.api, resource, meta.name_of(job), meta.namespace_of(job))
             if found is not None and meta.is_controlled_by(found, job):
                 return found
@@ -99,12 +97,14 @@ class CPodJobReconciler:
         )
         for claim in workload.claims(job, self.settings):
             ensure_child(self.api, PVCS, claim, job)
-        ensure_child(self.api, workload.resource_of(spec), workload.workload(job, facts, self.settings), job)
+        ensure_child(self.api, jobs.kind_of(spec).resource, jobs.workload(job, facts, self.settings), job)
         return {"conditions": set_condition(conditions, preparing, True, "DataReady", "everything it needs is ready")}
 
     def _refuse_unsupported(self, job: Object, spec: CPodJobSpec) -> None:
-        if sentence := workload.not_supported(spec):
+        if sentence := jobs.not_supported(spec):
             raise Refused("NotSupported", sentence)
+        if sentence := jobs.contradiction(spec):
+            raise Refused("BadSpec", sentence)
         if too_long := names.too_long(CPODJOBS.kind, meta.name_of(job)):
             raise Refused("BadName", too_long)
         for name, path, fields in (
@@ -239,8 +239,7 @@ def controller(api: KubeApi, settings: Settings, recorder: Recorder) -> Controll
         CPodJobReconciler(api, settings, recorder).reconcile,
         {
             CPODJOBS: to_itself,
-            JOBS: to_owner,
-            PYTORCHJOBS: to_owner,
+            **dict.fromkeys(jobs.RESOURCES, to_owner),
             PVCS: to_owner,
             PODS: label_to(names.LABEL_CPODJOB),
             MODELSTORAGES: to_waiting(api, CPODJOBS, _waits_for("pretrainModelName")),

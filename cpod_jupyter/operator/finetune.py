@@ -72,7 +72,7 @@ class FineTuneReconciler:
         nodes = self.api.list(NODES).items
         cpodjob = self._cpodjob(finetune, spec, storage, model, nodes)
         if storage is None and model is not None:
-            sentence = never_fits(pod_template(cpodjob, Facts(), self.settings)["spec"], nodes)
+            sentence = never_fits(pod_template(cpodjob, Facts(), self.settings, "train")["spec"], nodes)
             if sentence is not None:
                 return {"phase": FineTunePhase.PENDING.value, "failureMessage": sentence, "modelStorage": None}
             self.api.create(MODELSTORAGES, build.catalogue_storage(model, namespace))

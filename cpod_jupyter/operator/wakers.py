@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME
-from cpod_jupyter.api.resources import JOBS, PODS, Object, Resource
+from cpod_jupyter.api.resources import JOBS, MPIJOBS_V2BETA1, PODS, Object, Resource
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Key, Mapper, to_itself
 
@@ -34,8 +34,15 @@ def to_waiting(api: KubeApi, resource: Resource, waits_for: Callable[[Object, Ob
 
 
 def pods_of(api: KubeApi, job: Object) -> list[Object]:
-    """The pods of a Job or a PyTorchJob; not those of an earlier one with its name."""
+    """The pods of a Job or a training job; not those of an earlier one with its name.
+
+    mpi-operator starts the launcher through a batch Job of the MPIJob's, which then controls the pod.
+    """
     label = names.LABEL_JOB if job["kind"] == JOBS.kind else LABEL_JOB_NAME
     selector = f"{label}={meta.name_of(job)}"
     pods = api.list(PODS, meta.namespace_of(job), label_selector=selector).items
-    return [pod for pod in pods if meta.is_controlled_by(pod, job)]
+    owners = [job]
+    if job["kind"] == MPIJOBS_V2BETA1.kind:
+        launchers = api.list(JOBS, meta.namespace_of(job), label_selector=selector).items
+        owners += [launcher for launcher in launchers if meta.is_controlled_by(launcher, job)]
+    return [pod for pod in pods if any(meta.is_controlled_by(pod, owner) for owner in owners)]

@@ -1,4 +1,4 @@
-"""The command line of the runtime: `python -m cpod_jupyter.runtime download|train|serve …`.
+"""The command line of the runtime: `python -m cpod_jupyter.runtime download|clone|train|serve …`.
 
 Exit codes: 0 done, 1 a failure that the termination message explains, 2 a wrong command line, 75 a failure that
 may go well at another time (EX_TEMPFAIL of sysexits.h), 143 ended by SIGTERM.
@@ -46,6 +46,10 @@ def _run(arguments: argparse.Namespace) -> None:
         from cpod_jupyter.runtime.download import download
 
         download(arguments.kind, arguments.source, arguments.destination)
+    elif arguments.command == "clone":
+        from cpod_jupyter.runtime.clone import clone
+
+        clone(arguments.repository, arguments.revision, arguments.destination)
     elif arguments.command == "train":
         from cpod_jupyter.runtime.train import TrainPaths, train
 
@@ -59,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cpod_jupyter.runtime",
-        description="What runs inside pods: fetch a model or data set, fine-tune, serve.",
+        description="What runs inside pods: fetch a model, data set or code, fine-tune, serve.",
         epilog="Progress and metrics are records on standard output, lines that begin with @cpod.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -79,6 +83,15 @@ def _parser() -> argparse.ArgumentParser:
         "(with HF_TOKEN from the environment)",
     )
     download.add_argument("--destination", required=True, type=Path, metavar="DIR")
+
+    clone = commands.add_parser(
+        "clone",
+        help="bring a git repository into a directory",
+        description="Bring a git repository into a directory, at a revision, with its submodules. Done anew each time.",
+    )
+    clone.add_argument("--repository", required=True, metavar="URL")
+    clone.add_argument("--revision", default="", help="branch, tag or commit (default: the repository's own)")
+    clone.add_argument("--destination", required=True, type=Path, metavar="DIR")
 
     train = commands.add_parser(
         "train",

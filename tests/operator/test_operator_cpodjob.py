@@ -129,10 +129,6 @@ def test_a_failed_download_fails_the_job_with_its_message(cluster: Cluster) -> N
 @pytest.mark.parametrize(
     "given",
     [
-        pytest.param({"jobType": "mpi"}, id="mpi"),
-        pytest.param({"jobType": "tensorFlow"}, id="tensorFlow"),
-        pytest.param({"gitRepo": {"repository": "https://example.com/x.git"}}, id="gitRepo"),
-        pytest.param({"replicaSpecs": {"Worker": {"replicas": 1}}}, id="replicaSpecs"),
         pytest.param({"uploadModel": True}, id="uploadModel"),
         pytest.param({"pretrainModelIsPublic": True}, id="pretrainModelIsPublic"),
         pytest.param({"datasetIsPublic": True}, id="datasetIsPublic"),

@@ -9,7 +9,8 @@ from operator_cluster import terminated
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.operator import pods as words
-from cpod_jupyter.operator.builders.workload import Facts, workload
+from cpod_jupyter.operator.builders.jobs import workload
+from cpod_jupyter.operator.builders.workload import Facts
 from cpod_jupyter.operator.conditions import ending_message
 from cpod_jupyter.operator.settings import Settings
 

@@ -1,4 +1,4 @@
-"""A CPodJob to the Job or PyTorchJob that runs it, and to the claims it writes to."""
+"""A CPodJob to the pods that do its work, and to the claims they write to."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cpod_jupyter.api import meta, names
-from cpod_jupyter.api.cpodjob import CPodJobSpec
-from cpod_jupyter.api.resources import JOBS, MODELSTORAGES, PYTORCHJOBS, Object, Resource
+from cpod_jupyter.api.cpodjob import CPodJobSpec, GitRepo
+from cpod_jupyter.api.resources import MODELSTORAGES, Object
 from cpod_jupyter.operator.builders.claims import claim, claim_volume
-from cpod_jupyter.operator.metadata import child_metadata, generation
+from cpod_jupyter.operator.builders.download import RUNTIME
 from cpod_jupyter.operator.pods import whole_number
 from cpod_jupyter.operator.settings import Settings
 
@@ -34,25 +34,6 @@ def spec_of(cpodjob: Object) -> CPodJobSpec:
     return CPodJobSpec.model_validate(cpodjob["spec"])
 
 
-def resource_of(spec: CPodJobSpec) -> Resource:
-    """The kind of the job that runs a CPodJob."""
-    return PYTORCHJOBS if spec.job_type == "pytorch" else JOBS
-
-
-def not_supported(spec: CPodJobSpec) -> str:
-    """What of a CPodJob this version does not do, as a sentence; empty when it does all of it."""
-    asked = {
-        f"jobType {spec.job_type}": spec.job_type in ("mpi", "tensorFlow"),
-        "gitRepo": spec.git_repo is not None,
-        "replicaSpecs": bool(spec.replica_specs),
-        "uploadModel": spec.upload_model,
-        "datasetIsPublic": spec.dataset_is_public,
-        "pretrainModelIsPublic": spec.pretrain_model_is_public,
-    }
-    found = [name for name, given in asked.items() if given]
-    return f"this version does not support {', '.join(found)} of a CPodJob yet; leave it out" if found else ""
-
-
 def claims(cpodjob: Object, settings: Settings) -> list[Object]:
     """The claims for checkpoints and for the result, as far as the job has paths for them."""
     spec, name = spec_of(cpodjob), meta.name_of(cpodjob)
@@ -67,72 +48,44 @@ def claims(cpodjob: Object, settings: Settings) -> list[Object]:
     ]
 
 
-def workload(cpodjob: Object, facts: Facts, settings: Settings) -> Object:
-    """The job of the CPodJob's own name that does its work."""
-    spec = spec_of(cpodjob)
-    build = _pytorch_job if resource_of(spec) is PYTORCHJOBS else _batch_job
-    retries = settings.job_retries if spec.backoff_limit is None else spec.backoff_limit
-    resource = resource_of(spec)
-    mark = {names.ANNOTATION_OWNER_GENERATION: str(generation(cpodjob))}
-    return {
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": child_metadata(meta.name_of(cpodjob), cpodjob, mark),
-        "spec": build(cpodjob, spec, facts, settings, retries),
-    }
-
-
-def _batch_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Settings, retries: int) -> dict[str, Any]:
-    template = pod_template(cpodjob, facts, settings)
-    template["spec"]["restartPolicy"] = "Never"
-    job: dict[str, Any] = {"backoffLimit": retries, "template": template}
-    if spec.worker_replicas > 1:
-        count = spec.worker_replicas
-        job |= {"completions": count, "parallelism": count}
-    if spec.duration:
-        job["activeDeadlineSeconds"] = spec.duration * 60
-    return job
-
-
-def _pytorch_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Settings, retries: int) -> dict[str, Any]:
-    workers = max(spec.worker_replicas, 1)
-    policy: dict[str, Any] = {"cleanPodPolicy": "Running", "backoffLimit": retries}
-    if spec.duration:
-        policy["activeDeadlineSeconds"] = spec.duration * 60
-    job: dict[str, Any] = {
-        "runPolicy": policy,
-        "nprocPerNode": str(max(spec.gpu_required_per_replica, 1)),
-        "pytorchReplicaSpecs": {
-            "Worker": {
-                "replicas": workers,
-                # Kubeflow counts restarts only once they happened and then deletes the pod with its last
-                # words; where the first failure is final, the pod had better not restart at all.
-                "restartPolicy": "OnFailure" if retries else "Never",
-                "template": pod_template(cpodjob, facts, settings),
-            }
-        },
-    }
-    if workers > 1:
-        job["elasticPolicy"] = {"rdzvBackend": "c10d", "minReplicas": workers, "maxReplicas": workers}
-    return job
-
-
-def pod_template(cpodjob: Object, facts: Facts, settings: Settings) -> dict[str, Any]:
-    """The template of every replica."""
+def pod_template(cpodjob: Object, facts: Facts, settings: Settings, container: str) -> dict[str, Any]:
+    """The template of a replica that works; `container` is the name that the job's kind wants."""
     spec = spec_of(cpodjob)
     volumes, mounts = _volumes(cpodjob, spec, facts)
     if spec.gpu_required_per_replica > 1:
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory}})
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})
-    pod: dict[str, Any] = {"containers": [_container(spec, facts, mounts)], "volumes": volumes}
+    pod: dict[str, Any] = {"containers": [_container(spec, facts, mounts, container)], "volumes": volumes}
+    if spec.git_repo is not None:
+        volumes.append({"name": "code", "emptyDir": {}})
+        mounts.append({"name": "code", "mountPath": spec.code_path})
+        pod["initContainers"] = [_clone(spec.git_repo, spec.code_path, settings)]
     if spec.gpu_type:
         pod["nodeSelector"] = {GPU_PRODUCT: spec.gpu_type}
-    return {"metadata": {"labels": {names.LABEL_CPODJOB: meta.name_of(cpodjob)}}, "spec": pod}
+    return {"metadata": {"labels": labels(cpodjob)}, "spec": pod}
 
 
-def _container(spec: CPodJobSpec, facts: Facts, mounts: list[dict[str, Any]]) -> dict[str, Any]:
+def _clone(repo: GitRepo, path: str, settings: Settings) -> dict[str, Any]:
+    """The container that brings the code before the work begins."""
+    revision = ["--revision", repo.revision] if repo.revision else []
+    return {
+        "name": "clone",
+        "image": settings.runtime_image,
+        "command": list(RUNTIME),
+        "args": ["clone", "--repository", repo.repository, *revision, "--destination", path],
+        "volumeMounts": [{"name": "code", "mountPath": path}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def labels(cpodjob: Object) -> dict[str, str]:
+    """What every pod of a CPodJob carries, so that its news find their way."""
+    return {names.LABEL_CPODJOB: meta.name_of(cpodjob)}
+
+
+def _container(spec: CPodJobSpec, facts: Facts, mounts: list[dict[str, Any]], name: str) -> dict[str, Any]:
     container: dict[str, Any] = {
-        "name": "pytorch" if resource_of(spec) is PYTORCHJOBS else "general",
+        "name": name,
         "image": spec.image,
         "volumeMounts": mounts,
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -143,7 +96,7 @@ def _container(spec: CPodJobSpec, facts: Facts, mounts: list[dict[str, Any]]) ->
         container["args"] = spec.args
     env = list(spec.env or [])
     amounts = {GPU: spec.gpu_required_per_replica} if spec.gpu_required_per_replica else {}
-    if facts.rdma and spec.worker_replicas > 1 and resource_of(spec) is PYTORCHJOBS:
+    if facts.rdma and spec.worker_replicas > 1 and spec.job_type in ("pytorch", "mpi"):
         amounts[RDMA] = 1
         # NCCL's names for the InfiniBand transport (NCCL documentation, "Environment Variables"); what
         # the user sets comes after and wins. Registered memory is locked memory: hence IPC_LOCK.

@@ -1,0 +1,153 @@
+"""A CPodJob to the job that runs it: a Job, PyTorchJob, MPIJob or TFJob of its own name."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from cpod_jupyter.api import meta, names
+from cpod_jupyter.api.cpodjob import CPodJobSpec
+from cpod_jupyter.api.resources import JOBS, MPIJOBS_V2BETA1, PYTORCHJOBS, TFJOBS, Object, Resource
+from cpod_jupyter.api.schema import nearest
+from cpod_jupyter.operator.builders.workload import Facts, labels, pod_template, spec_of
+from cpod_jupyter.operator.metadata import child_metadata, generation
+from cpod_jupyter.operator.settings import Settings
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """How a job type is run. `container` is the name that the kind looks for; batch Jobs have no roles."""
+
+    resource: Resource
+    container: str
+    specs_field: str = ""
+    roles: tuple[str, ...] = ()
+
+
+KINDS = {
+    "general": JobKind(JOBS, "general"),
+    "pytorch": JobKind(PYTORCHJOBS, "pytorch", "pytorchReplicaSpecs", ("Master", "Worker")),
+    "mpi": JobKind(MPIJOBS_V2BETA1, "worker", "mpiReplicaSpecs", ("Launcher", "Worker")),
+    "tensorFlow": JobKind(
+        TFJOBS, "tensorflow", "tfReplicaSpecs", ("Chief", "Master", "Worker", "PS", "Evaluator")
+    ),
+}  # fmt: skip
+RESOURCES = tuple(kind.resource for kind in KINDS.values())
+
+
+def kind_of(spec: CPodJobSpec) -> JobKind:
+    return KINDS[spec.job_type]
+
+
+def not_supported(spec: CPodJobSpec) -> str:
+    """What of a CPodJob this version does not do, or what makes no sense, as a sentence; else empty."""
+    asked = {
+        "uploadModel": spec.upload_model,
+        "datasetIsPublic": spec.dataset_is_public,
+        "pretrainModelIsPublic": spec.pretrain_model_is_public,
+    }
+    found = [name for name, given in asked.items() if given]
+    return f"this version does not support {', '.join(found)} of a CPodJob yet; leave it out" if found else ""
+
+
+def contradiction(spec: CPodJobSpec) -> str:
+    """What of a CPodJob does not go together, as a sentence; else empty."""
+    if spec.git_repo is not None and not spec.code_path:
+        return "gitRepo without codePath: say where the repository is to be cloned to, such as /workspace"
+    if spec.git_repo is not None and spec.replica_specs:
+        return "gitRepo with replicaSpecs: those pods are taken over as they are; clone in an init container of theirs"
+    return _wrong_replicas(spec)
+
+
+def _wrong_replicas(spec: CPodJobSpec) -> str:
+    roles = kind_of(spec).roles
+    for role, given in spec.replica_specs.items():
+        if not roles:
+            return "replicaSpecs: a job of type general has no replica types; use pytorch, mpi or tensorFlow"
+        if role not in roles:
+            return f"replicaSpecs: {role} is none of {', '.join(roles)} of a {spec.job_type} job{nearest(role, roles)}"
+        if not ((given.template or {}).get("spec") or {}).get("containers"):
+            return f"replicaSpecs.{role}: template.spec.containers is required"
+    return ""
+
+
+def workload(cpodjob: Object, facts: Facts, settings: Settings) -> Object:
+    """The job of the CPodJob's own name that does its work."""
+    spec = spec_of(cpodjob)
+    kind = kind_of(spec)
+    retries = settings.job_retries if spec.backoff_limit is None else spec.backoff_limit
+    mark = {names.ANNOTATION_OWNER_GENERATION: str(generation(cpodjob))}
+    build = _training_job if kind.roles else _batch_job
+    return {
+        "apiVersion": kind.resource.api_version,
+        "kind": kind.resource.kind,
+        "metadata": child_metadata(meta.name_of(cpodjob), cpodjob, mark),
+        "spec": build(cpodjob, spec, facts, settings, retries),
+    }
+
+
+def _batch_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Settings, retries: int) -> dict[str, Any]:
+    template = pod_template(cpodjob, facts, settings, kind_of(spec).container)
+    template["spec"]["restartPolicy"] = "Never"
+    job: dict[str, Any] = {"backoffLimit": retries, "template": template}
+    if spec.worker_replicas > 1:
+        count = spec.worker_replicas
+        job |= {"completions": count, "parallelism": count}
+    if spec.duration:
+        job["activeDeadlineSeconds"] = spec.duration * 60
+    return job
+
+
+def _training_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Settings, retries: int) -> dict[str, Any]:
+    kind = kind_of(spec)
+    policy: dict[str, Any] = {"cleanPodPolicy": "Running", "backoffLimit": retries}
+    if spec.duration:
+        policy["activeDeadlineSeconds"] = spec.duration * 60
+    job: dict[str, Any] = {"runPolicy": policy}
+    if spec.job_type == "pytorch":
+        job["nprocPerNode"] = str(max(spec.gpu_required_per_replica, 1))
+    elif spec.job_type == "mpi":
+        job["slotsPerWorker"] = max(spec.gpu_required_per_replica, 1)
+    if spec.replica_specs:
+        return {**job, kind.specs_field: _given(cpodjob, spec)}
+    workers = max(spec.worker_replicas, 1)
+    # Kubeflow counts restarts only once they happened and then deletes the pod with its last words;
+    # where the first failure is final, the pod had better not restart at all.
+    restart = "OnFailure" if retries else "Never"
+    template = pod_template(cpodjob, facts, settings, kind.container)
+    specs = {"Worker": {"replicas": workers, "restartPolicy": restart, "template": template}}
+    if spec.job_type == "mpi":
+        specs = {"Launcher": _launcher(cpodjob, spec, template, restart), **specs}
+        worker = template["spec"]["containers"][0]
+        for field in ("command", "args"):
+            worker.pop(field, None)  # a worker runs what mpirun starts in it
+    if spec.job_type == "pytorch" and workers > 1:
+        job["elasticPolicy"] = {"rdzvBackend": "c10d", "minReplicas": workers, "maxReplicas": workers}
+    return {**job, kind.specs_field: specs}
+
+
+def _launcher(cpodjob: Object, spec: CPodJobSpec, worker: dict[str, Any], restart: str) -> dict[str, Any]:
+    """The pod that runs the command, which is an mpirun: it works on no GPU itself."""
+    like = worker["spec"]["containers"][0]
+    kept = ("image", "command", "args", "volumeMounts", "terminationMessagePolicy")
+    container = {"name": "launcher", **{field: copy.deepcopy(like[field]) for field in kept if field in like}}
+    if spec.env:
+        container["env"] = copy.deepcopy(spec.env)
+    fields = [field for field in ("initContainers", "volumes") if field in worker["spec"]]
+    shared = {field: copy.deepcopy(worker["spec"][field]) for field in fields}
+    template = {"metadata": {"labels": labels(cpodjob)}, "spec": {"containers": [container], **shared}}
+    return {"replicas": 1, "restartPolicy": restart, "template": template}
+
+
+def _given(cpodjob: Object, spec: CPodJobSpec) -> dict[str, Any]:
+    """The replica specs as they were given; their pods are known as this job's."""
+    found: dict[str, Any] = {}
+    for role, given in spec.replica_specs.items():
+        template = copy.deepcopy(given.template or {})
+        own = template.setdefault("metadata", {}).setdefault("labels", {})
+        own.update(labels(cpodjob))
+        found[role] = {"replicas": 1 if given.replicas is None else given.replicas, "template": template}
+        if given.restart_policy:
+            found[role]["restartPolicy"] = given.restart_policy
+    return found
