@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from cpod_jupyter.api import cpodjob
 from cpod_jupyter.api.cpodjob import Condition
-from cpod_jupyter.api.kubeflow import AGE, STATE, CleanPodPolicy
+from cpod_jupyter.api.kubeflow import AGE, STATE, JobLimits
 from cpod_jupyter.api.model import Column, KubeModel, crd
 from cpod_jupyter.api.resources import (
     ELASTICDLJOBS,
@@ -44,13 +44,9 @@ class CronPolicy(KubeModel):
     suspend: bool | None = None
 
 
-class RunPolicy(KubeModel):
+class RunPolicy(JobLimits):
     """KubeDL has its run policy in the spec itself."""
 
-    clean_pod_policy: CleanPodPolicy | None = Field(default=None, description="Which pods go when the job ends.")
-    ttl_seconds_after_finished: int | None = Field(default=None, description="Seconds until the ended job is deleted.")
-    active_deadline_seconds: int | None = Field(default=None, ge=0, description="Seconds that the job may run.")
-    backoff_limit: int | None = Field(default=None, ge=0, description="Restarts before the job counts as failed.")
     scheduling_policy: SchedulingPolicy | None = Field(
         default=None, description="For gang schedulers; the embedded engine schedules pods one by one."
     )

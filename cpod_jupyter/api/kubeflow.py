@@ -37,11 +37,16 @@ class SchedulingPolicy(KubeModel):
     schedule_timeout_seconds: int | None = None
 
 
-class RunPolicy(KubeModel):
+class JobLimits(KubeModel):
+    """The part of a run policy that Kubeflow's kinds and KubeDL's have alike."""
+
     clean_pod_policy: CleanPodPolicy | None = Field(default=None, description="Which pods go when the job ends.")
     ttl_seconds_after_finished: int | None = Field(default=None, description="Seconds until the ended job is deleted.")
     active_deadline_seconds: int | None = Field(default=None, ge=0, description="Seconds that the job may run.")
     backoff_limit: int | None = Field(default=None, ge=0, description="Restarts before the job counts as failed.")
+
+
+class RunPolicy(JobLimits):
     scheduling_policy: SchedulingPolicy | None = Field(
         default=None, description="For gang schedulers; the embedded engine schedules pods one by one."
     )

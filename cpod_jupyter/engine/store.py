@@ -114,9 +114,9 @@ class Store:
     def list_at(self, kind: str, namespace: str | None, revision: int) -> builtins.list[Object]:
         """The objects of a kind as they were at a revision, sorted. Raises Expired when that is no longer known."""
         with self.lock:
-            found = {_place(obj): obj for obj in self.list(kind, namespace)}
+            found = {place_of(obj): obj for obj in self.list(kind, namespace)}
             for change in reversed(self.changes(kind, revision)):
-                place = _place(change.object)
+                place = place_of(change.object)
                 if namespace is not None and place[0] != namespace:
                     continue
                 if change.previous is None:
@@ -251,7 +251,8 @@ class Store:
         return unsubscribe
 
 
-def _place(obj: Object) -> tuple[str, str]:
+def place_of(obj: Object) -> tuple[str, str]:
+    """Namespace and name, by which objects of a kind are sorted."""
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 

@@ -14,6 +14,7 @@ from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.kinds import ServedKind
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.selectors import Matches
+from cpod_jupyter.engine.store import place_of
 from cpod_jupyter.errors import BadRequest, Expired, Invalid, Timeout
 
 
@@ -66,12 +67,12 @@ def page(
         else:
             revision = options.exactly
             found = [objects.typed(kind, obj) for obj in _as_of(objects, kind, namespace, revision)]
-    chosen = [obj for obj in found if (options.start is None or _place(obj) > options.start) and matches(obj)]
+    chosen = [obj for obj in found if (options.start is None or place_of(obj) > options.start) and matches(obj)]
     metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if options.limit and len(chosen) > options.limit:
         left = len(chosen) - options.limit
         chosen = chosen[: options.limit]
-        metadata["continue"] = _token(revision, _place(chosen[-1]))
+        metadata["continue"] = _token(revision, place_of(chosen[-1]))
         if counted:
             metadata["remainingItemCount"] = left
     return chosen, metadata
@@ -83,10 +84,6 @@ def _as_of(objects: Objects, kind: ServedKind, namespace: str | None, revision: 
     except Expired as error:
         text = "The provided continue parameter or resourceVersion is too old to display a consistent list result"
         raise Expired(f"{text}: list again without it") from error
-
-
-def _place(obj: Object) -> tuple[str, str]:
-    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
 def _token(revision: int, place: tuple[str, str]) -> str:

@@ -144,13 +144,7 @@ class Keeper:
             processes.signal_group(self._pid, signal.SIGCONT)  # a stopped process can't end
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, status in processes.collect_ended():
             if pid == self._pid:
                 self._ended = True
                 code = os.waitstatus_to_exitcode(status)

@@ -99,6 +99,18 @@ def children() -> list[int]:
     return found
 
 
+def collect_ended() -> Iterator[tuple[int, int]]:
+    """Every child that has ended and was not waited for yet: process id and wait status (waitpid(2))."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
+
+
 def become_subreaper() -> None:
     """Have orphaned descendants become children of this process, so that they can be ended (Linux prctl(2))."""
     if sys.platform != "linux":

@@ -234,13 +234,7 @@ class Supervisor:
 
     def _reap(self) -> None:
         """Collect every ended child; those that are no container were orphans of one."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, status in processes.collect_ended():
             for container in self._running():
                 if container.hook_exited(pid, status):
                     break
@@ -257,9 +251,8 @@ class Supervisor:
             for pid in left:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
+            for _ in processes.collect_ended():
+                pass
             time.sleep(0.01)
 
     def _save(self) -> bool:
