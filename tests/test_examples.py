@@ -94,10 +94,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def session(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def session(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Session:
     monkeypatch.setenv("CPOD_HOME", str(engine.home))
     monkeypatch.setenv("CPOD_CONTEXT", "engine")
-    yield Session()
+    return Session()
 
 
 def submit(path: Path) -> None:
@@ -116,9 +116,7 @@ def lacking(session: Session, needs: tuple[str, ...]) -> list[str]:
             pytest.skip(f"needs the program {name}")
         elif word == "module" and importlib.util.find_spec(name) is None:
             pytest.skip(f"needs the Python module {name}")
-        elif word == "kind" and not serves(session, name):
-            lacks.append(need)
-        elif word in ("gpu", "hub", "container"):
+        elif (word == "kind" and not serves(session, name)) or word in ("gpu", "hub", "container"):
             lacks.append(need)
     return lacks
 
