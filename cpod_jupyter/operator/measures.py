@@ -77,7 +77,7 @@ class CountingApi(PassingApi):
     def create(self, resource: Resource, obj: Object) -> Object:
         made = super().create(resource, obj)
         owner = meta.controller_of(obj)
-        if resource in _JOB_TYPES and owner is not None and owner["kind"] == CPODJOBS.kind:
-            if owner["name"] == meta.name_of(obj):  # the others are uploads
-                self._created.add(job_namespace=meta.namespace_of(obj), job_type=_JOB_TYPES[resource])
+        is_cpodjobs = owner is not None and (owner["kind"], owner["name"]) == (CPODJOBS.kind, meta.name_of(obj))
+        if is_cpodjobs and resource in _JOB_TYPES:  # its other Jobs, uploads, have names of their own
+            self._created.add(job_namespace=meta.namespace_of(obj), job_type=_JOB_TYPES[resource])
         return made

@@ -37,7 +37,7 @@ class Process:
     log: Path
 
     def ask(self, path: str) -> str:
-        with urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=10) as answer:  # noqa: S310
+        with urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=10) as answer:
             return str(answer.read().decode())
 
     @property
