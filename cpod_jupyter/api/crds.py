@@ -10,7 +10,7 @@ from cpod_jupyter.api.kubedl import kubedl_crds
 from cpod_jupyter.api.kubeflow import kubeflow_crds
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.storage import dataset_storage_crd, model_storage_crd
-from cpod_jupyter.api.trainer import trainer_crds
+from cpod_jupyter.api.trainjob import trainer_crds
 
 
 def cpod_crds() -> list[Object]:

@@ -1,352 +1,240 @@
-"""Kubeflow Trainer's kinds (trainer.kubeflow.org/v1alpha1, v2.3): TrainJob, and the runtimes that it refers to.
+"""The arguments of the trainer: their names and types, which of them a person may set, and how one is read.
 
-A runtime holds the template of a JobSet (jobset.x-k8s.io/v1alpha2); what of it the embedded engine carries out is
-said in `docs/kinds.md`.
+They are fields of TRL's SFTConfig, and `lora_rank`, `lora_alpha`, … for PEFT's LoraConfig. Whoever checks them
+has no torch at hand, so `trainer_arguments.json` has the names and types; `tools/trainer_arguments.py` makes it
+from the installed libraries, and a test keeps the two the same.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from pydantic import Field
-
-from cpod_jupyter.api.model import Column, KubeModel, crd, kubernetes_type
-from cpod_jupyter.api.resources import CLUSTERTRAININGRUNTIMES, TRAININGRUNTIMES, TRAINJOBS, Object
-
-MANAGER = "trainer.kubeflow.org/trainjob-controller"
-"""`managedBy` of the TrainJobs that are the Trainer's own controller's."""
-LABEL_ANCESTOR = "trainer.kubeflow.org/trainjob-ancestor-step"
-"""On a job or a pod of a runtime's template: which part of the TrainJob it is made of."""
-DATASET_INITIALIZER, MODEL_INITIALIZER, TRAINER = "dataset-initializer", "model-initializer", "trainer"
-"""Values of that label; the initializers' jobs and containers are called so too."""
-NODE, LAUNCHER = "node", "launcher"
-"""Names of the jobs of a runtime, and of the trainer's container."""
-LABEL_JOBSET = "jobset.sigs.k8s.io/jobset-name"
-LABEL_REPLICATED_JOB = "jobset.sigs.k8s.io/replicatedjob-name"
-LABEL_RESTART_ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"
-
-_UNIQUE_NAMES: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
-
-
-# ---- TrainJob
-
-
-class RuntimeRef(KubeModel):
-    name: str = Field(description="Name of the runtime.")
-    api_group: str = Field(default="trainer.kubeflow.org", description="Group of the runtime.")
-    kind: str = Field(default="ClusterTrainingRuntime", description="ClusterTrainingRuntime or TrainingRuntime.")
-
-
-class SecretReference(KubeModel):
-    name: str = ""
-
-
-class InitializerPart(KubeModel):
-    storage_uri: str | None = Field(default=None, description="Where it is fetched from: hf://ORG/NAME, s3://…")
-    env: list[dict[str, Any]] | None = kubernetes_type("V1EnvVar", "Environment of the initializer.", many=True)
-    secret_ref: SecretReference | None = Field(default=None, description="A Secret whose keys become environment.")
-
-
-class Initializer(KubeModel):
-    """What is fetched before training."""
-
-    dataset: InitializerPart | None = None
-    model: InitializerPart | None = None
-
-
-class Trainer(KubeModel):
-    """What of the runtime's `node` containers is this job's own."""
-
-    image: str | None = None
-    command: list[str] | None = None
-    args: list[str] | None = None
-    env: list[dict[str, Any]] | None = kubernetes_type("V1EnvVar", "Environment, beside the runtime's.", many=True)
-    num_nodes: int | None = Field(default=None, json_schema_extra={"format": "int32"}, description="Training nodes.")
-    resources_per_node: dict[str, Any] | None = kubernetes_type("V1ResourceRequirements", "Resources of each node.")
-    num_proc_per_node: int | None = Field(
-        default=None, ge=1, json_schema_extra={"format": "int32"}, description="Processes that each node starts."
-    )
-
-
-class PatchMetadata(KubeModel):
-    name: str | None = None
-    namespace: str | None = None
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    finalizers: list[str] | None = None
-
-
-class ContainerPatch(KubeModel):
-    name: str
-    env: list[dict[str, Any]] | None = kubernetes_type("V1EnvVar", many=True)
-    volume_mounts: list[dict[str, Any]] | None = kubernetes_type("V1VolumeMount", many=True)
-    security_context: dict[str, Any] | None = kubernetes_type("V1SecurityContext")
-
-
-class PodSpecPatch(KubeModel):
-    service_account_name: str | None = None
-    node_selector: dict[str, str] | None = None
-    affinity: dict[str, Any] | None = kubernetes_type("V1Affinity")
-    tolerations: list[dict[str, Any]] | None = kubernetes_type("V1Toleration", many=True)
-    volumes: list[dict[str, Any]] | None = kubernetes_type("V1Volume", many=True)
-    init_containers: list[ContainerPatch] | None = None
-    containers: list[ContainerPatch] | None = None
-    scheduling_gates: list[dict[str, Any]] | None = kubernetes_type("V1PodSchedulingGate", many=True)
-    image_pull_secrets: list[dict[str, Any]] | None = kubernetes_type("V1LocalObjectReference", many=True)
-    security_context: dict[str, Any] | None = kubernetes_type("V1PodSecurityContext")
-    termination_grace_period_seconds: int | None = Field(default=None, json_schema_extra={"format": "int64"})
-
-
-class PodTemplatePatch(KubeModel):
-    metadata: PatchMetadata | None = None
-    spec: PodSpecPatch | None = None
-
-
-class JobSpecPatch(KubeModel):
-    template: PodTemplatePatch | None = None
-
-
-class JobTemplatePatch(KubeModel):
-    metadata: PatchMetadata | None = None
-    spec: JobSpecPatch | None = None
-
-
-class ReplicatedJobPatch(KubeModel):
-    name: str
-    template: JobTemplatePatch | None = None
-
-
-class JobSetSpecPatch(KubeModel):
-    replicated_jobs: list[ReplicatedJobPatch] | None = None
-
-
-class JobSetPatch(KubeModel):
-    metadata: PatchMetadata | None = None
-    spec: JobSetSpecPatch | None = None
-
-
-class RuntimeSpecPatch(KubeModel):
-    template: JobSetPatch | None = None
-
-
-class RuntimePatch(KubeModel):
-    """What one manager changes of the runtime for this job alone."""
-
-    manager: str = Field(description="Who patches, such as kueue.x-k8s.io/manager.")
-    time: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
-    training_runtime_spec: RuntimeSpecPatch | None = None
-
-
-class TrainJobSpec(KubeModel):
-    """A training by a runtime: what is fetched first, what runs, on how many nodes."""
-
-    runtime_ref: RuntimeRef
-    initializer: Initializer | None = None
-    trainer: Trainer | None = None
-    runtime_patches: list[RuntimePatch] | None = None
-    suspend: bool = Field(default=False, description="Hold the job: no pods.")
-    active_deadline_seconds: int | None = Field(
-        default=None, json_schema_extra={"format": "int64"}, description="Seconds that the job may run."
-    )
-    managed_by: str = Field(default=MANAGER, description="Who carries the job out.")
-
-
-class MetaCondition(KubeModel):
-    """metav1.Condition."""
-
-    type: str
-    status: Literal["True", "False", "Unknown"]
-    reason: str
-    message: str
-    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
-    observed_generation: int | None = Field(default=None, json_schema_extra={"format": "int64"})
-
-
-class JobCounts(KubeModel):
-    name: str
-    ready: int = Field(json_schema_extra={"format": "int32"})
-    succeeded: int = Field(json_schema_extra={"format": "int32"})
-    failed: int = Field(json_schema_extra={"format": "int32"})
-    active: int = Field(json_schema_extra={"format": "int32"})
-    suspended: int = Field(json_schema_extra={"format": "int32"})
-
-
-class TrainerMetric(KubeModel):
-    name: str
-    value: str
-
-
-class TrainerStatus(KubeModel):
-    progress_percentage: int | None = Field(default=None, json_schema_extra={"format": "int32"})
-    estimated_remaining_seconds: int | None = Field(default=None, json_schema_extra={"format": "int32"})
-    metrics: list[TrainerMetric] | None = None
-    last_updated_time: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
-
-
-class TrainJobStatus(KubeModel):
-    conditions: list[MetaCondition] | None = None
-    jobs_status: list[JobCounts] | None = Field(default=None, json_schema_extra=_UNIQUE_NAMES)
-    trainer_status: TrainerStatus | None = None
-
-
-# ---- the runtimes
-
-
-class EnvTarget(KubeModel):
-    job_name: str
-    container_names: list[str]
-
-
-class EnvInjection(KubeModel):
-    targets: list[EnvTarget] | None = None
-
-
-class TorchPolicy(KubeModel):
-    env_injection: EnvInjection | None = Field(default=None, description="Further containers that get the variables.")
-    num_proc_per_node: int | str | None = Field(
-        default=None, description="Processes that a node starts, as runtimes before v2.2 have it: auto, cpu, gpu or n."
-    )
-
-
-class MPIPolicy(KubeModel):
-    mpi_implementation: Literal["OpenMPI", ""] = Field(default="OpenMPI")
-    num_proc_per_node: int = Field(default=1, ge=1, json_schema_extra={"format": "int32"})
-    run_launcher_as_node: bool = False
-    ssh_auth_mount_path: str = "/root/.ssh"
-
-
-class FluxPolicy(KubeModel):
-    num_proc_per_node: int = Field(default=1, ge=1, json_schema_extra={"format": "int32"})
-
-
-class Nothing(KubeModel):
-    """A policy without fields: that it is there says all."""
-
-
-class MLPolicy(KubeModel):
-    num_nodes: int | None = Field(default=None, json_schema_extra={"format": "int32"}, description="Nodes; 1 without.")
-    torch: TorchPolicy | None = None
-    mpi: MPIPolicy | None = None
-    jax: Nothing | None = None
-    xgboost: Nothing | None = None
-    flux: FluxPolicy | None = Field(default=None, description="Refused here.")
-
-
-class Coscheduling(KubeModel):
-    schedule_timeout_seconds: int = Field(default=60, json_schema_extra={"format": "int32"})
-
-
-class NetworkTopology(KubeModel):
-    mode: Literal["hard", "soft"] = "hard"
-    highest_tier_allowed: int = Field(default=1)
-
-
-class Volcano(KubeModel):
-    network_topology: NetworkTopology | None = None
-
-
-class PodGroupPolicy(KubeModel):
-    coscheduling: Coscheduling | None = None
-    volcano: Volcano | None = None
-
-
-class DependsOn(KubeModel):
-    name: str
-    status: Literal["Ready", "Complete"]
-
-
-class ReplicatedJob(KubeModel):
-    name: str
-    group_name: str = "default"
-    replicas: int = Field(default=1, json_schema_extra={"format": "int32"})
-    depends_on: list[DependsOn] | None = None
-    template: dict[str, Any] = Field(
-        json_schema_extra={"x-cpod-kubernetes-model": "V1JobTemplateSpec", "x-cpod-many": False}
-    )
-
-
-class FailureRule(KubeModel):
-    name: str
-    action: Literal[
-        "FailJobSet", "RestartJobSet", "RestartJobSetAndIgnoreMaxRestarts", "RestartJob",
-        "RestartJobAndIgnoreMaxRestarts",
-    ]  # fmt: skip
-    on_job_failure_reasons: list[str] | None = None
-    on_job_failure_message_patterns: list[str] | None = None
-    target_replicated_jobs: list[str] | None = None
-
-
-class FailurePolicy(KubeModel):
-    max_restarts: int | None = Field(default=None, json_schema_extra={"format": "int32"})
-    restart_strategy: Literal["Recreate", "BlockingRecreate", "InPlaceRestart"] = "Recreate"
-    rules: list[FailureRule] | None = None
-
-
-class SuccessPolicy(KubeModel):
-    operator: Literal["All", "Any"]
-    target_replicated_jobs: list[str] | None = None
-
-
-class StartupPolicy(KubeModel):
-    startup_policy_order: Literal["AnyOrder", "InOrder"]
-
-
-class Network(KubeModel):
-    enable_dns_hostnames: bool | None = Field(default=None, alias="enableDNSHostnames")
-    subdomain: str | None = None
-    publish_not_ready_addresses: bool | None = None
-
-
-class Coordinator(KubeModel):
-    replicated_job: str
-    job_index: int | None = None
-    pod_index: int | None = None
-
-
-class RetentionPolicy(KubeModel):
-    when_deleted: Literal["Delete", "Retain"] = "Delete"
-
-
-class VolumeClaimPolicy(KubeModel):
-    templates: list[dict[str, Any]] | None = kubernetes_type("V1PersistentVolumeClaim", many=True)
-    retention_policy: RetentionPolicy | None = None
-
-
-class JobSetSpec(KubeModel):
-    replicated_jobs: list[ReplicatedJob] | None = Field(default=None, json_schema_extra=_UNIQUE_NAMES)
-    network: Network | None = None
-    success_policy: SuccessPolicy | None = None
-    failure_policy: FailurePolicy | None = None
-    startup_policy: StartupPolicy | None = None
-    coordinator: Coordinator | None = None
-    suspend: bool | None = None
-    managed_by: str | None = None
-    ttl_seconds_after_finished: int | None = Field(default=None, json_schema_extra={"format": "int32"})
-    volume_claim_policies: list[VolumeClaimPolicy] | None = None
-
-
-class JobSetTemplate(KubeModel):
-    metadata: PatchMetadata | None = None
-    spec: JobSetSpec | None = None
-
-
-class TrainingRuntimeSpec(KubeModel):
-    """How a TrainJob that refers to this is carried out: the policy of its framework, and the jobs it consists of."""
-
-    ml_policy: MLPolicy | None = Field(default=None, alias="mlPolicy")
-    pod_group_policy: PodGroupPolicy | None = Field(default=None, description="For gang schedulers.")
-    template: JobSetTemplate | None = Field(default=None, description="The jobs, as a JobSet has them.")
-
-
-def trainer_crds() -> list[Object]:
-    """What the Trainer defines. Its runtimes have no status."""
-    columns = (Column("State", ".status.conditions[-1:].type"), Column("Age", ".metadata.creationTimestamp", "date"))
-    found = [crd(TRAINJOBS, TrainJobSpec, TrainJobStatus, columns)]
-    for resource in (TRAININGRUNTIMES, CLUSTERTRAININGRUNTIMES):
-        definition = crd(resource, TrainingRuntimeSpec, Nothing, ())
-        (version,) = definition["spec"]["versions"]
-        del version["schema"]["openAPIV3Schema"]["properties"]["status"]
-        for field in ("subresources", "additionalPrinterColumns"):
-            del version[field]
-        found.append(definition)
+import functools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from cpod_jupyter.api.problem import Problem, nearest
+
+Kind = str | list[str]
+"""What a value may be: `bool`, `int`, `float`, `str`, `list`, `dict`, `none`, or one of a list of words."""
+
+_EVALUATES = "there is no evaluation data in a fine-tune"
+_PUBLISHES = "the trainer publishes nothing; `upload: true` uploads the result"
+_REPORTS = "progress is told in records, which the notebook shows as a curve"
+_PREPARED = "the data is prepared before the trainer sees it"
+_LOADED = "the model is loaded before the trainer sees it"
+_SPREAD = "how the work is spread over GPUs is the plan's, see status.plan; `deepspeed` takes a configuration of yours"
+_RESERVED_FOR = {
+    "the output goes where --output says": ("output_dir",),
+    "the last checkpoint of the same run is found by itself": ("resume_from_checkpoint",),
+    "a fine-tune trains, whatever it says": ("do_train",),
+    "the loss is on the assistant's turns, see assistant_only_loss": ("completion_only_loss",),
+    "the chat template is the model's own": ("chat_template_path",),
+    "only models that transformers knows are trained; code that comes with a model is not run": ("trust_remote_code",),
+    _PUBLISHES: (
+        "push_to_hub", "hub_token", "hub_private_repo", "hub_model_id", "hub_strategy", "hub_always_push",
+        "hub_revision",
+    ),
+    _EVALUATES: (
+        "eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "eval_do_concat_batches", "eval_packing",
+        "eval_use_gather_object", "eval_accumulation_steps", "per_device_eval_batch_size", "batch_eval_metrics",
+        "prediction_loss_only", "include_for_metrics", "bf16_full_eval", "fp16_full_eval", "do_eval", "do_predict",
+        "load_best_model_at_end", "metric_for_best_model", "greater_is_better",
+    ),
+    _PREPARED: ("dataset_kwargs", "dataset_text_field"),
+    _LOADED: ("model_init_kwargs",),
+    _REPORTS: (
+        "disable_tqdm", "report_to", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id",
+    ),
+    _SPREAD: ("local_rank", "fsdp", "fsdp_config", "parallelism_config"),
+}  # fmt: skip
+RESERVED = {name: reason for reason, names in _RESERVED_FOR.items() for name in names}
+"""Arguments that a fine-tune sets itself, with the reason a person is given."""
+
+
+def _same(text: str) -> str:
+    return text
+
+
+def _all_linear(text: str) -> str:
+    return "all-linear" if text.strip() == "all" else text
+
+
+def _opposite(text: str) -> str:
+    value = coerce(text, ["bool"])
+    return "false" if value else "true"
+
+
+def _grouped(text: str) -> str:
+    return "group_by_length" if coerce(text, ["bool"]) else "random"
+
+
+def _share(text: str) -> str:
+    """A share of all steps is a number of steps below 1 (transformers, TrainingArguments.warmup_steps)."""
+    if not 0 <= float(text) < 1:
+        raise ValueError("it must be a share of the steps, from 0 to below 1")
+    return text
+
+
+TRANSLATED: dict[str, tuple[str, Callable[[str], str]]] = {
+    "cutoff_len": ("max_length", _same),
+    "max_seq_length": ("max_length", _same),
+    "warmup_ratio": ("warmup_steps", _share),
+    "train_on_prompt": ("assistant_only_loss", _opposite),
+    "disable_gradient_checkpointing": ("gradient_checkpointing", _opposite),
+    "group_by_length": ("train_sampling_strategy", _grouped),
+    "preprocessing_num_workers": ("dataset_num_proc", _same),
+    "lora_target": ("lora_target", _all_linear),
+}
+"""LLaMA-Factory's names (and earlier ones of transformers' and TRL's) with the same meaning under another name here."""
+
+ELSEWHERE = {
+    "stage": "a FineTune is supervised fine-tuning (sft); leave it out",
+    "finetuning_type": "say it in the FineTune's own field finetuneType: lora, qlora or full",
+    "quantization_bit": "ask for a base model in 4 bits with finetuneType: qlora",
+    "quantization_method": "ask for a base model in 4 bits with finetuneType: qlora",
+    "template": "the chat template is the model's own; a ModelStorage's field template names another for serving",
+    "model_name_or_path": "name the model in the FineTune's own field model",
+    "adapter_name_or_path": "name a model that the adapter is merged into in the FineTune's own field model",
+    "dataset": "name the dataset in the FineTune's own field dataset",
+    "dataset_dir": "name the dataset in the FineTune's own field dataset",
+    "export_dir": "the result goes into a ModelStorage, see status.modelStorage",
+    "logging_dir": _REPORTS,
+    "plot_loss": _REPORTS,
+    "overwrite_output_dir": "each fine-tune has an output of its own; leave it out",
+    "overwrite_cache": "there is no cache of prepared data; leave it out",
+    "val_size": _EVALUATES,
+    "evaluation_strategy": _EVALUATES,
+    "pure_bf16": "use bf16, which is the plan's choice where the GPU has it",
+    "neat_packing": "use packing, which keeps the examples of a pack apart",
+    "flash_attn": "the attention is what the model and the machine allow; leave it out",
+    "max_samples": "every row of the dataset is used; name a smaller dataset, or set max_steps",
+    "num_processes": "set the FineTune's own field gpuCount",
+    "zero_stage": _SPREAD,
+}
+"""Names that people know from elsewhere, which stand for something that is said otherwise here: where."""
+
+_NOT_FOR_TYPE = "is for finetuneType lora or qlora; this one trains all weights"
+
+
+@functools.cache
+def _table() -> dict[str, dict[str, list[Kind]]]:
+    text = files(__package__).joinpath("trainer_arguments.json").read_text("utf-8")
+    return {part: entries for part, entries in json.loads(text).items() if isinstance(entries, dict)}
+
+
+def trainer_fields() -> dict[str, list[Kind]]:
+    """The fields of the trainer's configuration that may be set, each with what it may be."""
+    return dict(_table()["trainer"])
+
+
+def lora_fields() -> dict[str, list[Kind]]:
+    """The arguments for PEFT's LoraConfig by our names, each with what it may be."""
+    return dict(_table()["lora"])
+
+
+def config_problems(config: Mapping[str, Any], adapter: bool) -> list[Problem]:
+    """The faults of a FineTune's `config`; `adapter` is whether it trains an adapter and not all weights."""
+    found = []
+    fields = {**trainer_fields(), **lora_fields()}
+    for name, value in config.items():
+        reason, message = _fault(name, str(value), fields, adapter)
+        ours = TRANSLATED[name][0] if name in TRANSLATED else name
+        if not message and ours != name and ours in config:
+            reason, message = "FieldValueInvalid", f"is the same as {ours}, which is given too; keep one of them"
+        if message:
+            found.append(Problem(("spec", "config", name), reason, message))
     return found
+
+
+def _fault(name: str, text: str, fields: Mapping[str, list[Kind]], adapter: bool) -> tuple[str, str]:
+    """What is wrong with one argument, as a reason and a sentence; empty when nothing is."""
+    if name in RESERVED:
+        return "FieldValueForbidden", f"can't be set: {RESERVED[name]}"
+    if name in ELSEWHERE:
+        return "FieldValueForbidden", f"is no argument of this trainer: {ELSEWHERE[name]}"
+    ours, translate = TRANSLATED.get(name, (name, _same))
+    if ours in lora_fields() and not adapter:
+        return "FieldValueForbidden", _NOT_FOR_TYPE
+    if ours not in fields:
+        hint = nearest(name, [*fields, *TRANSLATED])
+        return "FieldValueUnknown", f"is not an argument of the trainer{hint}"
+    try:
+        coerce(translate(text), fields[ours])
+    except ValueError as error:
+        return "FieldValueInvalid", f"is {json.dumps(text)}, {_must(error, fields[ours])}"
+    return "", ""
+
+
+def _must(error: ValueError, kinds: Sequence[Kind]) -> str:
+    text = str(error)
+    return text if text.startswith("it must be") else _wanted(kinds)
+
+
+def trainer_config(config: Mapping[str, str]) -> dict[str, str]:
+    """A `config` without faults by the trainer's own names."""
+    return {
+        ours: translate(str(value))
+        for name, value in config.items()
+        for ours, translate in [TRANSLATED.get(name, (name, _same))]
+    }
+
+
+def coerce(raw: Any, kinds: Sequence[Kind]) -> Any:
+    """`raw`, mostly a string, as a value of one of `kinds`; raises ValueError with what it must be.
+
+    Words to choose from are tried alone where there are some: what they are mixed with is any text, and a typing
+    error is better found here than by the trainer.
+    """
+    text = raw.strip() if isinstance(raw, str) else json.dumps(raw)
+    if "none" in kinds and text.lower() in ("none", "null", ""):
+        return None
+    several = "," in text or text.startswith("[")
+    for kind in sorted(_read_as(kinds), key=lambda kind: (kind == "list" and not several, kind == "str")):
+        try:
+            return _coerce_one(text, kind)
+        except ValueError:
+            continue
+    raise ValueError(_wanted(kinds))
+
+
+def _read_as(kinds: Sequence[Kind]) -> list[Kind]:
+    words: list[Kind] = [kind for kind in kinds if isinstance(kind, list)]
+    return words or [kind for kind in kinds if kind != "none"]
+
+
+def _wanted(kinds: Sequence[Kind]) -> str:
+    return "it must be " + " or ".join(_describe(kind) for kind in _read_as(kinds))
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _coerce_one(text: str, kind: Kind) -> Any:
+    if isinstance(kind, list):
+        if text in kind:
+            return text
+    elif kind == "str":
+        return text
+    elif kind == "bool" and text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
+    elif kind == "int" and float(text).is_integer():
+        return int(float(text))
+    elif kind == "float" and math.isfinite(float(text)):
+        return float(text)
+    elif kind == "list" and text.startswith("["):
+        return [str(item) for item in json.loads(text)]
+    elif kind == "list":
+        return [part.strip() for part in text.split(",")]
+    elif kind == "dict" and isinstance(value := json.loads(text), dict):
+        return value
+    raise ValueError(f"{text!r} is not {_describe(kind)}")
+
+
+def _describe(kind: Kind) -> str:
+    """What a value may be, in a person's words."""
+    if isinstance(kind, list):
+        return "one of " + ", ".join(kind)
+    names = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text"}
+    return {**names, "list": "a list with commas between", "dict": "a JSON object"}[kind]

@@ -24,7 +24,7 @@ from cpod_jupyter.api.resources import (
     TRAINJOBS,
     Object,
 )
-from cpod_jupyter.api.trainer import LABEL_ANCESTOR
+from cpod_jupyter.api.trainjob import LABEL_ANCESTOR
 from cpod_jupyter.engine.controllers.trainer import shipped_runtimes
 
 MEET = MEET_AT.format(

@@ -12,7 +12,7 @@ from typing import Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
-from cpod_jupyter.api.trainer import LABEL_ANCESTOR, LABEL_JOBSET, LABEL_REPLICATED_JOB, LABEL_RESTART_ATTEMPT
+from cpod_jupyter.api.trainjob import LABEL_ANCESTOR, LABEL_JOBSET, LABEL_REPLICATED_JOB, LABEL_RESTART_ATTEMPT
 from cpod_jupyter.engine.controllers.job_indexes import ADDRESSES_ANNOTATION
 from cpod_jupyter.engine.controllers.trainer.policies import place_key
 from cpod_jupyter.engine.controllers.trainer.steps import Step, jobset_of

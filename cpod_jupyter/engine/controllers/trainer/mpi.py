@@ -12,7 +12,7 @@ from typing import Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
-from cpod_jupyter.api.trainer import LAUNCHER, NODE
+from cpod_jupyter.api.trainjob import LAUNCHER, NODE
 from cpod_jupyter.engine.controllers.trainer.policies import gpus_of, place_key
 from cpod_jupyter.engine.controllers.trainer.steps import Step, ml_policy, set_env, trainer_of
 from cpod_jupyter.engine.controllers.training import mpi_files

@@ -11,7 +11,7 @@ from typing import Any
 
 from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import Object
-from cpod_jupyter.api.trainer import NODE, TRAINER
+from cpod_jupyter.api.trainjob import NODE, TRAINER
 from cpod_jupyter.engine.controllers.job_indexes import INDEX
 from cpod_jupyter.engine.controllers.trainer.steps import Step, ml_policy, set_env, trainer_of
 from cpod_jupyter.engine.controllers.training.addresses import Endpoint, Endpoints

@@ -22,7 +22,7 @@ from cpod_jupyter.api.resources import (
     Object,
     Resource,
 )
-from cpod_jupyter.api.trainer import LABEL_RESTART_ATTEMPT, MANAGER
+from cpod_jupyter.api.trainjob import LABEL_RESTART_ATTEMPT, MANAGER
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder, to_controller, to_itself
 from cpod_jupyter.engine.controllers.trainer import mpi, policies

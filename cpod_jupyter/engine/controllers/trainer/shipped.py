@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from cpod_jupyter.api.resources import CLUSTERTRAININGRUNTIMES, Object
-from cpod_jupyter.api.trainer import (
+from cpod_jupyter.api.trainjob import (
     DATASET_INITIALIZER,
     LABEL_ANCESTOR,
     LAUNCHER,

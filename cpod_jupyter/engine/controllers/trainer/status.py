@@ -9,7 +9,7 @@ from typing import Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
-from cpod_jupyter.api.trainer import LABEL_REPLICATED_JOB
+from cpod_jupyter.api.trainjob import LABEL_REPLICATED_JOB
 from cpod_jupyter.engine.controllers.trainer.jobs import Part
 
 COMPLETE, FAILED, SUSPENDED, WAITING = "Complete", "Failed", "Suspended", "Waiting"

@@ -14,7 +14,7 @@ from typing import Any
 from cpod_jupyter.api.model import kubernetes_schema
 from cpod_jupyter.api.problem import nearest
 from cpod_jupyter.api.resources import Object
-from cpod_jupyter.api.trainer import (
+from cpod_jupyter.api.trainjob import (
     DATASET_INITIALIZER,
     LABEL_ANCESTOR,
     LAUNCHER,
