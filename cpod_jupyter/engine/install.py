@@ -1,12 +1,14 @@
-"""What is in the engine from the start: namespaces, the definitions of the kinds that it stands in for, and KServe's
-runtimes that it can stand for."""
+"""What is in the engine from the start: namespaces, the definitions of the project's and Kubeflow's kinds, and the
+runtimes of TrainJobs and of models."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cpod_jupyter.api
 from cpod_jupyter.api.crds import engine_crds
@@ -14,6 +16,7 @@ from cpod_jupyter.api.meta import name_of
 from cpod_jupyter.api.resources import (
     BUILT_IN,
     CLUSTERSERVINGRUNTIMES,
+    CLUSTERTRAININGRUNTIMES,
     CRDS,
     GROUP,
     KNOWN,
@@ -22,37 +25,31 @@ from cpod_jupyter.api.resources import (
     Resource,
 )
 from cpod_jupyter.control.api import KubeApi
+from cpod_jupyter.engine.controllers.trainer import shipped_runtimes
 from cpod_jupyter.engine.servingruntimes import cluster_serving_runtimes
 from cpod_jupyter.errors import NotFound
 
 MADE_BY = "cpod.cpod/made-by"
-"""On an object of ours: what it was made from, and the digest of its spec as it was stored."""
-_NAMESPACES = ("default", "public", "kube-system", "kube-node-lease")
+"""On a definition or a runtime of ours: what it was made from, and the digest of its spec as it was stored."""
+_NAMESPACES = ("default", "public", "kube-system", "kube-node-lease", "cpod-system")
 
 
 def install(api: KubeApi) -> None:
     """The namespaces, definitions and runtimes that are there from the start, brought up to this version.
 
-    What a person has changed, or replaced by upstream's own, stays as they have it.
+    A definition or runtime that a person has changed, or replaced by upstream's own, stays as they have it.
     """
     for name in _NAMESPACES:
         try:
             api.get(NAMESPACES, name)
         except NotFound:
             api.create(NAMESPACES, {"metadata": {"name": name}})
-    _install_definitions(api)
-    for runtime in cluster_serving_runtimes():
-        _bring(api, CLUSTERSERVINGRUNTIMES, runtime, _find(api, name_of(runtime)), _digest(runtime))
+    _definitions(api)
+    _runtimes(api, CLUSTERTRAININGRUNTIMES, shipped_runtimes())
+    _runtimes(api, CLUSTERSERVINGRUNTIMES, cluster_serving_runtimes())
 
 
-def _find(api: KubeApi, name: str) -> Object | None:
-    try:
-        return api.get(CLUSTERSERVINGRUNTIMES, name)
-    except NotFound:
-        return None
-
-
-def _install_definitions(api: KubeApi) -> None:
+def _definitions(api: KubeApi) -> None:
     there = {name_of(definition): definition for definition in api.list(CRDS).items}
     wanted = {resource.qualified for resource in KNOWN if resource not in BUILT_IN}
     source = _source()
@@ -62,16 +59,24 @@ def _install_definitions(api: KubeApi) -> None:
         _bring(api, CRDS, definition, there.get(name_of(definition)), source)
 
 
+def _runtimes(api: KubeApi, resource: Resource, shipped: Iterable[Object]) -> None:
+    """The runtimes that the engine brings; one that is missing is made again."""
+    there = {name_of(runtime): runtime for runtime in api.list(resource).items}
+    for runtime in shipped:
+        source = _digest(runtime)
+        old = there.get(name_of(runtime))
+        if old is None or _made_by(old)[0] != source:
+            _bring(api, resource, runtime, old, source)
+
+
 def _is_settled(definition: Object, source: str) -> bool:
     made_from, _ = _made_by(definition)
     return made_from == source or (not made_from and definition["spec"]["group"] != GROUP)
 
 
 def _bring(api: KubeApi, resource: Resource, definition: Object, old: Object | None, source: str) -> None:
-    """Make an object, or bring one that is still as it was made up to what it is now."""
-    if old is not None and _made_by(old)[0] == source:
-        return
-    mark = {"annotations": {MADE_BY: f"{source} {_digest(definition)}"}}
+    """Store a definition, or what else is ours, marked as such; what a person has made of it stays."""
+    mark: dict[str, Any] = {"annotations": {MADE_BY: f"{source} {_digest(definition)}"}}
     if old is None:
         marked = {**definition, "metadata": {**definition["metadata"], **mark}}
         stored = api.create(resource, marked)
