@@ -31,3 +31,15 @@ class Settings:
     """How often a CPodJob that sets no backoffLimit is tried again."""
     hub_token_secret: str = "huggingface"
     """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""
+    vllm_image: str = "vllm/vllm-openai:v0.18.0"
+    """Image of vLLM, which serves models on GPUs; empty to have the runtime image do it there too."""
+    largest_cpu_model: str = "8G"
+    """Bytes of a model's files up to which an Inference that asks for no GPU is served by a CPU."""
+    kserve_deployment_mode: str = ""
+    """KServe's mode for InferenceServices: Standard or Knative (before 0.16 RawDeployment and Serverless); empty for
+    the default of the cluster's KServe."""
+
+    @property
+    def on_knative(self) -> bool:
+        """Whether it is known that Knative runs the predictors."""
+        return self.kserve_deployment_mode in ("Knative", "Serverless")
