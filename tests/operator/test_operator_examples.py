@@ -85,8 +85,3 @@ def test_the_inference_waits_for_a_gpu(cluster: Cluster) -> None:
     status = cluster.status(INFERENCES, "api-demo")
     assert (status["dataReady"], status["ready"], status["failureMessage"]) == (True, False, NO_GPU)
     assert cluster.names(JOBS) == []
-
-
-def test_every_example_is_tried_here() -> None:
-    tried = Path(__file__).read_text()
-    assert all(path.name in tried for path in EXAMPLES.glob("*.yaml"))
