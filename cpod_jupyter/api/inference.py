@@ -18,8 +18,8 @@ FRAMEWORKS = (
 
 PREDICTOR_FIELDS = frozenset(
     (
-        *FRAMEWORKS, "model", "containers", "initContainers", "name", "storageUris", "storageContainerName", "workerSpec",
-        "minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "scaleMetricType", "autoScaling",
+        *FRAMEWORKS, "model", "containers", "initContainers", "name", "storageUris", "storageContainerName",
+        "workerSpec", "minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "scaleMetricType", "autoScaling",
         "containerConcurrency", "timeout", "canaryTrafficPercent", "logger", "batcher", "labels", "annotations",
         "deploymentStrategy", "activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "dnsConfig",
         "dnsPolicy", "enableServiceLinks", "hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers", "hostname",

@@ -23,6 +23,9 @@ LABEL_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 LABEL_JOB = "batch.kubernetes.io/job-name"
 """Kubernetes' own, on the pods of a Job."""
 
+LABEL_RAY_CLUSTER = "ray.io/cluster"
+"""KubeRay's own, on the pods of a RayCluster."""
+
 ANNOTATION_MODEL_NAME = "cpod.cpod/modelstorageName"
 """The name that a person knows a result by."""
 ANNOTATION_BASE_MODEL = "cpod.cpod/baseModelstorageName"
@@ -92,6 +95,24 @@ def storage_claim(word: str, storage: str) -> str:
 
 def inference_service(inference: str) -> str:
     return f"{inference}-is"
+
+
+def ray_serve_service(inference: str) -> str:
+    """KubeRay's Service of a RayService: of a long name the last 50 characters, a letter first (its CheckName)."""
+    name = f"{inference}-serve-svc"[-50:]
+    return name if name[0].isalpha() else f"r{name[1:]}"
+
+
+def inference_ingress(inference: str) -> str:
+    return f"{inference}-ingress"
+
+
+def web_ui(inference: str) -> str:
+    return f"{inference}-web-ui"
+
+
+def web_ui_ingress(inference: str) -> str:
+    return f"{inference}-web-ui-ingress"
 
 
 def hub_model_storage(model: str) -> str:

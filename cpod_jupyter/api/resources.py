@@ -114,6 +114,8 @@ MARSJOBS_OLD = Resource("kubedl.io", "v1alpha1", "marsjobs", "MarsJob")
 INFERENCESERVICES = Resource(
     "serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService", short_names=("isvc",)
 )
+RAYSERVICES = Resource("ray.io", "v1", "rayservices", "RayService")
+"""KubeRay's; the embedded engine does not bring it."""
 
 BUILT_IN = (
     NAMESPACES, NODES, PODS, SERVICES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS, PVCS, PERSISTENTVOLUMES,
@@ -129,7 +131,7 @@ TRAINING_KINDS = (
 """What the training operators bring."""
 
 CPOD_KINDS = (MODELSTORAGES, DATASETSTORAGES, FINETUNES, CPODJOBS, INFERENCES)
-KNOWN = (*BUILT_IN, *CPOD_KINDS, *TRAINING_KINDS, INFERENCESERVICES)
+KNOWN = (*BUILT_IN, *CPOD_KINDS, *TRAINING_KINDS, INFERENCESERVICES, RAYSERVICES)
 
 
 def find(word: str) -> Resource | None:

@@ -35,6 +35,8 @@ class Settings:
     """Image of vLLM, which serves models on GPUs; empty to have the runtime image do it there too."""
     largest_cpu_model: str = "8G"
     """Bytes of a model's files up to which an Inference that asks for no GPU is served by a CPU."""
+    ray_image: str = "rayproject/ray-llm:2.52.0-py311-cu128"
+    """Image of Ray with Ray Serve LLM and vLLM, for Inferences with backend ray; the tag begins with Ray's version."""
     kserve_deployment_mode: str = ""
     """KServe's mode for InferenceServices: Standard or Knative (before 0.16 RawDeployment and Serverless); empty for
     the default of the cluster's KServe."""

@@ -146,11 +146,12 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
         _give_adapter(result, server, adapter, claims[adapter])
     if params := inference_params.parse(spec.params):
         if engine is None or engine.params is None:
-            what = f"{engine.name} takes" if engine else "the operator does not know the server in the predictor, and"
-            raise Refused(
-                "BadParams",
-                f"params cannot be handed on: {what} no parameters that it could add; put them into the predictor's args",
+            what = (
+                f"{engine.name} takes"
+                if engine
+                else "the operator does not know the server in the predictor, which has"
             )
+            raise Refused("BadParams", f"params cannot be handed on: {what} none; put arguments into the predictor")
         engines.add_arguments(server, engine.params(params))
     finish(result, spec, annotations_of(inference, settings), settings)
     return result
@@ -177,13 +178,11 @@ def _give_adapter(result: Deployable, server: Container, adapter: str, claim: st
     mount_adapter(result.predictor, server, claim)
     known = result.engine
     if known is None or known.adapter_arguments is None:
-        result.notes.append(
-            (
-                "AdapterMounted",
-                f"the adapter {adapter} is at {ADAPTER_PATH}; the server in the predictor is "
-                f"{known.name if known else 'none that the operator knows'}, so its own arguments must name it",
-            )
+        what = known.name if known else "none that the operator knows"
+        sentence = (
+            f"the adapter {adapter} is at {ADAPTER_PATH}; the server is {what}, so its own arguments must name it"
         )
+        result.notes.append(("AdapterMounted", sentence))
         return
     words = known.adapter_arguments(adapter)
     if not any(engines.has_argument(server, word) for word in words if word.startswith("--")):
@@ -204,13 +203,11 @@ def finish(result: Deployable, spec: InferenceSpec, annotations: Mapping[str, st
         predictor["annotations"] = {PROGRESS_DEADLINE: "3600s", **(predictor.get("annotations") or {})}
     standard = annotations.get(DEPLOYMENT_MODE) in ("Standard", "RawDeployment")
     if predictor.get("minReplicas") == 0 and standard and annotations.get(AUTOSCALER_CLASS, "hpa") == "hpa":
-        result.notes.append(
-            (
-                "KeepsOneReplica",
-                "minReplicas is 0, and KServe's Standard mode with its usual autoscaler (HPA) keeps one replica: annotate "
-                f"the Inference with {AUTOSCALER_CLASS}: keda, or with {DEPLOYMENT_MODE}: Knative where that is installed",
-            )
+        sentence = (
+            "minReplicas is 0, and KServe's Standard mode with its usual autoscaler (HPA) keeps one replica: annotate "
+            f"the Inference with {AUTOSCALER_CLASS}: keda, or with {DEPLOYMENT_MODE}: Knative where that is installed"
         )
+        result.notes.append(("KeepsOneReplica", sentence))
 
 
 def scale(predictor: dict[str, Any], options: AutoscalerOptions | None) -> None:

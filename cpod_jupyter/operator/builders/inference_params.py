@@ -20,7 +20,17 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*", re.IGNORECASE)
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 VLLM_OURS = frozenset(
-    {"model", "host", "port", "uds", "served_model_name", "enable_lora", "lora_modules", "tensor_parallel_size", "config"}
+    {
+        "model",
+        "host",
+        "port",
+        "uds",
+        "served_model_name",
+        "enable_lora",
+        "lora_modules",
+        "tensor_parallel_size",
+        "config",
+    }
 )
 """What the operator itself tells vLLM: the model's place and name, the address, the GPUs and the adapter."""
 
@@ -42,9 +52,9 @@ def parse(text: str | None) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise _bad(f"params is not JSON ({error}); write an object such as {{\"max_model_len\": 4096}}") from error
+        raise _bad(f'params is not JSON ({error}); write an object such as {{"max_model_len": 4096}}') from error
     if not isinstance(found, dict):
-        raise _bad(f"params is a JSON {_kind(found)}; write an object such as {{\"max_model_len\": 4096}}")
+        raise _bad(f'params is a JSON {_kind(found)}; write an object such as {{"max_model_len": 4096}}')
     for name in found:
         if not _NAME.fullmatch(name):
             raise _bad(f"params: {name!r} cannot be the name of an argument; name it as the engine does: max_model_len")

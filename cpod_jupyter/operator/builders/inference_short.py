@@ -13,6 +13,7 @@ from cpod_jupyter.api.resources import Object
 from cpod_jupyter.operator.builders import inference as build
 from cpod_jupyter.operator.builders import inference_engines as engines
 from cpod_jupyter.operator.builders import inference_params
+from cpod_jupyter.operator.builders.download import RUNTIME
 from cpod_jupyter.operator.builders.inference_engines import MODEL_PATH, PORT, Container, Engine
 from cpod_jupyter.operator.builders.workload import GPU, GPU_PRODUCT
 from cpod_jupyter.operator.metadata import annotation, generation
@@ -61,9 +62,7 @@ def remembered(spec: InferenceSpec, inference: Object, service: Object | None, s
     return Choice(engines.VLLM if gpus and settings.vllm_image else engines.RUNTIME_SERVER, gpus, "")
 
 
-def _wanted_gpus(
-    spec: InferenceSpec, model: Object, nodes: Iterable[Object], settings: Settings
-) -> tuple[int, str]:
+def _wanted_gpus(spec: InferenceSpec, model: Object, nodes: Iterable[Object], settings: Settings) -> tuple[int, str]:
     """How many GPUs a model is given that asks for none, and why."""
     size = int((model.get("status") or {}).get("size") or 0)
     limit = int(parse_quantity(settings.largest_cpu_model))
@@ -162,7 +161,7 @@ def _runtime(name: str, embedding: bool, params: inference_params.Params, settin
     return {
         "name": build.CONTAINER,
         "image": settings.runtime_image,
-        "command": list(engines.RUNTIME),
+        "command": list(RUNTIME),
         "args": ["serve", "--model", MODEL_PATH, "--name", name, *where, *inference_params.runtime(params)],
         "readinessProbe": engines.ready_probe("/health", PORT, period=1),
     }
