@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from cpod_jupyter.api.kserve import PredictorSpec
-from cpod_jupyter.api.model import Column, KubeModel, crd
+from cpod_jupyter.api.model import Column, KubeModel, Rule, crd
 from cpod_jupyter.api.resources import INFERENCES, Object
 from cpod_jupyter.api.schema import PRESERVE
 
@@ -77,4 +77,10 @@ def inference_crd() -> Object:
         Column("URL", ".status.url"),
         Column("Age", ".metadata.creationTimestamp", "date"),
     )
-    return crd(INFERENCES, InferenceSpec, InferenceStatus, columns)
+    backend = Rule(
+        "(self.spec.backend == 'ray') == (oldSelf.spec.backend == 'ray')",
+        "backend is fixed: what serves would be torn down before its successor answers; make a second Inference with "
+        "the other backend, and delete this one when that is ready",
+        ".spec.backend",
+    )
+    return crd(INFERENCES, InferenceSpec, InferenceStatus, columns, (backend,))

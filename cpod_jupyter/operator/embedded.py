@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import shutil
 import threading
 from pathlib import Path
 
 from cpod_jupyter.client.client import Client
 from cpod_jupyter.control.leader import Place
+from cpod_jupyter.engine.imagemap import ImageMap
+from cpod_jupyter.engine.kubelet.images import repository
+from cpod_jupyter.engine.tools import PROCESS
 from cpod_jupyter.operator.running import LEASE_NAME, SYSTEM_NAMESPACE, Operator
 from cpod_jupyter.operator.settings import Settings
 
@@ -17,6 +22,17 @@ IDENTITY = "cpod-engine"
 """One engine has a home at a time, so its operator knows its own lease again after a crash and need not wait."""
 
 _STOP_SECONDS = 15.0
+
+
+def fitted(settings: Settings, home: Path, runtime: str) -> Settings:
+    """The settings for an engine: without vLLM, where pods are processes and this machine has none.
+
+    The runtime then serves on GPUs as well. An image that was set by hand, or is mapped to an environment, stays.
+    """
+    set_by_hand = settings.vllm_image != Settings().vllm_image
+    if runtime != PROCESS or set_by_hand or repository(settings.vllm_image) in ImageMap(home) or shutil.which("vllm"):
+        return settings
+    return dataclasses.replace(settings, vllm_image="")
 
 
 class EmbeddedOperator:

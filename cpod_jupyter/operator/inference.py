@@ -10,20 +10,33 @@ from collections.abc import Iterable
 from typing import Any
 
 from cpod_jupyter.api import meta, names
-from cpod_jupyter.api.resources import INFERENCES, INFERENCESERVICES, MODELSTORAGES, PODS, Object
+from cpod_jupyter.api.resources import (
+    DEPLOYMENTS,
+    INFERENCES,
+    INFERENCESERVICES,
+    INGRESSES,
+    MODELSTORAGES,
+    PODS,
+    RAYSERVICES,
+    SERVICES,
+    Object,
+)
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder, to_controller, to_itself
 from cpod_jupyter.operator import inference_status as status_of
 from cpod_jupyter.operator.builders import inference as build
+from cpod_jupyter.operator.builders.inference_access import chats
+from cpod_jupyter.operator.inference_access import Access
 from cpod_jupyter.operator.inference_kserve import KServeBackend
 from cpod_jupyter.operator.inference_models import Preparing, find_models
-from cpod_jupyter.operator.inference_status import Said
+from cpod_jupyter.operator.inference_ray import RayBackend
+from cpod_jupyter.operator.inference_status import Deployed, Said
 from cpod_jupyter.operator.objects import Refused, find_live, write_status
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.wakers import to_waiting
 
 Changes = dict[str, Any]
-Backend = KServeBackend
+Backend = KServeBackend | RayBackend
 
 
 class InferenceReconciler:
@@ -31,23 +44,26 @@ class InferenceReconciler:
         self.api = api
         self.recorder = recorder
         self.kserve = KServeBackend(api, settings, recorder)
+        self.ray = RayBackend(api, settings, recorder)
+        self.access = Access(api, settings, recorder)
 
     def reconcile(self, key: Key) -> None:
         inference = find_live(self.api, INFERENCES, key.name, key.namespace)
         if inference is None:
             return
-        backend = self._backend(inference)
-        data, refusal = self._deploy(inference, backend)
+        backend = self.ray if build.is_ray(inference) else self.kserve
+        deployed = self._deploy(inference, backend)
         observed = backend.observe(inference)
         if observed is None:
-            changes = status_of.unserved(inference, data, refusal)
+            changes = status_of.unserved(inference, deployed)
         else:
-            changes = status_of.served(inference, observed, backend.pods(inference), data, refusal)
+            pods, url = backend.pods(inference), self.access.url(inference)
+            changes = status_of.served(inference, observed, pods, deployed, url)
         if write_status(self.api, INFERENCES, inference, changes):
             self._tell(inference, changes)
 
-    def _deploy(self, inference: Object, backend: Backend) -> tuple[Said, Said | None]:
-        """Bring the deployment to what is wanted. How the data stand, and why it can't be deployed, if so.
+    def _deploy(self, inference: Object, backend: Backend) -> Deployed:
+        """Bring the deployment to what is wanted.
 
         The specification is looked at before the models are, which may be on their way for long.
         """
@@ -55,23 +71,22 @@ class InferenceReconciler:
         try:
             backend.check(inference)
         except Refused as refusal:
-            refused = Said(False, refusal.reason, str(refusal))
+            refused = _refusal(refusal)
         try:
             found = find_models(self.api, inference)
         except Preparing as waiting:
-            return Said(False, "Preparing", str(waiting)), refused
+            return Deployed(Said(False, "Preparing", str(waiting)), refused)
         except Refused as refusal:
-            said = Said(False, refusal.reason, str(refusal))
-            return said, refused or said
-        if refused is None:
-            try:
-                backend.deploy(inference, found)
-            except Refused as refusal:
-                refused = Said(False, refusal.reason, str(refusal))
-        return Said(True, "DataReady", "every model is there"), refused
-
-    def _backend(self, inference: Object) -> Backend:
-        return self.kserve
+            return Deployed(_refusal(refusal), refused or _refusal(refusal))
+        data = Said(True, "DataReady", "every model is there")
+        if refused is not None:
+            return Deployed(data, refused)
+        try:
+            engine = backend.deploy(inference, found)
+            with_ui = chats(engine, found.embeds)
+            return Deployed(data, None, self.access.keep(inference, backend.upstream(inference), with_ui))
+        except Refused as refusal:
+            return Deployed(data, _refusal(refusal))
 
     def _tell(self, inference: Object, changes: Changes) -> None:
         """An event for each change that a person would want to know of."""
@@ -87,9 +102,15 @@ class InferenceReconciler:
             self.recorder.normal(inference, "RolledOut", f"the new specification answers at {changes['url']}")
         elif old.get("ready") and not changes["ready"] and not message:
             self.recorder.warning(inference, "NotReady", "the deployment answered and does so no longer")
-        reason = (meta.condition(now, status_of.UP_TO_DATE) or {}).get("reason")
-        if reason == status_of.SCALED_TO_ZERO and before.get("reason") != reason:
-            self.recorder.normal(inference, reason, "nothing runs until a request comes (minReplicas is 0)")
+        reached = (meta.condition(now, status_of.UP_TO_DATE) or {}).get("reason")
+        if reached == status_of.SCALED_TO_ZERO and before.get("reason") != reached:
+            self.recorder.normal(
+                inference, status_of.SCALED_TO_ZERO, "nothing runs until a request comes (minReplicas is 0)"
+            )
+
+
+def _refusal(refusal: Refused) -> Said:
+    return Said(False, refusal.reason, str(refusal))
 
 
 def _uses(inference: Object, storage: Object) -> bool:
@@ -109,14 +130,17 @@ def _pod_to_inference(pod: Object) -> Iterable[Key]:
 
 
 def controller(api: KubeApi, settings: Settings, recorder: Recorder) -> Controller:
-    """Woken by the Inference, what serves it and its pods, and the ModelStorages it serves."""
+    """Woken by the Inference, its children and their pods, and the ModelStorages it serves."""
+    children = [INFERENCESERVICES, RAYSERVICES]
+    children += [INGRESSES] if settings.ingress else []
+    children += [DEPLOYMENTS, SERVICES] if settings.web_ui else []
     return Controller(
         INFERENCES.plural,
         InferenceReconciler(api, settings, recorder).reconcile,
         {
             INFERENCES: to_itself,
-            INFERENCESERVICES: to_controller(INFERENCES.kind),
             MODELSTORAGES: to_waiting(api, INFERENCES, _uses),
             PODS: _pod_to_inference,
+            **{child: to_controller(INFERENCES.kind) for child in children},
         },
     )

@@ -35,8 +35,8 @@ class KServeBackend:
         inference_params.parse(spec.params)
         build.scale(dict(inference["spec"].get("predictor") or {}), spec.autoscaler_options)
 
-    def deploy(self, inference: Object, found: Found) -> None:
-        """Make the InferenceService, or bring it to what the Inference wants now. Raises Refused."""
+    def deploy(self, inference: Object, found: Found) -> str:
+        """Make the InferenceService, or bring it to what the Inference wants now; the engine's name. Raises Refused."""
         existing = find_child(self.api, INFERENCESERVICES, names.inference_service(meta.name_of(inference)), inference)
         deployable, why = self._deployable(inference, found, existing)
         wanted = build.inference_service(inference, deployable, self.settings)
@@ -49,6 +49,7 @@ class KServeBackend:
         elif _marks(existing) != _marks(wanted):
             update_child(self.api, INFERENCESERVICES, _updated(existing, wanted))
             self._say_updated(inference, existing, wanted, deployable, why)
+        return annotation(wanted, names.ANNOTATION_ENGINE)
 
     def _deployable(self, inference: Object, found: Found, existing: Object | None) -> tuple[build.Deployable, str]:
         """What to deploy, and why with that engine where it was the operator's choice."""

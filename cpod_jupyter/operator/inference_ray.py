@@ -9,7 +9,7 @@ from cpod_jupyter.control.controller import Recorder
 from cpod_jupyter.operator.builders import inference as build
 from cpod_jupyter.operator.builders import inference_ray as ray
 from cpod_jupyter.operator.inference_models import Found
-from cpod_jupyter.operator.inference_status import Observed, from_ray_service
+from cpod_jupyter.operator.inference_status import RAY_SERVE, Observed, from_ray_service
 from cpod_jupyter.operator.metadata import annotation
 from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_child, update_child
 from cpod_jupyter.operator.settings import Settings
@@ -29,8 +29,8 @@ class RayBackend:
             raise Refused("BadName", too_long)
         ray.check(inference)
 
-    def deploy(self, inference: Object, found: Found) -> None:
-        """Make the RayService, or bring it to what the Inference wants now. Raises Refused."""
+    def deploy(self, inference: Object, found: Found) -> str:
+        """Make the RayService, or bring it to what the Inference wants now; the engine's name. Raises Refused."""
         if found.adapter is not None:
             raise Refused(
                 "NotSupported",
@@ -51,17 +51,16 @@ class RayBackend:
             update_child(self.api, RAYSERVICES, {**existing, "metadata": metadata, "spec": wanted["spec"]})
             sentence = f"RayService {name} follows the new specification; the old one answers until that is ready"
             self.recorder.normal(inference, "Updated", sentence)
+        return RAY_SERVE
 
     def _say_created(self, inference: Object) -> None:
         spec = build.spec_of(inference)
         gpus = ray.gpus_of(spec)
         why = f"gpuCount is {gpus}" if spec.gpu_count else "gpuCount is 0, and vLLM under Ray Serve needs one"
         low, high = ray.replicas(inference)
-        self.recorder.normal(
-            inference,
-            "EngineChosen",
-            f"Ray Serve with vLLM on {gpus} GPU{'s' if gpus > 1 else ''} serves the model, {low} to {high} replicas: {why}",
-        )
+        where = f"{gpus} GPU{'s' if gpus > 1 else ''}"
+        sentence = f"Ray Serve with vLLM on {where} serves the model, {low} to {high} replicas: {why}"
+        self.recorder.normal(inference, "EngineChosen", sentence)
         self.recorder.normal(inference, "Created", f"RayService {meta.name_of(inference)} serves the model")
 
     def observe(self, inference: Object) -> Observed | None:

@@ -13,6 +13,9 @@ from cpod_jupyter.operator.conditions import Conditions
 
 DATA_READY, UP_TO_DATE, READY = "DataReady", "UpToDate", "Ready"
 """Conditions of our own; what serves adds its own beside them."""
+EXPOSED = "Exposed"
+"""Ours too, where the settings want or wanted an Ingress or a web page."""
+RAY_SERVE = "Ray Serve"
 SCALED_TO_ZERO = "ScaledToZero"
 
 _REVISION_LABELS = ("pod-template-hash", "serving.knative.dev/revision", "ray.io/cluster")
@@ -47,10 +50,23 @@ class Said:
     message: str
 
 
-def unserved(inference: Object, data: Said, refusal: Said | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Deployed:
+    """What became of the attempt to bring a deployment to what its Inference wants."""
+
+    data: Said
+    """Whether the models are there."""
+    refusal: Said | None = None
+    """Why it can't be deployed as it is written."""
+    exposed: Said | None = None
+    """Ingress and web page."""
+
+
+def unserved(inference: Object, deployed: Deployed) -> dict[str, Any]:
     """The status while nothing is deployed."""
+    data, refusal = deployed.data, deployed.refusal
     why = refusal or (data if not data.holds else Said(False, "Starting", "the deployment is being made"))
-    conditions = _conditions(inference, {DATA_READY: data, UP_TO_DATE: why, READY: why})
+    conditions = _conditions(inference, {DATA_READY: data, UP_TO_DATE: why, READY: why}, deployed.exposed)
     return {
         "dataReady": data.holds,
         "ready": False,
@@ -62,14 +78,15 @@ def unserved(inference: Object, data: Said, refusal: Said | None) -> dict[str, A
 
 
 def served(
-    inference: Object, observed: Observed, pods: Sequence[Object], data: Said, refusal: Said | None, url: str = ""
+    inference: Object, observed: Observed, pods: Sequence[Object], deployed: Deployed, url: str = ""
 ) -> dict[str, Any]:
-    """The status of an Inference of which something is deployed; `refusal` is of what should replace it.
+    """The status of an Inference of which something is deployed.
 
     Ready needs the word of what serves, and a revision of its pods of which one is ready and none
     crash-loops: a service may stay Ready while its only pod does. While a new revision is on its way, the
     old one makes it ready, and `failureMessage` says what holds up the new one.
     """
+    data, refusal = deployed.data, deployed.refusal
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     revisions = _by_revision(alive)
     stands = {name: words.any_ready(some) and not words.crash_looping(some) for name, some in revisions.items()}
@@ -84,14 +101,17 @@ def served(
         trouble = observed.failure
     newest = _standing(ready, rolling, empty, trouble)
     whole = Said(True, "ScaledToZero" if empty else "Serving", "") if ready else newest
-    others = [entry for entry in observed.conditions if entry.get("type") not in (DATA_READY, UP_TO_DATE, READY)]
+    ours = _conditions(inference, {DATA_READY: data, UP_TO_DATE: newest, READY: whole}, deployed.exposed)
+    others = [
+        entry for entry in observed.conditions if entry.get("type") not in (DATA_READY, UP_TO_DATE, READY, EXPOSED)
+    ]
     return {
         "dataReady": data.holds,
         "ready": ready,
         "url": with_scheme(url or observed.url),
         "engine": observed.engine or None,
         "failureMessage": newest.message if trouble else "",
-        "conditions": [*_conditions(inference, {DATA_READY: data, UP_TO_DATE: newest, READY: whole}), *others],
+        "conditions": [*ours, *others],
     }
 
 
@@ -135,11 +155,11 @@ def _trouble(pods: Sequence[Object]) -> str:
     return waiting
 
 
-def _conditions(inference: Object, wanted: Mapping[str, Said]) -> Conditions:
-    """Our conditions, each with the time since when it holds."""
-    found = (meta.condition(inference, kind) for kind in wanted)
+def _conditions(inference: Object, wanted: Mapping[str, Said], exposed: Said | None) -> Conditions:
+    """Our conditions, each with the time since when it holds; Exposed as it was, where nothing was tried."""
+    found = (meta.condition(inference, kind) for kind in (*wanted, EXPOSED))
     conditions: Conditions = [entry for entry in found if entry is not None]
-    for kind, said in wanted.items():
+    for kind, said in {**wanted, **({EXPOSED: exposed} if exposed else {})}.items():
         conditions = meta.with_condition(conditions, kind, said.holds, said.reason, said.message)
     return conditions
 
@@ -184,7 +204,7 @@ def from_ray_service(service: Object, url: str) -> Observed:
         url=url,
         current=str(pending.get("rayClusterName") or active.get("rayClusterName") or ""),
         failure=_application_failure(active, pending),
-        engine="Ray Serve",
+        engine=RAY_SERVE,
         conditions=list(status.get("conditions") or []),
     )
 
