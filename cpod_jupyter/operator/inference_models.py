@@ -75,6 +75,8 @@ def _in_predictor(api: KubeApi, inference: Object, wanted: Models, public: bool)
 
 
 def _done(api: KubeApi, inference: Object, name: str, public: bool) -> Object:
+    if public:
+        raise Refused("NotSupported", "this version does not support public models yet (modelIsPublic); leave it out")
     storage = wanted_storage(api, MODEL, name, meta.namespace_of(inference))
     if not is_done(storage):
         raise Preparing(f"waiting for ModelStorage {name!r} ({standing(storage)})")

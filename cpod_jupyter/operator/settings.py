@@ -32,6 +32,10 @@ class Settings:
     """How often a CPodJob that sets no backoffLimit is tried again."""
     hub_token_secret: str = "huggingface"
     """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""
+    object_store_secret: str = "object-store"
+    """Secret whose keys are environment variables for object stores (AWS_ACCESS_KEY_ID, …); may be absent."""
+    public_namespace: str = "public"
+    """Namespace of the storages that everybody may use (`datasetIsPublic`, `modelIsPublic`, …)."""
     vllm_image: str = "vllm/vllm-openai:v0.18.0"
     """Image of vLLM, which serves models on GPUs; empty to have the runtime image do it there too."""
     largest_cpu_model: str = "8G"
@@ -57,8 +61,3 @@ class Settings:
     """Image of that page: it listens on port 8000, and is told where the model answers by API_URL."""
     web_ui_prefix: str = "/inference"
     """Path before an Inference's name, for the web page."""
-
-    @property
-    def on_knative(self) -> bool:
-        """Whether it is known that Knative runs the predictors."""
-        return self.kserve_deployment_mode in ("Knative", "Serverless")

@@ -135,7 +135,7 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
     engine = engines.engine_of(server, settings) if predictor.get("containers") else None
     result = Deployable(predictor, engine)
     if engine is not None:
-        engines.fill_in(engine, server, startup_probe=not settings.on_knative)
+        engines.fill_in(engine, server, startup_probe=not engines.on_knative(settings))
     if spec.gpu_count and GPU not in ((server.get("resources") or {}).get("limits") or {}):
         ask_for_gpus(server, spec.gpu_count)
     result.gpus = _gpus_of(server)
@@ -198,7 +198,7 @@ def finish(result: Deployable, spec: InferenceSpec, annotations: Mapping[str, st
     if spec.gpu_type:
         predictor["nodeSelector"] = {GPU_PRODUCT: spec.gpu_type, **(predictor.get("nodeSelector") or {})}
     scale(predictor, spec.autoscaler_options)
-    if settings.on_knative and result.engine is not None:
+    if engines.on_knative(settings) and result.engine is not None:
         # Knative gives a revision ten minutes to become ready (Knative Serving, "progress-deadline").
         predictor["annotations"] = {PROGRESS_DEADLINE: "3600s", **(predictor.get("annotations") or {})}
     standard = annotations.get(DEPLOYMENT_MODE) in ("Standard", "RawDeployment")

@@ -9,6 +9,7 @@ from typing import Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.resources import DEPLOYMENTS, INGRESSES, SERVICES, Object, Resource
+from cpod_jupyter.operator.builders.inference_engines import on_knative
 from cpod_jupyter.operator.metadata import child_metadata
 from cpod_jupyter.operator.settings import Settings
 
@@ -59,7 +60,7 @@ def inference_ingress(inference: Object, upstream: Upstream, settings: Settings)
     # Answers come token by token, and a long one takes minutes.
     annotations["nginx.ingress.kubernetes.io/proxy-buffering"] = "off"
     annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"] = "3600"
-    if settings.on_knative:
+    if on_knative(settings):
         # Knative's gateway tells services apart by the host name of a request.
         service = f"{upstream[0]}.{meta.namespace_of(inference)}.svc.cluster.local"
         annotations["nginx.ingress.kubernetes.io/upstream-vhost"] = service

@@ -223,3 +223,8 @@ def ready_probe(path: str, port: int, period: int = 5) -> dict[str, Any]:
 def startup(path: str, port: int) -> dict[str, Any]:
     """An hour: the weights of a large model come over a network, and compiling takes minutes after that."""
     return {"httpGet": {"path": path, "port": port}, "periodSeconds": 10, "failureThreshold": 360}
+
+
+def on_knative(settings: Settings) -> bool:
+    """Whether it is known that Knative runs the predictors."""
+    return settings.kserve_deployment_mode in ("Knative", "Serverless")

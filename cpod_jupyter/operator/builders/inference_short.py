@@ -140,7 +140,7 @@ def _vllm(
     container: Container = {"name": build.CONTAINER, "image": settings.vllm_image, "command": ["vllm", "serve"]}
     container["args"] = words
     container["readinessProbe"] = engines.ready_probe("/health", PORT)
-    if not settings.on_knative:
+    if not engines.on_knative(settings):
         container["startupProbe"] = engines.startup("/health", PORT)
     return container
 
