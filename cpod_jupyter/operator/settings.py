@@ -29,5 +29,14 @@ class Settings:
     """How often a failed download is tried again."""
     job_retries: int = 2
     """How often a CPodJob that sets no backoffLimit is tried again."""
+    upload_destination: str = ""
+    """URI that `uploadModel` uploads results under, such as s3://BUCKET/PREFIX: models/NAMESPACE/NAME and
+    adapters/NAMESPACE/NAME are made there; empty for none."""
+    upload_retries: int = 4
+    """How often a failed upload is tried again; what was sent is not sent again."""
+    upload_minutes: int = 24 * 60
+    """How long an upload may take with all its tries."""
+    pods_share_files: bool = False
+    """Whether pods see the files of this machine, as on the embedded engine, so that file:// is somewhere to upload."""
     hub_token_secret: str = "huggingface"
     """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""
