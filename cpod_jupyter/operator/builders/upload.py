@@ -30,7 +30,7 @@ def root(job: Object, settings: Settings) -> str:
     given = annotation(job, names.ANNOTATION_UPLOAD_TO)
     uri = given or settings.upload_destination
     how = (
-        f"set upload_destination in the operator's settings, such as s3://BUCKET/PREFIX, or the annotation "
+        f"set uploadDestination in the operator's settings, such as s3://BUCKET/PREFIX, or the annotation "
         f"{names.ANNOTATION_UPLOAD_TO} on this CPodJob"
     )
     if not uri:
