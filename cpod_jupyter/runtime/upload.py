@@ -98,7 +98,7 @@ def _send(store: Store, source: Path, wanted: Files, there: Files) -> int:
     for name, entry in wanted.items():
         if journal.get(name) != entry or store.size(name) != entry["size"]:
             log(f"sending {name}, {entry['size'] / 1e6:.1f} MB")
-            store.send(source / name, name, lambda bytes_, done=done: progress("upload", done + bytes_, total, "B"))
+            store.send(source / name, name, done, total)
             if (size := store.size(name)) != entry["size"]:
                 raise TemporaryFailure(f"{name} arrived with {size} bytes and not {entry['size']}")
             journal[name] = entry
@@ -118,14 +118,16 @@ class Store:
         self._base = path.rstrip("/")
         self._local = uri.startswith("file://")
 
-    def send(self, file: Path, name: str, tell: Callable[[int], None]) -> None:
+    def send(self, file: Path, name: str, before: int, total: int) -> None:
+        """Copy a file; `before` bytes of `total` are there already."""
+
         def copy() -> None:
-            done = 0
+            done = before
             with file.open("rb") as source, self._open(name) as target:
                 while chunk := source.read(CHUNK):
                     target.write(chunk)
                     done += len(chunk)
-                    tell(done)
+                    progress("upload", done, total, "B")
 
         self._again(f"sending {name}", copy)
 

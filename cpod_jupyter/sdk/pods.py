@@ -8,6 +8,7 @@ from typing import Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME, LABEL_REPLICA_INDEX, LABEL_REPLICA_TYPE
+from cpod_jupyter.api.names import LABEL_UPLOAD
 from cpod_jupyter.api.resources import (
     CPODJOBS,
     DATASETSTORAGES,
@@ -23,7 +24,6 @@ from cpod_jupyter.api.resources import (
     Object,
     Resource,
 )
-from cpod_jupyter.api.names import LABEL_UPLOAD
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.errors import NotFound
 

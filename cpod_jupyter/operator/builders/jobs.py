@@ -9,7 +9,7 @@ from typing import Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.cpodjob import CPodJobSpec
-from cpod_jupyter.api.quantity import parse_quantity
+from cpod_jupyter.api.quantity import is_quantity, parse_quantity
 from cpod_jupyter.api.resources import JOBS, MPIJOBS_V2BETA1, PYTORCHJOBS, TFJOBS, Object, Resource
 from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.operator.builders.workload import GPU, Facts, clash, given_template, labels, pod_template, spec_of
@@ -40,6 +40,13 @@ RESOURCES = tuple(kind.resource for kind in KINDS.values())
 
 def kind_of(spec: CPodJobSpec) -> JobKind:
     return KINDS[spec.job_type]
+
+
+def not_supported(spec: CPodJobSpec) -> str:
+    """What of a CPodJob this version does not do, as a sentence; else empty."""
+    asked = {"datasetIsPublic": spec.dataset_is_public, "pretrainModelIsPublic": spec.pretrain_model_is_public}
+    found = [name for name, given in asked.items() if given]
+    return f"this version does not support {', '.join(found)} of a CPodJob yet; leave it out" if found else ""
 
 
 def contradiction(spec: CPodJobSpec) -> str:
@@ -130,8 +137,9 @@ def _processes(spec: CPodJobSpec) -> int:
     """Processes of a replica: one for each of its GPUs, and one where it has none."""
     given = spec.replica_specs.get("Worker") or spec.replica_specs.get("Master")
     containers = ((given.template or {}).get("spec") or {}).get("containers") or [] if given else []
-    amounts = (((container.get("resources") or {}).get("limits") or {}).get(GPU, 0) for container in containers)
-    return max(spec.gpu_required_per_replica, *(int(parse_quantity(amount)) for amount in amounts), 1)
+    amounts = [((container.get("resources") or {}).get("limits") or {}).get(GPU, 0) for container in containers]
+    counts = [int(parse_quantity(amount)) for amount in amounts if is_quantity(amount)]
+    return max(spec.gpu_required_per_replica, *counts, 1)
 
 
 def _workers(spec: CPodJobSpec) -> int:
