@@ -37,8 +37,8 @@ class Settings:
     upload_minutes: int = 24 * 60
     """How long an upload may take with all its tries."""
     pods_share_files: bool = False
-    """Whether pods see the files of this machine, so that file:// is somewhere to upload to; on the embedded engine, whose
-    pods are processes, they do whatever is said here."""
+    """Whether pods see the files of this machine, so that one can upload to file://; on the embedded engine, whose
+    pods are processes, they do, whatever is said here."""
     hub_token_secret: str = "huggingface"
     """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""
     object_store_secret: str = "object-store"
