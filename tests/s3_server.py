@@ -188,7 +188,11 @@ class _Handler(BaseHTTPRequestHandler):
         prefix, delimiter = query.get("prefix", [""])[0], query.get("delimiter", [""])[0]
         keys = sorted(key for key in self.state.objects if key.startswith(prefix))
         folders = sorted(
-            {prefix + key[len(prefix) :].split(delimiter)[0] + delimiter for key in keys if delimiter in key[len(prefix) :]}
+            {
+                prefix + key[len(prefix) :].split(delimiter)[0] + delimiter
+                for key in keys
+                if delimiter in key[len(prefix) :]
+            }
             if delimiter
             else ()
         )
