@@ -27,6 +27,7 @@ apps.v1: Deployment ReplicaSet StatefulSet DaemonSet ControllerRevision
 discovery.v1: EndpointSlice
 coordination.v1: Lease
 events.v1: Event
+networking.v1: Ingress IngressClass
 policy.v1: Eviction
 rbac.v1: Role RoleBinding ClusterRole ClusterRoleBinding
 autoscaling.v1: Scale

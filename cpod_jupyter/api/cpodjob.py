@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cpod_jupyter.api.model import Column, KubeModel, crd, kubernetes_type
+from cpod_jupyter.api.model import Column, KubeModel, crd, fixed_spec, kubernetes_type
 from cpod_jupyter.api.resources import CPODJOBS, Object
 
 
@@ -82,12 +82,26 @@ class Condition(KubeModel):
 
 
 class CPodJobStatus(KubeModel):
-    conditions: list[Condition] = Field(default_factory=list)
+    conditions: list[Condition] = Field(default_factory=list, max_length=32)
     start_time: str | None = None
     completion_time: str | None = None
     last_reconcile_time: str | None = None
     model_storage: str = Field(default="", description="The ModelStorage made from the saved model.")
     observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
+
+
+def _held(kind: CPodJobCondition) -> str:
+    """In CEL: whether the condition held before the change."""
+    return f"oldSelf.status.conditions.exists(c, c.type == '{kind}' && c.status == 'True')"
+
+
+FIXED = fixed_spec(
+    unless="!has(oldSelf.status) || !has(oldSelf.status.conditions)"
+    f" || !{_held(CPodJobCondition.DATA_PREPARING)} || {_held(CPodJobCondition.FAILED)}",
+    message="the job has begun, so its spec is fixed until it fails; "
+    "to run another spec, apply it under another name, or delete this CPodJob first",
+)
+"""What a job does may be changed while it waits for its data (DataPreparing is not True yet), and after it failed."""
 
 
 def cpodjob_crd() -> Object:
@@ -96,4 +110,4 @@ def cpodjob_crd() -> Object:
         Column("State", ".status.conditions[-1:].type"),
         Column("Age", ".metadata.creationTimestamp", "date"),
     )
-    return crd(CPODJOBS, CPodJobSpec, CPodJobStatus, columns)
+    return crd(CPODJOBS, CPodJobSpec, CPodJobStatus, columns, (FIXED,))

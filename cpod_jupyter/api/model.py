@@ -6,12 +6,13 @@ import copy
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from cpod_jupyter.api.liststructure import annotate, for_definition
+from cpod_jupyter.api.nodes import RULES
 from cpod_jupyter.api.resources import Object, Resource
 from cpod_jupyter.api.schema import INT_OR_STRING, PRESERVE
 
@@ -55,9 +56,49 @@ class Column:
     type: str = "string"
 
 
-def crd(resource: Resource, spec: type[BaseModel], status: type[BaseModel], columns: tuple[Column, ...]) -> Object:
-    """The CustomResourceDefinition (apiextensions.k8s.io/v1) of one kind with one version."""
-    schema = {
+@dataclass(frozen=True)
+class Rule:
+    """A rule that the API server checks on every write of an object (`x-kubernetes-validations`).
+
+    The expression is CEL over the whole object: `self`, and where an object changes `oldSelf`; of the metadata it
+    sees the name only. A rule that uses `oldSelf` is not checked when an object is made. Lists that an expression
+    goes through need a `maxItems` (`Field(max_length=…)`), and strings that it compares with one another a
+    `maxLength`, for a server refuses a definition whose rules it estimates to be too dear.
+    """
+
+    expression: str
+    message: str
+    """Why the change is refused and what to do instead, in one line."""
+    field_path: str = ".spec"
+    """The field that the refusal names."""
+    reason: Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired"] = "FieldValueForbidden"
+
+    def to_schema(self) -> dict[str, str]:
+        return {
+            "rule": self.expression,
+            "message": self.message,
+            "reason": self.reason,
+            "fieldPath": self.field_path,
+        }
+
+
+def fixed_spec(unless: str, message: str) -> Rule:
+    """The rule that a spec cannot be changed, unless the expression on `oldSelf` holds."""
+    return Rule(f"self.spec == oldSelf.spec || {unless}", message)
+
+
+def crd(
+    resource: Resource,
+    spec: type[BaseModel],
+    status: type[BaseModel],
+    columns: tuple[Column, ...],
+    rules: tuple[Rule, ...] = (),
+) -> Object:
+    """The CustomResourceDefinition (apiextensions.k8s.io/v1) of one kind with one version.
+
+    A kind with rules wants a `spec`, so that the rules can speak of it.
+    """
+    schema: dict[str, Any] = {
         "type": "object",
         "description": (spec.__doc__ or "").strip(),
         "properties": {
@@ -68,6 +109,9 @@ def crd(resource: Resource, spec: type[BaseModel], status: type[BaseModel], colu
             "status": structural(status),
         },
     }
+    if rules:
+        schema["required"] = ["spec"]
+        schema[RULES] = [rule.to_schema() for rule in rules]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

@@ -77,6 +77,8 @@ JOBS = Resource("batch", "v1", "jobs", "Job", categories=("all",))
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", short_names=("deploy",), categories=("all",))
 REPLICASETS = Resource("apps", "v1", "replicasets", "ReplicaSet", short_names=("rs",), categories=("all",))
 ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", short_names=("ing",))
+INGRESSCLASSES = Resource("networking.k8s.io", "v1", "ingressclasses", "IngressClass", namespaced=False)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 CRDS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition",
@@ -115,8 +117,8 @@ INFERENCESERVICES = Resource(
 
 BUILT_IN = (
     NAMESPACES, NODES, PODS, SERVICES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS, PVCS, PERSISTENTVOLUMES,
-    ENDPOINTS, RESOURCEQUOTAS, JOBS, DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, ROLES, ROLEBINDINGS,
-    CLUSTERROLES, CLUSTERROLEBINDINGS, CRDS,
+    ENDPOINTS, RESOURCEQUOTAS, JOBS, DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, INGRESSES, INGRESSCLASSES, LEASES,
+    ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS, CRDS,
 )  # fmt: skip
 """What the embedded engine serves without a CustomResourceDefinition."""
 

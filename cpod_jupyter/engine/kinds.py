@@ -29,9 +29,13 @@ _WITH_STATUS = {
     "jobs",
     "deployments",
     "replicasets",
+    "ingresses",
     "customresourcedefinitions",
 }
-_WITH_GENERATION = {"pods", "jobs", "deployments", "replicasets", "endpointslices", "customresourcedefinitions"}
+_WITH_GENERATION = {
+    "pods", "jobs", "deployments", "replicasets", "endpointslices", "ingresses", "ingressclasses",
+    "customresourcedefinitions",
+}  # fmt: skip
 """Built-in kinds whose strategies count generations; custom kinds all do."""
 _DEFINITION = "CustomResourceDefinition"
 _SCALED = {"deployments", "replicasets"}

@@ -13,11 +13,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cpod_jupyter.api.nodes import LIST_KEYS, LIST_TYPE
+from cpod_jupyter.api.nodes import LIST_KEYS, LIST_TYPE, RULES
 from cpod_jupyter.api.problem import Path, Problem, quoted
 from cpod_jupyter.engine.rule_functions import CORE, functions
 from cpod_jupyter.engine.rule_values import converted, converts
-from cpod_jupyter.engine.structural import MAP_TYPE, RULES, forbidden, invalid, key, required, unsupported
+from cpod_jupyter.engine.structural import MAP_TYPE, forbidden, invalid, key, required, unsupported
 
 Schema = Mapping[str, Any]
 

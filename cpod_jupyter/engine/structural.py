@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cpod_jupyter.api.nodes import RULES
 from cpod_jupyter.api.patterns import compiled
 from cpod_jupyter.api.problem import Path, Problem, quoted
 from cpod_jupyter.api.schema import EMBEDDED, INT_OR_STRING, LIST_KEYS, LIST_TYPE, OR_BOOLEAN, PRESERVE, Node, faults
@@ -18,7 +19,6 @@ from cpod_jupyter.api.schema import EMBEDDED, INT_OR_STRING, LIST_KEYS, LIST_TYP
 Schema = Mapping[str, Any]
 
 MAP_TYPE = "x-kubernetes-map-type"
-RULES = "x-kubernetes-validations"
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _SCALARS = ("boolean", "integer", "number", "string")
 _UNSUPPORTED = ("$ref", "$schema", "additionalItems", "definitions", "dependencies", "id", "patternProperties")

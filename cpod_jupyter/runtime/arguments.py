@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cpod_jupyter.api.trainer import RESERVED, Kind, coerce
 from cpod_jupyter.errors import WorkFailed
 
 if TYPE_CHECKING:
@@ -33,23 +34,6 @@ LORA_ARGUMENTS: dict[str, tuple[str, Any, Any]] = {
     "lora_target": ("target_modules", str | list[str], "all-linear"),
 }
 """Our name: LoraConfig's name, its type, the default."""
-
-RESERVED = {
-    "output_dir": "the output goes where --output says",
-    "resume_from_checkpoint": "the last checkpoint of the same run is found by itself",
-    "push_to_hub": "this command publishes nothing",
-    "eval_strategy": "there is no evaluation data in a fine-tune",
-    "do_eval": "there is no evaluation data in a fine-tune",
-    "do_predict": "there is no evaluation data in a fine-tune",
-    "load_best_model_at_end": "there is no evaluation data in a fine-tune",
-    "dataset_kwargs": "the data is prepared before the trainer sees it",
-    "dataset_text_field": "the data is prepared before the trainer sees it",
-    "completion_only_loss": "the loss is on the assistant's turns, see assistant_only_loss",
-    "model_init_kwargs": "the model is loaded before the trainer sees it",
-    "chat_template_path": "the chat template is the model's own",
-    "disable_tqdm": "progress is told in records",
-}
-"""Fields that this command sets itself, with the reason a person is given."""
 
 MAX_LOGGED_STEPS = 300
 """A curve of more points than this shows no more; longer runs log every so many steps."""
@@ -93,6 +77,15 @@ def read_config(path: Path) -> FineTuneConfig:
     return FineTuneConfig(finetune_type, auto_merge, arguments)
 
 
+def fields_of_trainer() -> dict[str, Any]:
+    """The fields of the trainer's configuration that a person may set, with their types."""
+    from trl import SFTConfig
+
+    hints = typing.get_type_hints(SFTConfig)
+    names = [field.name for field in dataclasses.fields(SFTConfig) if field.init]
+    return {name: hints[name] for name in names if name not in RESERVED}
+
+
 def trainer_arguments(
     config: FineTuneConfig, output: Path, rows: int, processes: int = 1
 ) -> tuple[SFTConfig, LoraConfig | None]:
@@ -110,8 +103,7 @@ def trainer_arguments(
     from peft import LoraConfig
     from trl import SFTConfig
 
-    hints = typing.get_type_hints(SFTConfig)
-    fields: dict[str, Any] = {field.name: hints[field.name] for field in dataclasses.fields(SFTConfig) if field.init}
+    fields = fields_of_trainer()
     if config.finetune_type == "lora":
         fields |= {name: annotation for name, (_, annotation, _) in LORA_ARGUMENTS.items()}
     given = _read_arguments(config, fields)
@@ -172,7 +164,7 @@ def _read_arguments(config: FineTuneConfig, fields: Mapping[str, Any]) -> dict[s
             faults.append(f"{name} is not an argument of the trainer{_nearest(name, fields)}")
         else:
             try:
-                values[name] = coerce(raw, fields[name])
+                values[name] = coerce(raw, kinds_of(fields[name]))
             except ValueError as error:
                 faults.append(f"{name} is {json.dumps(raw)}, {error}")
     if faults:
@@ -185,60 +177,23 @@ def _nearest(name: str, known: typing.Iterable[str]) -> str:
     return f", did you mean {close[0]}?" if close else ""
 
 
-def coerce(raw: Any, annotation: Any) -> Any:
-    """`raw`, mostly a string, as a value of `annotation`; raises ValueError with what it must be.
+def kinds_of(annotation: Any) -> list[Kind]:
+    """What a value of that type may be.
 
-    Of a union, an enumeration is tried first: its members are strings too, and a typing error in one is better
-    found here than by the trainer.
+    Where a JSON object will do, text is no other choice: the trainer takes it as the same object, or as a file's
+    name on its own machine.
     """
-    text = raw.strip() if isinstance(raw, str) else json.dumps(raw)
     members: tuple[Any, ...] = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    if type(None) in members and text.lower() in ("none", "null", ""):
-        return None
-    kinds: list[Any] = [member for member in members if member is not type(None)]
-    enums = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, enum.Enum)]
-    several = "," in text or text.startswith("[")
-    kinds.sort(key=lambda kind: (str(kind).startswith("list") and not several, kind is str))
-    for kind in enums or kinds:
-        try:
-            return _coerce_one(text, kind)
-        except ValueError:
-            continue
-    raise ValueError("it must be " + " or ".join(_describe(kind) for kind in enums or kinds))
+    kinds = [_kind_of(member) for member in members]
+    return [kind for kind in kinds if kind != "str" or "dict" not in kinds]
 
 
 def _is_union(annotation: Any) -> bool:
     return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
-_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-
-
-def _coerce_one(text: str, kind: Any) -> Any:
-    origin: Any = typing.get_origin(kind) or kind
-    if origin is str:
-        return text
-    if origin is bool and text.lower() in _BOOLEANS:
-        return _BOOLEANS[text.lower()]
-    if origin is int and float(text).is_integer():
-        return int(float(text))
-    if origin is float and math.isfinite(float(text)):
-        return float(text)
-    if origin is list and text.startswith("["):
-        return [str(item) for item in json.loads(text)]
-    if origin is list:
-        return [part.strip() for part in text.split(",")]
-    if origin is dict and isinstance(value := json.loads(text), dict):
-        return value
+def _kind_of(member: Any) -> Kind:
+    origin: Any = typing.get_origin(member) or member
     if isinstance(origin, type) and issubclass(origin, enum.Enum):
-        return origin(text)
-    raise ValueError(f"{text!r} is not {_describe(kind)}")
-
-
-def _describe(kind: Any) -> str:
-    """A type in a person's words."""
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return "one of " + ", ".join(str(member.value) for member in kind)
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    names |= {list: "a list with commas between", dict: "a JSON object"}
-    return names.get(typing.get_origin(kind) or kind, str(kind))
+        return [str(choice.value) for choice in origin]
+    return "none" if origin is type(None) else str(origin.__name__)

@@ -54,6 +54,7 @@ def test_typed_commands_make_what_they_say(kubectl: Any, client: Client) -> None
         "clusterrolebinding seeing --clusterrole=seer --group=people",
         "quota little --hard=pods=3,requests.cpu=500m",
         "service clusterip web --tcp=80:8080",
+        "ingress web --class=nginx --rule=a.example/chat*=web:http",
     ):
         assert "created" in kubectl("create", *command.split())
 
@@ -78,6 +79,8 @@ def test_typed_commands_make_what_they_say(kubectl: Any, client: Client) -> None
     assert made("clusterrole", "seer")["rules"] == [{"nonResourceURLs": ["/healthz"], "verbs": ["get"]}]
     assert made("quota", "little")["spec"]["hard"] == {"pods": "3", "requests.cpu": "500m"}
     assert made("service", "web")["spec"]["ports"][0]["targetPort"] == 8080
+    (rule,) = made("ingress", "web")["spec"]["rules"]
+    assert (rule["host"], rule["http"]["paths"][0]["pathType"]) == ("a.example", "Prefix")
     assert "exposed" in kubectl("expose", "deployment", "web", "--name=again", "--port=80")
 
 

@@ -19,6 +19,7 @@ TEMPLATE = {"metadata": {"labels": LABELS}, "spec": {"containers": [CONTAINER]}}
 SELECTED = {"selector": {"matchLabels": LABELS}, "template": TEMPLATE}
 ONCE = {"template": {"spec": {"containers": [CONTAINER], "restartPolicy": "Never"}}}
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+TO_A = {"service": {"name": "a", "port": {"number": 80}}}
 VOLUME = {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/data"}}
 
 
@@ -141,6 +142,28 @@ def test_a_pods_class_is_by_what_it_asks_for(api: LocalApi, resources: Any, want
         ),
         pytest.param(
             r.SERVICES, {"spec": {"type": "ExternalName"}}, "spec.externalName: Required value", id="external name"
+        ),
+        pytest.param(
+            r.INGRESSES, {"spec": {}}, "spec: Invalid value: {}: either `defaultBackend` or `rules` must be specified",
+            id="an ingress to nowhere",
+        ),
+        pytest.param(
+            r.INGRESSES, {"spec": {"defaultBackend": {"service": {"name": "a"}}}},
+            "spec.defaultBackend.service: Required value: port name or number is required", id="a backend without port",
+        ),
+        pytest.param(
+            r.INGRESSES, {"spec": {"rules": [{"host": "127.0.0.1"}]}},
+            'spec.rules[0].host: Invalid value: "127.0.0.1": must be a DNS name, not an IP address', id="host",
+        ),
+        pytest.param(
+            r.INGRESSES,
+            {"spec": {"rules": [{"http": {"paths": [{"path": "a", "pathType": "Prefix", "backend": TO_A}]}}]}},
+            'spec.rules[0].http.paths[0].path: Invalid value: "a": must be an absolute path', id="path of an ingress",
+        ),
+        pytest.param(
+            r.INGRESSCLASSES, {"spec": {"controller": "foo"}},
+            "spec.controller: Invalid value: \"foo\": must be a domain-prefixed path (such as 'acme.io/foo')",
+            id="controller of a class",
         ),
         pytest.param(
             r.PVCS, {"spec": {**CLAIM, "accessModes": []}},

@@ -12,7 +12,7 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME
 from cpod_jupyter.api.names import LABEL_JOB
 from cpod_jupyter.api.resources import CPODJOBS, CRDS, DATASETSTORAGES, JOBS, MODELSTORAGES, PODS, PVCS, PYTORCHJOBS
-from cpod_jupyter.errors import NotFound
+from cpod_jupyter.errors import Invalid, NotFound
 
 TRAINING = {
     "jobType": "pytorch",
@@ -150,7 +150,29 @@ def test_an_edit_gives_a_job_that_never_began_another_chance(cluster: Cluster) -
     assert cluster.names(JOBS) == ["hello"]
 
 
-def test_an_edit_of_a_job_that_has_begun_is_answered_and_not_applied(cluster: Cluster) -> None:
+def test_the_spec_of_a_job_that_has_begun_is_fixed_and_the_refusal_says_what_to_do(cluster: Cluster) -> None:
+    cluster.apply(CPODJOBS, "hello", {"image": "busybox"})
+    with pytest.raises(Invalid, match=r"spec: Forbidden: the job has begun.* delete this CPodJob first"):
+        cluster.edit(CPODJOBS, "hello", {"image": "other"})
+    cluster.api.patch(CPODJOBS, "hello", {"metadata": {"labels": {"mine": "yes"}}}, "default")
+    cluster.end(JOBS, "hello", "Complete")
+    with pytest.raises(Invalid):
+        cluster.edit(CPODJOBS, "hello", {"image": "other"})
+
+
+def test_an_edit_is_taken_while_the_job_waits_for_its_data(cluster: Cluster) -> None:
+    cluster.apply(DATASETSTORAGES, "facts", {"pvc": "later"})
+    cluster.apply(CPODJOBS, "hello", {"image": "busybox", "datasetName": "facts", "datasetPath": "/data"})
+    cluster.edit(CPODJOBS, "hello", {"image": "other"})
+    cluster.claim("later")
+    assert cluster.get(JOBS, "hello")["spec"]["template"]["spec"]["containers"][0]["image"] == "other"
+
+
+def test_an_edit_that_an_older_definition_lets_through_is_answered_and_not_applied(cluster: Cluster) -> None:
+    """The original's definition, which a cluster may still have, has no rules."""
+    definition = cluster.api.get(CRDS, CPODJOBS.qualified)
+    del definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"]
+    cluster.api.replace(CRDS, definition)
     cluster.apply(CPODJOBS, "hello", {"image": "busybox"})
     cluster.edit(CPODJOBS, "hello", {"image": "other"})
     assert [reason for kind, reason, _ in cluster.events("hello") if kind == "Warning"] == ["ChangeIgnored"]

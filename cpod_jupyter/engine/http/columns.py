@@ -124,6 +124,25 @@ def _slice_endpoints(endpoint_slice: Object) -> Cell:
     return _few(item for each in endpoint_slice.get("endpoints") or [] for item in each.get("addresses") or [])
 
 
+def _hosts(ingress: Object) -> Cell:
+    hosts = [rule.get("host") for rule in ingress["spec"].get("rules") or []]
+    found = [host for host in hosts if host]
+    return _few(found) if found else "*"
+
+
+def _ingress_address(ingress: Object) -> Cell:
+    found = ((ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    return joined((item.get("ip") or item.get("hostname") for item in found), "")
+
+
+def _class_parameters(ingress_class: Object) -> Cell:
+    found = (ingress_class.get("spec") or {}).get("parameters")
+    if not found:
+        return NONE
+    group = f".{found['apiGroup']}" if found.get("apiGroup") else ""
+    return f"{found.get('kind')}{group}/{found.get('name')}"
+
+
 # ---- nodes and storage
 
 
@@ -264,6 +283,20 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         column("AddressType", value(".addressType")),
         column("Ports", lambda obj: _few(str(port.get("port", "*")) for port in obj.get("ports") or []) or UNSET),
         column("Endpoints", _slice_endpoints),
+        AGE,
+    ),
+    "networking.k8s.io/ingresses": (
+        NAME,
+        column("Class", value(".spec.ingressClassName", NONE)),
+        column("Hosts", _hosts),
+        column("Address", _ingress_address),
+        column("Ports", lambda ingress: "80, 443" if ingress["spec"].get("tls") else "80"),
+        AGE,
+    ),
+    "networking.k8s.io/ingressclasses": (
+        NAME,
+        column("Controller", value(".spec.controller", "")),
+        column("Parameters", _class_parameters),
         AGE,
     ),
     "/nodes": (

@@ -13,7 +13,7 @@ from typing import Any
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Problem
 from cpod_jupyter.engine import definitions
-from cpod_jupyter.engine.strategies import config, faults, jobs, pods, services, storage, workloads
+from cpod_jupyter.engine.strategies import config, faults, ingresses, jobs, pods, services, storage, workloads
 
 __all__ = ["faults_of", "prepare"]
 
@@ -34,6 +34,7 @@ _DEFAULTS: dict[str, Fill] = {
     "apps/replicasets": workloads.replicaset_defaults,
     "apps/deployments": workloads.deployment_defaults,
     "batch/jobs": jobs.job_defaults,
+    "networking.k8s.io/ingressclasses": ingresses.class_defaults,
     f"{_RBAC}/rolebindings": config.binding_defaults,
     f"{_RBAC}/clusterrolebindings": config.binding_defaults,
     "apiextensions.k8s.io/customresourcedefinitions": definitions.defaults,
@@ -47,6 +48,7 @@ _NEW: dict[str, Fill] = {
     "/persistentvolumeclaims": storage.new_claim,
     "/persistentvolumes": storage.new_volume,
     "batch/jobs": jobs.new_job,
+    "networking.k8s.io/ingresses": ingresses.new_ingress,
 }
 """What a new object gets besides."""
 
@@ -64,6 +66,8 @@ _CHECKS: dict[str, Check] = {
     "apps/deployments": workloads.deployment_faults,
     "batch/jobs": jobs.job_faults,
     "discovery.k8s.io/endpointslices": services.endpointslice_faults,
+    "networking.k8s.io/ingresses": ingresses.ingress_faults,
+    "networking.k8s.io/ingressclasses": ingresses.class_faults,
     "coordination.k8s.io/leases": config.lease_faults,
     f"{_RBAC}/roles": config.role_faults,
     f"{_RBAC}/clusterroles": config.role_faults,
@@ -83,6 +87,7 @@ _CHANGES: dict[str, Change] = {
     "apps/deployments": workloads.selector_change,
     "batch/jobs": jobs.job_change,
     "discovery.k8s.io/endpointslices": services.endpointslice_change,
+    "networking.k8s.io/ingressclasses": ingresses.class_change,
     f"{_RBAC}/rolebindings": config.binding_change,
     f"{_RBAC}/clusterrolebindings": config.binding_change,
     "apiextensions.k8s.io/customresourcedefinitions": definitions.definition_change,
