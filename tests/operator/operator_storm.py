@@ -38,6 +38,9 @@ from cpod_jupyter.operator.manager import controllers
 from cpod_jupyter.operator.settings import Settings
 
 
+_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
 class Fault(StrEnum):
     """What happens to a call."""
 
@@ -256,28 +259,24 @@ class Storm:
     def end_state(self) -> dict[str, Any]:
         """What there is in the end, without what no two runs have in common."""
         return {
-            f"{resource.kind}/{name}": _timeless(obj)
+            f"{resource.kind}/{name}": self._timeless(obj)
             for (resource, name), obj in sorted(self.there.items(), key=lambda item: (item[0][0].kind, item[0][1]))
             if resource not in (EVENTS, PODS)
         }
+
+    def _timeless(self, obj: Object) -> dict[str, Any]:
+        metadata = obj["metadata"]
+        owners = [(owner["kind"], owner["name"]) for owner in metadata.get("ownerReferences") or []]
+        status = {key: value for key, value in (obj.get("status") or {}).items() if not key.endswith("Time")}
+        if "conditions" in status:
+            status["conditions"] = sorted(
+                (entry["type"], entry["status"], entry.get("reason")) for entry in status["conditions"]
+            )
+        kept = {key: metadata.get(key) for key in ("labels", "annotations")}
+        text = json.dumps({"owners": owners, **kept, "spec": obj.get("spec"), "data": obj.get("data"), "status": status})
+        return dict(json.loads(_UID.sub("UID", text).replace(self.namespace, "NAMESPACE")))
 
     def said_twice(self) -> list[str]:
         """Events that were recorded more than once."""
         events = self.api.list(EVENTS, self.namespace).items
         return [f"{event['reason']}: {event['message']}" for event in events if int(event.get("count") or 1) > 1]
-
-
-_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-def _timeless(obj: Object) -> dict[str, Any]:
-    metadata = obj["metadata"]
-    owners = [(owner["kind"], owner["name"]) for owner in metadata.get("ownerReferences") or []]
-    status = {key: value for key, value in (obj.get("status") or {}).items() if not key.endswith("Time")}
-    if "conditions" in status:
-        status["conditions"] = sorted(
-            (entry["type"], entry["status"], entry.get("reason")) for entry in status["conditions"]
-        )
-    kept = {key: metadata.get(key) for key in ("labels", "annotations")}
-    text = json.dumps({"owners": owners, **kept, "spec": obj.get("spec"), "data": obj.get("data"), "status": status})
-    return dict(json.loads(_UID.sub("UID", text)))

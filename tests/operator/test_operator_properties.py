@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -38,26 +39,38 @@ SERVE: Wish = (INFERENCES, "served", {"modelId": "tune-cpodjob-modelsavestorage"
 FETCHED = {"size": 1000, "files": 3, "sha256": "ab"}
 TRAINED = {"size": 2000, "adapter": False, "loss": 0.5, "steps": 8}
 
-STORIES: dict[str, tuple[list[Wish], list[Wish], Mapping[str, dict[str, Any] | str]]] = {
-    "a fine-tune and its deployment": (
-        [MODEL, DATA], [TUNE, SERVE],
-        {"model-base": FETCHED, "dataset-facts": {**FETCHED, "rows": 12}, "tune-cpodjob": TRAINED},
+_DATA_FETCHED = {"dataset-facts": {**FETCHED, "rows": 12}}
+
+
+@dataclass(frozen=True)
+class Story:
+    """Storages, then work that names them in any order, and how each job of the cluster ends."""
+
+    storages: list[Wish]
+    work: list[Wish]
+    outcomes: Mapping[str, dict[str, Any] | str]
+    compared: Callable[[str], bool] = lambda _: True
+    """By KIND/NAME, what must be the same in the end."""
+
+
+STORIES = {
+    "a fine-tune and its deployment": Story(
+        [MODEL, DATA], [TUNE, SERVE], {**_DATA_FETCHED, "model-base": FETCHED, "tune-cpodjob": TRAINED}
     ),
-    "two jobs": (
-        [MODEL, DATA], [JOB, GENERAL],
-        {"model-base": FETCHED, "dataset-facts": {**FETCHED, "rows": 12}, "train": TRAINED},
+    "two jobs": Story([MODEL, DATA], [JOB, GENERAL], {**_DATA_FETCHED, "model-base": FETCHED, "train": TRAINED}),
+    "a training that fails": Story(
+        [MODEL, DATA],
+        [TUNE, JOB],
+        {**_DATA_FETCHED, "model-base": FETCHED, "tune-cpodjob": "row 3 has no answer", "train": "no such file"},
     ),
-    "a training that fails": (
-        [MODEL, DATA], [TUNE, JOB],
-        {"model-base": FETCHED, "dataset-facts": {**FETCHED, "rows": 12},
-         "tune-cpodjob": "row 3 has no answer", "train": "no such file"},
+    "a model that cannot be fetched": Story(
+        [MODEL, DATA],
+        [TUNE, SERVE],
+        {**_DATA_FETCHED, "model-base": "hf://me/base: no such repository"},
+        # Whether the failure came before the work was asked for decides what was begun; not what is said.
+        lambda name: name.startswith(("FineTune/", "Inference/", "ModelStorage/", "DataSetStorage/")),
     ),
-    "a model that cannot be fetched": (
-        [MODEL, DATA], [TUNE, SERVE],
-        {"model-base": "hf://me/base: no such repository", "dataset-facts": {**FETCHED, "rows": 12}},
-    ),
-}  # fmt: skip
-"""Storages, then work that names them in any order, and how each job of the cluster ends."""
+}
 
 
 class World:
@@ -68,15 +81,19 @@ class World:
         self.api = LocalApi(Objects(store, Kinds()))
         self.numbers = itertools.count()
         install(self.api)
-        self.ends = {story: self.run(story, [], {}).end_state() for story in STORIES}
+        self.ends = {story: self.end_of(self.run(story, [], {}), story) for story in STORIES}
 
     def run(self, story: str, choices: list[int], faults: Mapping[int, Fault]) -> Storm:
         """A story to its end, its events in the order that the choices give."""
         settings = Settings(runtime_image="runtime:test")
-        run = Storm(self.api, self.store, f"run-{next(self.numbers)}", settings, faults, STORIES[story][2])
+        run = Storm(self.api, self.store, f"run-{next(self.numbers):05d}", settings, faults, STORIES[story].outcomes)
         carry_out(run, story, choices)
         run.end()
         return run
+
+    def end_of(self, run: Storm, story: str) -> dict[str, Any]:
+        """What there is in the end, as far as the story compares it."""
+        return {name: state for name, state in run.end_state().items() if STORIES[story].compared(name)}
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +114,7 @@ def create(run: Storm, wish: Wish) -> None:
 
 def carry_out(run: Storm, story: str, choices: list[int]) -> None:
     """The story, its events in the order that the choices give; then on to the end."""
-    storages, work = (list(wishes) for wishes in STORIES[story][:2])
+    storages, work = list(STORIES[story].storages), list(STORIES[story].work)
     for choice in choices:
         wishes = storages or work
         possible: list[Callable[[], None]] = []
@@ -133,7 +150,7 @@ def test_the_stories_end_as_they_are_meant_to(world: World) -> None:
 
 choices = st.lists(st.integers(0, 10_000), max_size=80)
 faults = st.dictionaries(st.integers(1, 250), st.sampled_from(Fault), max_size=40)
-many = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -143,7 +160,7 @@ def test_any_order_of_events_leads_to_the_same_end_and_nothing_is_said_twice(
     world: World, story: str, choices: list[int]
 ) -> None:
     run = world.run(story, choices, {})
-    assert run.end_state() == world.ends[story]
+    assert world.end_of(run, story) == world.ends[story]
     assert run.said_twice() == []
 
 
@@ -153,4 +170,4 @@ def test_any_order_of_events_leads_to_the_same_end_and_nothing_is_said_twice(
 def test_errors_at_any_call_change_nothing_in_the_end(
     world: World, story: str, choices: list[int], faults: dict[int, Fault]
 ) -> None:
-    assert world.run(story, choices, faults).end_state() == world.ends[story]
+    assert world.end_of(world.run(story, choices, faults), story) == world.ends[story]
