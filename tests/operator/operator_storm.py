@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from cpod_jupyter.api import meta
@@ -36,7 +37,6 @@ from cpod_jupyter.engine.store import Change, Store
 from cpod_jupyter.errors import ApiUnreachable, Conflict, CpodError, NotFound, ServerError
 from cpod_jupyter.operator.manager import controllers
 from cpod_jupyter.operator.settings import Settings
-
 
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -168,19 +168,19 @@ class Storm:
             pod = self._pod(meta.name_of(job))
             outcome = self.outcomes.get(meta.name_of(job), {})
             if pod is None:
-                yield lambda job=job: self._start(job, label)  # type: ignore[misc]
+                yield partial(self._start, job, label)
             elif (pod.get("status") or {}).get("phase") == "Running":
-                yield lambda pod=pod, outcome=outcome: self._end(pod, outcome)  # type: ignore[misc]
+                yield partial(self._end, pod, outcome)
             else:
                 kind = "Failed" if isinstance(outcome, str) else good
-                yield lambda job=job, kind=kind: self._condition(resource, job, kind)  # type: ignore[misc]
+                yield partial(self._condition, resource, job, kind)
 
     def _serving_steps(self) -> Iterator[Callable[[], None]]:
         for service in self._list(INFERENCESERVICES):
             if self._pod(meta.name_of(service)) is None:
-                yield lambda service=service: self._start(service, LABEL_INFERENCE_SERVICE)  # type: ignore[misc]
+                yield partial(self._start, service, LABEL_INFERENCE_SERVICE)
             elif (service.get("status") or {}).get("observedGeneration") != service["metadata"]["generation"]:
-                yield lambda service=service: self._condition(INFERENCESERVICES, service, "Ready")  # type: ignore[misc]
+                yield partial(self._condition, INFERENCESERVICES, service, "Ready")
 
     def _pod(self, job: str) -> Object | None:
         return next((pod for pod in self._list(PODS) if meta.name_of(pod) == f"{job}-0"), None)
@@ -273,7 +273,9 @@ class Storm:
                 (entry["type"], entry["status"], entry.get("reason")) for entry in status["conditions"]
             )
         kept = {key: metadata.get(key) for key in ("labels", "annotations")}
-        text = json.dumps({"owners": owners, **kept, "spec": obj.get("spec"), "data": obj.get("data"), "status": status})
+        text = json.dumps(
+            {"owners": owners, **kept, "spec": obj.get("spec"), "data": obj.get("data"), "status": status}
+        )
         return dict(json.loads(_UID.sub("UID", text).replace(self.namespace, "NAMESPACE")))
 
     def said_twice(self) -> list[str]:

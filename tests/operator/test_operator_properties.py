@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -112,6 +113,10 @@ def create(run: Storm, wish: Wish) -> None:
     run.notice()
 
 
+def take_up(run: Storm, wishes: list[Wish], choice: int) -> None:
+    create(run, wishes.pop(choice % len(wishes)))
+
+
 def carry_out(run: Storm, story: str, choices: list[int]) -> None:
     """The story, its events in the order that the choices give; then on to the end."""
     storages, work = list(STORIES[story].storages), list(STORIES[story].work)
@@ -119,9 +124,9 @@ def carry_out(run: Storm, story: str, choices: list[int]) -> None:
         wishes = storages or work
         possible: list[Callable[[], None]] = []
         if wishes:
-            possible.append(lambda wishes=wishes: create(run, wishes.pop(choice % len(wishes))))  # type: ignore[misc]
+            possible.append(partial(take_up, run, wishes, choice))
         if run.pending:
-            possible += [lambda: run.reconcile(choice)] * 3
+            possible += [partial(run.reconcile, choice)] * 3
         possible += run.steps_of_the_world()
         if choice % 17 == 0:
             possible.append(run.restart)
