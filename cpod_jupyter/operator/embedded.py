@@ -25,12 +25,16 @@ _STOP_SECONDS = 15.0
 
 
 def fitted(settings: Settings, home: Path, runtime: str) -> Settings:
-    """The settings for an engine: without vLLM, where pods are processes and this machine has none.
+    """The settings for an engine. Where pods are processes, they share this machine's files.
 
-    The runtime then serves on GPUs as well. An image that was set by hand, or is mapped to an environment, stays.
+    And vLLM is there only where this machine has it: on the PATH, or its image mapped to an environment. Without
+    it the runtime serves on GPUs as well, unless an image was set by hand.
     """
+    if runtime != PROCESS:
+        return settings
+    settings = dataclasses.replace(settings, pods_share_files=True)
     set_by_hand = settings.vllm_image != Settings().vllm_image
-    if runtime != PROCESS or set_by_hand or repository(settings.vllm_image) in ImageMap(home) or shutil.which("vllm"):
+    if set_by_hand or repository(settings.vllm_image) in ImageMap(home) or shutil.which("vllm"):
         return settings
     return dataclasses.replace(settings, vllm_image="")
 
