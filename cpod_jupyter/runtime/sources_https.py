@@ -7,6 +7,7 @@ another host; HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE are as everywhere.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ def fetch_from_https(wanted: Wanted, directory: Path) -> Sums:
             raise WorkFailed(f"{wanted.source}: {_what_is_read(wanted, answer.name)}")
         if not answer.version:
             log("the server names no version of the file (ETag, Last-Modified): broken off, it begins anew")
-        part = Part(answer.name, answer.size, answer.version, lambda offset, known=answer: session.read(offset, known))
+        part = Part(answer.name, answer.size, answer.version, functools.partial(session.read, known=answer))
         try:
             fetch_parts([part], directory, wanted.source)
         except SourceChanged as error:
