@@ -14,12 +14,11 @@ import cpod_jupyter.api
 from cpod_jupyter.api.crds import engine_crds
 from cpod_jupyter.api.meta import name_of
 from cpod_jupyter.api.resources import (
-    BUILT_IN,
+    BROUGHT,
     CLUSTERSERVINGRUNTIMES,
     CLUSTERTRAININGRUNTIMES,
     CRDS,
     GROUP,
-    KNOWN,
     NAMESPACES,
     Object,
     Resource,
@@ -51,7 +50,7 @@ def install(api: KubeApi) -> None:
 
 def _definitions(api: KubeApi) -> None:
     there = {name_of(definition): definition for definition in api.list(CRDS).items}
-    wanted = {resource.qualified for resource in KNOWN if resource not in BUILT_IN}
+    wanted = {resource.qualified for resource in BROUGHT}
     source = _source()
     if wanted <= there.keys() and all(_is_settled(there[name], source) for name in wanted):
         return  # nothing has changed, and making the definitions takes half a second

@@ -10,20 +10,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cpod_jupyter.api.names import ANNOTATION_SECRET
+from cpod_jupyter.api.sources import source_uri
 from cpod_jupyter.engine.controllers.serving_runtimes import INVALID_PREDICTOR, Refused
 from cpod_jupyter.version import VERSION
 
 MODEL_DIRECTORY = "/mnt/models"
 INITIALIZER = "storage-initializer"
-SECRET_ANNOTATION = "cpod.cpod/secret"
+_SECRET_ANNOTATIONS = (ANNOTATION_SECRET, "serving.kserve.io/storageSecretName")
 """On the InferenceService: the Secret whose keys are environment variables of what fetches the model."""
-_SECRET_ANNOTATIONS = (SECRET_ANNOTATION, "serving.kserve.io/storageSecretName")
 _DEFAULT_SECRETS = ("object-store",)
 _HUB_SECRET = ("huggingface", "token")
 """Secret and key with the token for models of the hub that need an account; may be absent."""
 
-FETCHED = ("hf", "modelscope", "https", "s3", "oss", "gs", "file", "pypi")
-"""Schemes that the runtime's download knows."""
 _CREDENTIALS = ("HF_", "AWS_", "S3_", "OSS_", "GOOGLE_", "GCS_", "MODELSCOPE_")
 """Variables of the serving container that the initializer gets too, as KServe's does with HF_TOKEN."""
 
@@ -39,11 +38,11 @@ def claim_of(uri: str) -> tuple[str, str] | None:
 
 
 def check_uri(uri: str) -> None:
-    """Raises Refused for a URI that is neither a claim's nor of a scheme that can be fetched."""
-    scheme, found, rest = uri.partition("://")
-    if claim_of(uri) is None and not (found and rest and scheme in FETCHED):
-        known = ", ".join(f"{each}://" for each in ("pvc", *FETCHED))
-        raise Refused(INVALID_PREDICTOR, f"the storage URI {uri!r} can't be had here; the engine knows {known}")
+    """Raises Refused for a URI that can be neither mounted nor fetched."""
+    try:
+        source_uri("", uri)
+    except ValueError as error:
+        raise Refused(INVALID_PREDICTOR, f"the storage URI can't be had: {error}") from error
 
 
 def wanted_storage(

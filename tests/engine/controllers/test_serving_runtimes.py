@@ -327,8 +327,10 @@ def test_credentials_of_the_initializer_come_from_secrets_and_the_containers_own
 @pytest.mark.parametrize(
     ("predictor", "words"),
     [
-        pytest.param({"model": model(storageUri="hdfs://x/y")}, "'hdfs://x/y' can't be had here", id="scheme"),
-        pytest.param({"model": model(storageUri="model")}, "'model' can't be had here", id="no scheme"),
+        pytest.param({"model": model(storageUri="hdfs://x/y")}, "hdfs://x/y' has no scheme that is known", id="scheme"),
+        pytest.param(
+            {"model": model(storageUri="model")}, "there is nothing to fetch|not a source|is not", id="no scheme"
+        ),
         pytest.param({"model": model(storageUri="s3://a"), "storageUris": [{"uri": "s3://b"}]}, "not both", id="both"),
         pytest.param(
             {"model": model(), "storageUris": [{"uri": "s3://b"}, {"uri": "s3://a"}]}, "two things", id="one place"
