@@ -31,3 +31,5 @@ class Settings:
     """How often a CPodJob that sets no backoffLimit is tried again."""
     hub_token_secret: str = "huggingface"
     """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""
+    public_namespace: str = "public"
+    """Namespace of the storages that every namespace may use, and of the catalogue's ConfigMap `support-models`."""
