@@ -29,11 +29,11 @@ $(VENV)/.made:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing the packages (a few minutes the first time) ..."
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,lab]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,storage,lab]'
 	@touch $@
 
 $(VENV)/.installed-for-tests: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,lab,test,lint]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,storage,lab,test,lint]'
 	@touch $@
 
 # On this machine, even where a kubeconfig names a cluster; make demo CPOD_CONTEXT=NAME goes there instead.

@@ -84,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=int, help="a port of 127.0.0.1; a free one when left out")
     up.add_argument("--runtime", choices=("process", "podman", "docker"), help="what pods are: processes of this "
                     "machine (the default, or CPOD_RUNTIME's), or containers of real images")  # fmt: skip
+    up.add_argument("--no-operator", action="store_true", help="the engine alone, for an operator that is run by hand: "
+                    "python -m cpod_jupyter.operator --kubeconfig $(cpod kubeconfig)")  # fmt: skip
     add("down", _down, "stop the engine; its pods go on until they end")
     status = add("status", _status, "say what is happening, why it waits and what to do", where, output,
                  example="cpod status facts")  # fmt: skip
@@ -164,7 +166,7 @@ def _data(options: argparse.Namespace, value: Any) -> bool:
 def _up(options: argparse.Namespace) -> None:
     from cpod_jupyter.sdk import engine
 
-    found = engine.up(options.port, options.runtime)
+    found = engine.up(options.port, options.runtime, with_operator=not options.no_operator)
     if not _data(
         options, {"url": found.url, "pid": found.pid, "kubeconfig": str(found.kubeconfig), "runtime": found.runtime}
     ):

@@ -81,12 +81,13 @@ def ensure() -> Engine:
     return find() or start()
 
 
-def start(port: int | None = None, runtime: str | None = None) -> Engine:
+def start(port: int | None = None, runtime: str | None = None, *, with_operator: bool = True) -> Engine:
     """Start the engine, or return the one that runs. Raises EngineError when it cannot be started,
     or when one runs on another port, or with another runtime, than the one asked for.
 
     The runtime is what pods are: `process`, or real images by `podman` or `docker`; left out, it is
-    CPOD_RUNTIME's, else processes.
+    CPOD_RUNTIME's, else processes. An engine without operator is for one that runs by itself
+    (python -m cpod_jupyter.operator); one that runs already stays as it is.
     """
     folder = home()
     try:
@@ -96,7 +97,7 @@ def start(port: int | None = None, runtime: str | None = None) -> Engine:
     with _held(folder / "start.lock"):  # two that start at once: the second finds the first one's
         running = find()
         if running is None:
-            return _spawn(folder, port, runtime or os.environ.get("CPOD_RUNTIME") or PROCESS)
+            return _spawn(folder, port, runtime or os.environ.get("CPOD_RUNTIME") or PROCESS, with_operator)
     if runtime is not None and runtime != running.runtime:
         raise EngineError(
             f"the engine already runs, with the runtime {running.runtime}; stop it first (cpod down) to use {runtime}: "
@@ -125,13 +126,15 @@ def stop() -> bool:
     return True
 
 
-def _spawn(folder: Path, port: int | None, runtime: str) -> Engine:
+def _spawn(folder: Path, port: int | None, runtime: str, with_operator: bool) -> Engine:
     require_runtime(runtime)
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "cpod_jupyter.local", "--home", str(folder), "--ready-fd", str(writer)]
     command += ["--runtime", runtime]
     if port is not None:
         command += ["--port", str(port)]
+    if not with_operator:
+        command.append("--no-operator")
     (folder / "engine.json").unlink(missing_ok=True)
     with _log_file(folder / "engine.log") as log:
         process = subprocess.Popen(
@@ -151,6 +154,8 @@ def _spawn(folder: Path, port: int | None, runtime: str) -> Engine:
         os.close(reader)
     state = json.loads(answer) if answer else {"error": _last_words(folder / "engine.log")}
     if "error" in state:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
         raise EngineError(f"the engine could not be started: {state['error']}")
     return Engine(process.pid, str(state["url"]), folder, started_now=True, runtime=runtime)
 
@@ -206,12 +211,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, required=True, help="folder with everything that must survive")
     parser.add_argument("--port", type=int, help="port on loopback; a free one when left out")
     parser.add_argument("--runtime", default=PROCESS, choices=RUNTIMES, help="what pods are")
+    parser.add_argument("--no-operator", action="store_true", help="run the engine alone")
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         with _held(_made(options.home) / "engine.lock", wait=False):
-            asyncio.run(_serve(options.home, options.port, options.runtime, options.ready_fd))
+            asyncio.run(_serve(options.home, options.port, options.runtime, not options.no_operator, options.ready_fd))
     except BlockingIOError:
         _tell(options.ready_fd, {"error": f"an engine already runs on {options.home}"})
         return 1
@@ -227,18 +233,16 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-async def _serve(folder: Path, port: int | None, runtime: str, ready: int | None) -> None:
-    from cpod_jupyter.client.client import Client
-    from cpod_jupyter.control.controller import Manager
+async def _serve(folder: Path, port: int | None, runtime: str, with_operator: bool, ready: int | None) -> None:
     from cpod_jupyter.engine.engine import Engine as EmbeddedEngine
     from cpod_jupyter.engine.http.server import listen
-    from cpod_jupyter.operator.manager import controllers
-    from cpod_jupyter.operator.settings import Settings
+    from cpod_jupyter.operator.embedded import EmbeddedOperator
+    from cpod_jupyter.operator.settings_file import settings_of_home
 
+    settings = settings_of_home(folder)
     embedded = EmbeddedEngine(folder, listen(port), runtime)
     await embedded.start()
-    operator = Manager(client := Client.from_kubeconfig(folder / "kubeconfig"), controllers(client, Settings()))
-    operator.start()
+    operator = EmbeddedOperator(folder / "kubeconfig", settings) if with_operator else None
     state = {"pid": os.getpid(), "url": embedded.server.address.url, "runtime": runtime}
     (folder / "engine.json").write_text(json.dumps(state))
     _tell(ready, state)
@@ -247,7 +251,8 @@ async def _serve(folder: Path, port: int | None, runtime: str, ready: int | None
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await stopped.wait()
     logging.info("stopping")
-    await asyncio.to_thread(operator.stop)
+    if operator is not None:
+        await asyncio.to_thread(operator.stop)
     await embedded.stop()
 
 

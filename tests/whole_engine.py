@@ -16,20 +16,20 @@ from cpod_jupyter.errors import NotFound
 
 
 @contextmanager
-def whole_engine(home: Path) -> Iterator[local.Engine]:
+def whole_engine(home: Path, *, with_operator: bool = True) -> Iterator[local.Engine]:
     """An engine on that home, taken down with its pods afterwards. `CPOD_HOME` is the caller's again inside."""
-    with _at_home(home):
-        engine = local.start()
+    with at_home(home):
+        engine = local.start(with_operator=with_operator)
     try:
         yield engine
     finally:
         _end_pods(engine)
-        with _at_home(home):
+        with at_home(home):
             local.stop()
 
 
 @contextmanager
-def _at_home(home: Path) -> Iterator[None]:
+def at_home(home: Path) -> Iterator[None]:
     before = os.environ.get("CPOD_HOME")
     os.environ["CPOD_HOME"] = str(home)
     try:

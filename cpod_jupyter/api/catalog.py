@@ -31,7 +31,7 @@ class BaseModel:
     name: str
     """As the catalogue of `cpodoperator` spells it; the name of its ModelStorage is derived from this."""
     source: str = ""
-    """Where it is fetched from: the repository whose files transformers reads. Empty when `storage` is there already."""
+    """Where it is fetched from: the repository whose files transformers reads. Empty when `storage` is there."""
     template: str = ""
     """Chat template of the ModelStorage."""
     volume_mib: int = 30720

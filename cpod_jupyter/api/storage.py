@@ -28,8 +28,30 @@ class StorageStatus(KubeModel):
     observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
 
 
+class ModelShapeStatus(KubeModel):
+    """The model's shape, as its config.json and the headers of its files have it (api/planning/shapes.py)."""
+
+    parameters: int = Field(default=0, description="Parameters.", json_schema_extra={"format": "int64"})
+    layers: int = Field(default=0, description="Transformer layers.")
+    hidden_size: int = Field(default=0, description="Elements of a token between the layers.")
+    intermediate_size: int = Field(default=0, description="Elements inside the MLP, or inside one expert.")
+    attention_heads: int = 0
+    kv_heads: int = 0
+    head_dim: int = 0
+    vocab_size: int = 0
+    tied_embeddings: bool = Field(default=False, description="The output layer's matrix is the input embedding's.")
+    dtype_bytes: int = Field(default=0, description="Bytes of a weight on disk.")
+    max_positions: int = Field(default=0, description="Tokens the model can look at.")
+    experts: int = Field(default=0, description="Experts of a layer; 0 for a dense model.")
+    experts_per_token: int = 0
+    gated_mlp: bool = True
+    model_type: str = Field(default="", description="The architecture, by transformers' name.")
+    approximate: bool = Field(default=False, description="The shape is a guess.")
+
+
 class ModelStorageStatus(StorageStatus):
     converttensortrenginestatus: str = Field(default="", description="Converting, Converted or Failed.")
+    model: ModelShapeStatus | None = Field(default=None, description="The model's shape, once it is fetched.")
 
 
 class DataSetStorageStatus(StorageStatus):

@@ -97,6 +97,11 @@ class WorkQueue(Generic[K]):
                 self._ready.append(key)
                 self._changed.notify()
 
+    def depth(self) -> int:
+        """How many keys wait to be handled, without those whose time has not come."""
+        with self._changed:
+            return len(self._waiting)
+
     def close(self) -> None:
         """Wake and end every `take`."""
         with self._changed:

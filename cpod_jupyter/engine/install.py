@@ -16,7 +16,7 @@ from cpod_jupyter.errors import NotFound
 
 MADE_BY = "cpod.cpod/made-by"
 """On a definition of ours: what it was made from, and the digest of its spec as it was stored."""
-_NAMESPACES = ("default", "public", "kube-system", "kube-node-lease")
+_NAMESPACES = ("default", "public", "kube-system", "kube-node-lease", "cpod-system")
 
 
 def install(api: KubeApi) -> None:

@@ -7,6 +7,7 @@ then the plan in the status is a guess.
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 from cpod_jupyter.api import meta, names
@@ -40,7 +41,7 @@ def is_forced(finetune: Object) -> bool:
     return annotation(finetune, names.ANNOTATION_FORCE) == "true"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Base:
     """The model that a FineTune starts from: a storage, the catalogue's entry for it, or both."""
 
@@ -64,7 +65,7 @@ class Beginning:
         self.recorder = recorder
 
     def begin(self, finetune: Object) -> Changes:
-        """The next step towards the CPodJob. Raises Refused for a FineTune that can't work; it has made nothing then."""
+        """The next step towards the CPodJob. Raises Refused for a FineTune that can't work, before anything is made."""
         spec, namespace = build.spec_of(finetune), meta.namespace_of(finetune)
         _refuse_wrong(finetune, spec)
         base = self._base(spec, namespace)

@@ -31,5 +31,8 @@ class Settings:
     """How often a CPodJob that sets no backoffLimit is tried again."""
     hub_token_secret: str = "huggingface"
     """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""
+    object_store_secret: str = "object-store"
+    """Secret whose keys are environment variables for object stores (AWS_ACCESS_KEY_ID, …); may be absent."""
     public_namespace: str = "public"
-    """Namespace of the storages that every namespace may use, and of the catalogue's ConfigMap `support-models`."""
+    """Namespace of the storages that everybody may use (`datasetIsPublic`, `modelIsPublic`, …), and of the catalogue's
+    ConfigMap `support-models`."""

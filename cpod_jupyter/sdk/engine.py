@@ -13,12 +13,13 @@ from cpod_jupyter.local import Engine
 __all__ = ["Engine", "ImageMap", "MappedImage", "down", "images", "running", "up"]
 
 
-def up(port: int | None = None, runtime: str | None = None) -> Engine:
+def up(port: int | None = None, runtime: str | None = None, *, with_operator: bool = True) -> Engine:
     """Start the engine, or find the one that runs; `started_now` tells which. Raises EngineError.
 
-    `runtime` is what pods are: `process`, or real images by `podman` or `docker`.
+    `runtime` is what pods are: `process`, or real images by `podman` or `docker`. Without its operator, one that
+    runs by itself can act on it.
     """
-    return local.start(port, runtime)
+    return local.start(port, runtime, with_operator=with_operator)
 
 
 def down() -> str:

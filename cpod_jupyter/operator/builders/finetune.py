@@ -45,6 +45,8 @@ def config_map(finetune: Object, plan: Plan | None, lora_target: str = "") -> Ob
             **({"lora_target": lora_target} if lora_target and kind != "full" else {}),
             **trainer_arguments(spec.hyper_parameters, kind),
             **(plan.arguments if plan else {}),
+            # In place, not by its file's path: where pods are processes, that path is no place of theirs.
+            **({"deepspeed": plan.deepspeed} if plan and plan.deepspeed else {}),
             **trainer_config(spec.config),
         },
     }

@@ -11,7 +11,7 @@ import yaml
 from cpod_jupyter.api.catalog import BaseModel
 from cpod_jupyter.api.finetune import FineTuneSpec, finetune_type
 from cpod_jupyter.api.planning import Gpu, ModelShape, Plan, PlanRequest, gpu_of_node, known_gpu, known_shape, make_plan
-from cpod_jupyter.api.planning.plan import replicas_of
+from cpod_jupyter.api.planning.ways import replicas_of
 from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.trainer import trainer_config
