@@ -19,6 +19,14 @@ FAULTS = {
         "model: a\ndataset: b\nhyperParameters:\n  n_epoch: 3\n",
         ['line 5, column 3: hyperParameters.n_epoch: unknown hyperparameter; did you mean "n_epochs"?'],
     ),
+    "a misspelt argument of the trainer, and one of another type": (
+        "finetune",
+        "model: a\ndataset: b\nconfig:\n  lora_rnk: '8'\n  max_steps: few",
+        [
+            'line 5, column 3: config.lora_rnk: is not an argument of the trainer; did you mean "lora_rank"?',
+            'line 6, column 14: config.max_steps: is "few", it must be a whole number',
+        ],
+    ),
     "several at once, in the order of the lines": (
         "finetune",
         "model: a\ndataset: b\nhyperParameters: {batch_size: 2.5}\nfinetuneTyp: lora\ngpuCount: two\n",
@@ -31,7 +39,10 @@ FAULTS = {
     "a value that is not one of the choices": (
         "finetune",
         "model: a\ndataset: b\nfinetuneType: lorra",
-        ['line 4, column 15: finetuneType: "lorra" is not one of "", "lora", "pt", "full"; did you mean "lora"?'],
+        [
+            'line 4, column 15: finetuneType: "lorra" is not one of "", "lora", "qlora", "pt", "full"; '
+            'did you mean "lora"?'
+        ],
     ),
     "required fields, at the beginning of the body": (
         "finetune",
