@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -239,7 +239,7 @@ async def _serve(folder: Path, port: int | None, runtime: str, with_operator: bo
     from cpod_jupyter.operator.embedded import EmbeddedOperator
     from cpod_jupyter.operator.settings_file import settings_of_home
 
-    settings = settings_of_home(folder)
+    settings = replace(settings_of_home(folder), pods_share_files=runtime == PROCESS)
     embedded = EmbeddedEngine(folder, listen(port), runtime)
     await embedded.start()
     operator = EmbeddedOperator(folder / "kubeconfig", settings) if with_operator else None

@@ -17,6 +17,8 @@ LABEL_CPODJOB = "cpod.cpod/cpodjob"
 LABEL_MODELSTORAGE = "cpod.cpod/modelstorage"
 """On the pods that fetch a model: its ModelStorage."""
 LABEL_DATASETSTORAGE = "cpod.cpod/datasetstorage"
+LABEL_UPLOAD = "cpod.cpod/upload"
+"""On the pods that upload a CPodJob's result: its name."""
 LABEL_USER = "cpod.cpod/userID"
 LABEL_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 """KServe's own, on the pods of an InferenceService."""
@@ -46,8 +48,15 @@ ANNOTATION_SECRET = "cpod.cpod/secret"
 """On a storage or CPodJob: the Secret, in its namespace, with the environment variables for its object store."""
 ANNOTATION_MADE_BY = "cpod.cpod/made-by-uid"
 """On a result, which nothing owns: the uid of the CPodJob it comes from."""
+ANNOTATION_UPLOAD_TO = "cpod.cpod/upload-to"
+"""On a CPodJob: the URI of the directory that its result is to be uploaded to, instead of the settings'."""
+ANNOTATION_DESTINATION = "cpod.cpod/destination"
+"""On an upload Job: the URI it uploads to."""
 ANNOTATION_SPEC_HASH = "cpod.cpod/spec-hash"
 """On a child that is kept up to date: the hash of the specification applied last."""
+
+LOGS_CLAIM = "log-volume-tensorboard-0"
+"""In a namespace with TensorBoard: the claim with its logs."""
 
 MODELSTORAGE_URI = "modelstorage://"
 """In an Inference's storage URIs: the ModelStorage of that name, wherever its files are."""
@@ -71,6 +80,10 @@ def result_claim(cpodjob: str) -> str:
 
 def result_storage(cpodjob: str) -> str:
     return f"{cpodjob}-modelsavestorage"
+
+
+def upload_job(cpodjob: str) -> str:
+    return f"{cpodjob}-upload"
 
 
 def download_job(word: str, storage: str) -> str:

@@ -29,6 +29,16 @@ class Settings:
     """How often a failed download is tried again."""
     job_retries: int = 2
     """How often a CPodJob that sets no backoffLimit is tried again."""
+    upload_destination: str = ""
+    """URI that `uploadModel` uploads results under, such as s3://BUCKET/PREFIX: models/NAMESPACE/NAME and
+    adapters/NAMESPACE/NAME are made there; empty for none."""
+    upload_retries: int = 4
+    """How often a failed upload is tried again; what was sent is not sent again."""
+    upload_minutes: int = 24 * 60
+    """How long an upload may take with all its tries."""
+    pods_share_files: bool = False
+    """Whether pods see the files of this machine, so that one can upload to file://; on the embedded engine, whose
+    pods are processes, they do, whatever is said here."""
     hub_token_secret: str = "huggingface"
     """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""
     object_store_secret: str = "object-store"

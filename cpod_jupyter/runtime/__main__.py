@@ -1,4 +1,4 @@
-"""The command line of the runtime: `python -m cpod_jupyter.runtime download|clone|train|serve …`.
+"""The command line of the runtime: `python -m cpod_jupyter.runtime download|clone|upload|train|serve …`.
 
 Exit codes: 0 done, 1 a failure that the termination message explains, 2 a wrong command line, 75 a failure that
 may go well at another time (EX_TEMPFAIL of sysexits.h), 143 ended by SIGTERM.
@@ -50,6 +50,10 @@ def _run(arguments: argparse.Namespace) -> None:
         from cpod_jupyter.runtime.clone import clone
 
         clone(arguments.repository, arguments.revision, arguments.destination)
+    elif arguments.command == "upload":
+        from cpod_jupyter.runtime.upload import upload
+
+        upload(arguments.source, arguments.destination)
     elif arguments.command == "train":
         from cpod_jupyter.runtime.train import TrainPaths, train
 
@@ -63,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cpod_jupyter.runtime",
-        description="What runs inside pods: fetch a model, data set or code, fine-tune, serve.",
+        description="What runs inside pods: fetch a model, data set or code, upload a model, fine-tune, serve.",
         epilog="Progress and metrics are records on standard output, lines that begin with @cpod.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -92,6 +96,20 @@ def _parser() -> argparse.ArgumentParser:
     clone.add_argument("--repository", required=True, metavar="URL")
     clone.add_argument("--revision", default="", help="branch, tag or commit (default: the repository's own)")
     clone.add_argument("--destination", required=True, type=Path, metavar="DIR")
+
+    upload = commands.add_parser(
+        "upload",
+        help="copy a model into an object store",
+        description="Copy a directory into an object store, a manifest with the hashes of its files last. "
+        "Started again after it was broken off, it sends what is missing.",
+    )
+    upload.add_argument("--source", required=True, type=Path, metavar="DIR")
+    upload.add_argument(
+        "--destination",
+        required=True,
+        metavar="URI",
+        help="the directory to make: s3://BUCKET/PATH, oss://…, gs://…, file:///PATH (keys from the environment)",
+    )
 
     train = commands.add_parser(
         "train",
