@@ -124,10 +124,10 @@ def test_a_bare_spec_becomes_an_object_of_the_kind() -> None:
 
 
 def test_numbers_in_a_map_of_strings_stay_as_they_were_written() -> None:
-    text = "model: a\ndataset: b\nhyperParameters: {n_epochs: 3, learning_rate: 5e-5}\nconfig: {bf16: yes, r: 1_6}"
+    text = "model: a\ndataset: b\nhyperParameters: {n_epochs: 3, learning_rate: 5e-5}\nconfig: {bf16: yes, debug: 1_6}"
     [obj] = manifest.load(text, kind=WORDS["finetune"], name="n")
     assert obj["spec"]["hyperParameters"] == {"n_epochs": "3", "learning_rate": "5e-5"}
-    assert obj["spec"]["config"] == {"bf16": "yes", "r": "1_6"}
+    assert obj["spec"]["config"] == {"bf16": "yes", "debug": "1_6"}
 
 
 def test_python_numbers_in_a_map_of_strings_become_text() -> None:
@@ -174,8 +174,8 @@ def test_a_path_of_a_dataset_that_is_not_there_is_a_fault_at_its_place(tmp_path:
 
 
 def test_anchors_and_merge_keys_work_and_an_alias_to_itself_is_a_fault() -> None:
-    text = "model: a\ndataset: b\nhyperParameters: &h {n_epochs: 2}\nconfig: {<<: *h, x: 1}"
+    text = "model: a\ndataset: b\nhyperParameters: &h {learning_rate: 2}\nconfig: {<<: *h, run_name: 1}"
     [obj] = manifest.load(text, kind=WORDS["finetune"], name="n")
-    assert obj["spec"]["config"] == {"n_epochs": "2", "x": "1"}
+    assert obj["spec"]["config"] == {"learning_rate": "2", "run_name": "1"}
     with pytest.raises(ManifestError, match="refers to itself"):
         manifest.load("model: a\ndataset: b\nconfig: &c {x: *c}", kind=WORDS["finetune"], name="n")
