@@ -18,7 +18,7 @@ from typing import Any
 
 from cpod_jupyter.api.names import hub_model_storage
 from cpod_jupyter.api.problem import nearest
-from cpod_jupyter.api.storage import source_uri
+from cpod_jupyter.api.sources import source_uri
 
 CONFIG_MAP, KEY = "support-models", "models"
 """Where a cluster's own entries are: a ConfigMap in the namespace of public storages, and the key in it."""
