@@ -8,6 +8,7 @@ from typing import Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME, LABEL_REPLICA_INDEX, LABEL_REPLICA_TYPE, LABEL_ROLE
+from cpod_jupyter.api.names import LABEL_UPLOAD
 from cpod_jupyter.api.resources import (
     CPODJOBS,
     DATASETSTORAGES,
@@ -60,7 +61,7 @@ _ROLE_LABELS = (LABEL_REPLICA_TYPE, "replica-type", LABEL_REPLICATED_JOB, LABEL_
 """Where a pod says what it is in its job: Kubeflow's, KubeDL's, JobSet's, mpi-operator's."""
 _INDEX_LABELS = (LABEL_REPLICA_INDEX, "replica-index", "batch.kubernetes.io/job-completion-index")
 
-_LEADS, _WORKS = 0, 1
+_LEADS, _WORKS, _LAST = 0, 1, 9
 _RANKS = {
     **dict.fromkeys(("launcher", "chief", "master", "scheduler"), _LEADS),
     "ps": 2,
@@ -201,8 +202,13 @@ def unscheduled(pod: Object) -> bool:
 
 
 def rank(pod: Object) -> tuple[int, int]:
-    """Which pod of a job speaks for it: the lowest, a master before workers, worker 0 before worker 1."""
+    """Which pod of a job speaks for it: the lowest, a master before workers, worker 0 before worker 1.
+
+    One that uploads the result comes last: it has nothing to say about the work.
+    """
     role, index = role_of(pod)
+    if LABEL_UPLOAD in (pod["metadata"].get("labels") or {}):
+        return _LAST, index
     return _RANKS.get(role, _WORKS), index
 
 
