@@ -110,7 +110,14 @@ def finetune_status(cpodjob: Object) -> dict[str, Any]:
         return {"phase": FineTunePhase.FAILED.value, "failureMessage": message(CPodJobCondition.FAILED)}
     if meta.is_true(cpodjob, CPodJobCondition.SUCCEEDED):
         result = str((cpodjob.get("status") or {}).get("modelStorage") or "")
-        return {"phase": FineTunePhase.SUCCEEDED.value, "failureMessage": "", "modelStorage": result}
+        phase, told = FineTunePhase.SUCCEEDED, ""
+        if cpodjob["spec"].get("uploadModel"):
+            uploaded = meta.condition(cpodjob, CPodJobCondition.MODEL_UPLOADED)
+            if uploaded is None:
+                phase = FineTunePhase.RUNNING
+            elif uploaded.get("status") != "True":
+                told = f"ModelStorage {result!r} has the result, but {uploaded.get('message') or 'it was not uploaded'}"
+        return {"phase": phase.value, "failureMessage": told, "modelStorage": result}
     if meta.is_true(cpodjob, CPodJobCondition.RUNNING):
         return {"phase": FineTunePhase.RUNNING.value, "failureMessage": ""}
     running = meta.condition(cpodjob, CPodJobCondition.RUNNING) or {}

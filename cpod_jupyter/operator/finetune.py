@@ -43,14 +43,14 @@ class FineTuneReconciler:
         except Refused as refusal:
             failed = FineTunePhase.FAILED.value
             changes = {"phase": failed, "failureMessage": str(refusal), "modelStorage": None, "plan": None}
-        if write_status(self.api, FINETUNES, finetune, changes):
+        if changes and write_status(self.api, FINETUNES, finetune, changes):
             self._tell(finetune, changes)
 
     def _next(self, finetune: Object) -> Changes:
         child = names.cpodjob_of_finetune(meta.name_of(finetune))
         cpodjob = find_child(self.api, CPODJOBS, child, finetune)
         if cpodjob is None:
-            return self.beginning.begin(finetune)
+            return {} if _is_done(finetune) else self.beginning.begin(finetune)
         made_for = annotation(cpodjob, names.ANNOTATION_OWNER_GENERATION)
         if is_going(cpodjob) or made_for != str(generation(finetune)):
             if not is_going(cpodjob):
@@ -88,6 +88,8 @@ class FineTuneReconciler:
             self.recorder.warning(finetune, "Unschedulable", message)
         elif phase == FineTunePhase.SUCCEEDED:
             self.recorder.normal(finetune, "Succeeded", f"the result is ModelStorage {changes['modelStorage']}")
+            if message:
+                self.recorder.warning(finetune, "NotUploaded", message)
         elif phase == FineTunePhase.RUNNING:
             self.recorder.normal(finetune, "Running", "the model is being trained")
         else:
@@ -98,13 +100,21 @@ def _phase(finetune: Object) -> str:
     return str((finetune.get("status") or {}).get("phase") or "")
 
 
+def _is_done(finetune: Object) -> bool:
+    """Whether this spec has its result."""
+    return _phase(finetune) == FineTunePhase.SUCCEEDED and observed_generation(finetune) == generation(finetune)
+
+
 def _is_final(finetune: Object) -> bool:
-    """Whether it has ended. One that failed for its plan begins when the user insists (`cpod.cpod/force`)."""
-    phase = _phase(finetune)
-    plan = (finetune.get("status") or {}).get("plan") or {}
-    if phase == FineTunePhase.FAILED and is_forced(finetune) and plan.get("fits") is False:
-        return False
-    return phase in (FineTunePhase.FAILED, FineTunePhase.SUCCEEDED)
+    """Whether it has ended.
+
+    One that failed for its plan begins when the user insists (`cpod.cpod/force`); one whose upload failed is still
+    followed, for the upload may be tried again.
+    """
+    status = finetune.get("status") or {}
+    if _phase(finetune) == FineTunePhase.FAILED:
+        return not (is_forced(finetune) and (status.get("plan") or {}).get("fits") is False)
+    return _phase(finetune) == FineTunePhase.SUCCEEDED and not status.get("failureMessage")
 
 
 def _is_pending(finetune: Object, _node: Object) -> bool:

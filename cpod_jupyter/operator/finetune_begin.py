@@ -21,6 +21,7 @@ from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Recorder
 from cpod_jupyter.operator.builders import finetune as build
 from cpod_jupyter.operator.builders import plan as planning
+from cpod_jupyter.operator.builders import upload
 from cpod_jupyter.operator.builders.workload import Facts, pod_template
 from cpod_jupyter.operator.catalogue import catalogue
 from cpod_jupyter.operator.lookup import missing, refuse_failed, wanted_storage
@@ -87,6 +88,8 @@ class Beginning:
         if base.model is not None:
             need = dataclasses.replace(need, result_mib=max(need.result_mib, base.model.volume_mib))
         cpodjob = build.cpodjob(finetune, need, self.settings)
+        if spec.upload:
+            upload.root(cpodjob, self.settings)  # raises where nothing says where to
         if base.storage is None and base.model is not None:
             sentence = never_fits(pod_template(cpodjob, Facts(), self.settings, "train")["spec"], nodes)
             if sentence is not None:
@@ -164,8 +167,6 @@ def _refuse_wrong(finetune: Object, spec: FineTuneSpec) -> None:
     problems = [*hyper_parameter_problems(spec.hyper_parameters), *config_problems(spec.config, adapter)]
     if problems:
         raise Refused("BadArgument", "; ".join(f"{problem.field}: {problem.message}" for problem in problems))
-    if spec.upload:
-        raise Refused("NotSupported", "this version does not support uploading the result (upload: true) yet")
     if spec.dataset_is_public:
         raise Refused(
             "NotSupported",

@@ -10,6 +10,7 @@ from operator_cluster import RUNNING, Cluster, terminated, unschedulable
 
 from cpod_jupyter.api.catalog import find_model
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME
+from cpod_jupyter.api.names import LABEL_JOB
 from cpod_jupyter.api.resources import (
     CONFIGMAPS,
     CPODJOBS,
@@ -124,7 +125,7 @@ def test_fine_tune_types_are_three(cluster: Cluster, given: str, kind: str) -> N
         pytest.param({"finetuneType": "full", "config": {"lora_rank": "8"}}, ("lora_rank",), id="for adapters only"),
         pytest.param({"finetuneType": "qlora"}, ("qlora", "takes a GPU"), id="qlora without GPUs"),
         pytest.param({"hyperParameters": {"n_epochs": "many"}}, ("n_epochs", "many"), id="not a number"),
-        pytest.param({"upload": True}, ("upload",), id="upload"),
+        pytest.param({"upload": True}, ("nowhere is said where to",), id="upload to nowhere"),
         pytest.param({"datasetIsPublic": True}, ("datasetIsPublic",), id="public dataset"),
     ],
 )
@@ -183,7 +184,67 @@ def test_the_result_survives_the_fine_tune(cluster: Cluster) -> None:
     assert cluster.exists(MODELSTORAGES, "ft-cpodjob-modelsavestorage")
 
 
-def test_a_failed_training_gives_the_trainers_own_words(cluster: Cluster) -> None:
+def uploading(cluster: Cluster) -> None:
+    """A FineTune `ft` whose model is trained, and is being uploaded."""
+    metadata = {"cpod.cpod/upload-to": "s3://bucket/ft", "cpod.cpod/secret": "keys"}
+    cluster.apply(FINETUNES, "ft", {**SPEC, "upload": True}, metadata)
+    cluster.pod(cluster.get(PYTORCHJOBS, "ft-cpodjob"), LABEL_JOB_NAME, terminated(json.dumps({"size": 7}), 0))
+    cluster.end(PYTORCHJOBS, "ft-cpodjob", "Succeeded")
+
+
+def test_it_succeeds_once_the_result_is_uploaded_too(cluster: Cluster) -> None:
+    uploading(cluster)
+    status = cluster.status(FINETUNES, "ft")
+    assert (status["phase"], status["modelStorage"]) == ("Running", "ft-cpodjob-modelsavestorage")
+    pod = cluster.get(JOBS, "ft-cpodjob-upload")["spec"]["template"]["spec"]["containers"][0]
+    assert "s3://bucket/ft" in pod["args"]
+    assert pod["envFrom"] == [{"secretRef": {"name": "keys"}}]
+    cluster.end(JOBS, "ft-cpodjob-upload", "Complete")
+    status = cluster.status(FINETUNES, "ft")
+    assert (status["phase"], status["failureMessage"]) == ("Succeeded", "")
+
+
+def test_a_failed_upload_is_told_of_and_leaves_the_result_and_the_end(cluster: Cluster) -> None:
+    """Fault 13 (B26): never without an end."""
+    uploading(cluster)
+    cluster.pod(cluster.get(JOBS, "ft-cpodjob-upload"), LABEL_JOB, terminated("403 from the store", 1), "up")
+    cluster.end(JOBS, "ft-cpodjob-upload", "Failed")
+    status = cluster.status(FINETUNES, "ft")
+    assert (status["phase"], status["modelStorage"]) == ("Succeeded", "ft-cpodjob-modelsavestorage")
+    assert "403 from the store" in status["failureMessage"]
+    assert ("Warning", "NotUploaded", status["failureMessage"]) in cluster.events("ft")
+
+    # Tried again, as the message says; and when the CPodJob goes, nothing begins anew.
+    cluster.api.delete(JOBS, "ft-cpodjob-upload", "default")
+    cluster.until(lambda: cluster.exists(JOBS, "ft-cpodjob-upload"))
+    cluster.end(JOBS, "ft-cpodjob-upload", "Complete")
+    status = cluster.status(FINETUNES, "ft")
+    assert (status["phase"], status["failureMessage"]) == ("Succeeded", "")
+    cluster.api.delete(CPODJOBS, "ft-cpodjob", "default")
+    cluster.settle()
+    assert (cluster.status(FINETUNES, "ft")["phase"], cluster.names(CPODJOBS)) == ("Succeeded", [])
+
+
+@pytest.mark.parametrize(
+    ("auto_merge", "adapter"), [pytest.param(True, False, id="merged"), pytest.param(False, True, id="kept apart")]
+)
+def test_the_result_says_what_it_is_and_comes_from(cluster: Cluster, auto_merge: bool, adapter: bool) -> None:
+    """Fault 17 (B4, B5, B6): by what the trainer left, under a name that exists and stays the same."""
+    cluster.edit(MODELSTORAGES, "smol", {"template": "chatml", "category": "Chat"})
+    cluster.apply(FINETUNES, "ft", {**SPEC, "autoMerge": auto_merge})
+    outcome = json.dumps({"size": 7, "adapter": adapter})
+    cluster.pod(cluster.get(PYTORCHJOBS, "ft-cpodjob"), LABEL_JOB_NAME, terminated(outcome, 0))
+    cluster.end(PYTORCHJOBS, "ft-cpodjob", "Succeeded")
+    storage = cluster.get(MODELSTORAGES, cluster.status(FINETUNES, "ft")["modelStorage"])
+    kept = {key: storage["spec"].get(key, False) for key in ("isloraadapter", "template", "category", "modelname")}
+    assert kept == {"isloraadapter": adapter, "template": "chatml", "category": "Chat", "modelname": "ft"}
+    annotations = storage["metadata"]["annotations"]
+    assert annotations["cpod.cpod/baseModelstorageName"] == "smol"
+    assert annotations["cpod.cpod/cpod-finetune-id"] == "ft"
+
+
+def test_a_failed_training_gives_the_trainers_own_words_and_no_result(cluster: Cluster) -> None:
+    """Fault 13 (B1, B7): a failed training is a failure, and publishes nothing."""
     cluster.apply(FINETUNES, "ft", SPEC)
     assert cluster.get(PYTORCHJOBS, "ft-cpodjob")["spec"]["pytorchReplicaSpecs"]["Worker"]["restartPolicy"] == "Never"
     cluster.pod(cluster.get(PYTORCHJOBS, "ft-cpodjob"), LABEL_JOB_NAME, terminated("lora_rnk is not an argument", 1))
@@ -191,6 +252,7 @@ def test_a_failed_training_gives_the_trainers_own_words(cluster: Cluster) -> Non
     status = cluster.status(FINETUNES, "ft")
     assert (status["phase"], status["failureMessage"]) == ("Failed", "lora_rnk is not an argument")
     assert not status.get("modelStorage")
+    assert cluster.names(MODELSTORAGES) == ["smol"]
 
 
 def test_an_edit_after_a_failure_trains_anew(cluster: Cluster) -> None:
@@ -238,14 +300,6 @@ def test_a_gpu_type_asks_for_a_gpu_even_without_a_number(cluster: Cluster) -> No
     cluster.apply(FINETUNES, "ft", {**SPEC, "gpuProduct": RTX["nvidia.com/gpu.product"]})
     spec = cluster.get(CPODJOBS, "ft-cpodjob")["spec"]
     assert (spec["gpuRequiredPerReplica"], spec["gpuType"]) == (1, RTX["nvidia.com/gpu.product"])
-
-
-def test_several_gpus_are_one_process_each(cluster: Cluster) -> None:
-    cluster.node("gpus", GPU_NODE)
-    cluster.apply(FINETUNES, "ft", {**SPEC, "gpuCount": 2})
-    command = cluster.get(CPODJOBS, "ft-cpodjob")["spec"]["command"]
-    assert command == ["torchrun", "--standalone", "--nproc-per-node=2", "-m", "cpod_jupyter.runtime"]
-    assert cluster.get(PYTORCHJOBS, "ft-cpodjob")["spec"]["nprocPerNode"] == "2"
 
 
 def test_nothing_is_downloaded_for_work_that_no_node_can_run(cluster: Cluster) -> None:

@@ -16,7 +16,7 @@ from cpod_jupyter.operator.builders.claims import MIB
 from cpod_jupyter.operator.builders.download import RUNTIME
 from cpod_jupyter.operator.builders.plan import Device, PlanFacts, plan_status, plan_text
 from cpod_jupyter.operator.builders.workload import CONFIG_PATH
-from cpod_jupyter.operator.metadata import child_metadata, generation
+from cpod_jupyter.operator.metadata import annotation, child_metadata, generation
 from cpod_jupyter.operator.settings import Settings
 
 CONFIG_KEY, PLAN_KEY, DEEPSPEED_KEY = "finetune.json", "plan.yaml", "deepspeed.json"
@@ -113,6 +113,9 @@ def cpodjob(finetune: Object, need: Need, settings: Settings) -> Object:
         names.ANNOTATION_FINETUNE: name,
         names.ANNOTATION_OWNER_GENERATION: str(generation(finetune)),
     }
+    for key in (names.ANNOTATION_UPLOAD_TO, names.ANNOTATION_SECRET):
+        if given := annotation(finetune, key):
+            annotations[key] = given
     if spec.auto_merge and finetune_type(spec.finetune_type) != "full":
         annotations[names.ANNOTATION_AUTO_MERGE] = "true"
     labels = finetune["metadata"].get("labels") or {}
