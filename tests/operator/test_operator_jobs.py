@@ -1,23 +1,14 @@
-"""CPodJobs of type mpi and tensorFlow, and replicaSpecs: what they become, and that they run."""
+"""CPodJobs of type mpi and tensorFlow, and replicaSpecs: what they become."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from operator_cluster import Cluster
-from whole_engine import whole_engine
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import CPODJOBS, MPIJOBS_V2BETA1, PODS, PYTORCHJOBS, TFJOBS
-from cpod_jupyter.client.client import Client
+from cpod_jupyter.api.resources import CPODJOBS, MPIJOBS_V2BETA1, PYTORCHJOBS, TFJOBS
 from cpod_jupyter.operator.builders import jobs
 from cpod_jupyter.operator.builders.workload import Facts
 from cpod_jupyter.operator.settings import Settings
@@ -118,73 +109,3 @@ def test_the_repository_is_cloned_before_the_work_begins(kind: str) -> None:
     assert clone["args"][:3] == ["clone", "--repository", "https://example.com/x.git"]
     assert {mount["mountPath"] for mount in clone["volumeMounts"]} == {"/code"}
     assert "/code" in {mount["mountPath"] for mount in work["volumeMounts"]}
-
-
-# ---- on the engine, with real programs
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[Client]:
-    with whole_engine(tmp_path / "home") as engine:
-        found = Client.from_kubeconfig(engine.kubeconfig)
-        yield found
-        found.close()
-
-
-def run(client: Client, name: str, spec: dict[str, Any]) -> None:
-    """Submit a CPodJob, and wait until it has succeeded."""
-    client.create(CPODJOBS, {"metadata": {"name": name, "namespace": "default"}, "spec": {"image": "python", **spec}})
-    until = time.monotonic() + 90
-    while not meta.is_true(job := client.get(CPODJOBS, name, "default"), "Succeeded"):
-        assert not meta.is_true(job, "Failed"), job["status"]
-        assert time.monotonic() < until, job.get("status")
-        time.sleep(0.1)
-
-
-def printed(client: Client, pod: str) -> str:
-    """What the pod whose name begins so has printed."""
-    names = [meta.name_of(item) for item in client.list(PODS, "default").items]
-    (name,) = [name for name in names if name.startswith(pod)]
-    return "\n".join(client.logs(name, "default"))
-
-
-RANK = """
-import os
-said = f"rank {os.environ['OMPI_COMM_WORLD_RANK']} in {os.environ['HOSTNAME']}\\n"
-os.write(1, said.encode())  # at once: both ranks write to one log
-"""
-needs_mpirun = pytest.mark.skipif(
-    shutil.which("mpirun") is None, reason="mpirun is not installed (Debian: apt-get install openmpi-bin)"
-)
-
-
-@needs_mpirun
-@pytest.mark.timeout(150)
-def test_mpirun_reaches_the_workers_of_a_cpodjob(client: Client) -> None:
-    command = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "2", sys.executable, "-c", RANK]
-    run(client, "sim", {"jobType": "mpi", "command": command, "workerReplicas": 2, "backoffLimit": 0})
-    said = printed(client, "sim-launcher")
-    assert sorted(said.split("\n"))[-2:] == ["rank 0 in sim-worker-0", "rank 1 in sim-worker-1"]
-
-
-@pytest.mark.timeout(150)
-def test_the_workers_of_a_tensorflow_cpodjob_know_each_other(client: Client) -> None:
-    command = [sys.executable, "-c", "import os; print(os.environ['TF_CONFIG'])"]
-    run(client, "tf", {"jobType": "tensorFlow", "command": command, "workerReplicas": 2, "backoffLimit": 0})
-    found = json.loads(printed(client, "tf-worker-0"))  # the job has succeeded when the first worker has
-    assert found["task"] == {"type": "worker", "index": 0}
-    assert len(set(found["cluster"]["worker"])) == 2
-
-
-def test_a_cpodjob_runs_the_code_of_its_repository_at_a_revision(client: Client, tmp_path: Path) -> None:
-    origin = tmp_path / "origin"
-    git = ["git", "-C", str(origin), "-c", "user.name=t", "-c", "user.email=t@example.com"]
-    subprocess.run(["git", "init", "-q", str(origin)], check=True)
-    for text in ("one", "two"):
-        (origin / "say.py").write_text(f"print({text!r})\n")
-        subprocess.run([*git, "add", "."], check=True)
-        subprocess.run([*git, "commit", "-q", "-m", text], check=True)
-        subprocess.run([*git, "tag", text], check=True)
-    repo = {"repository": origin.as_uri(), "revision": "one"}
-    run(client, "code", {"command": ["python", "/code/say.py"], "gitRepo": repo, "codePath": "/code"})
-    assert printed(client, "code") == "one"
