@@ -8,7 +8,7 @@ import pytest
 from operator_cluster import Cluster
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import CPODJOBS, MPIJOBS_V2BETA1, PYTORCHJOBS, TFJOBS
+from cpod_jupyter.api.resources import CPODJOBS, JOBS, MODELSTORAGES, MPIJOBS_V2BETA1, PYTORCHJOBS, TFJOBS
 from cpod_jupyter.operator.builders import jobs
 from cpod_jupyter.operator.builders.workload import Facts
 from cpod_jupyter.operator.settings import Settings
@@ -27,6 +27,7 @@ def container(spec: dict[str, Any], role: str) -> dict[str, Any]:
 
 
 def test_an_mpi_job_has_a_launcher_with_the_command_and_workers_with_the_gpus(cluster: Cluster) -> None:
+    """B18: slots and retries, and no hostIPC, which a namespace of the baseline standard refuses."""
     env = [{"name": "A", "value": "b"}]
     cluster.apply(
         CPODJOBS, "sim",
@@ -51,6 +52,7 @@ def test_an_mpi_job_has_a_launcher_with_the_command_and_workers_with_the_gpus(cl
 
 
 def test_a_tensorflow_job_has_workers(cluster: Cluster) -> None:
+    """Fault 8 (B11)."""
     cluster.apply(
         CPODJOBS, "tf", {"jobType": "tensorFlow", "image": "me/tf", "command": ["python", "t.py"], "workerReplicas": 2}
     )
@@ -58,6 +60,68 @@ def test_a_tensorflow_job_has_workers(cluster: Cluster) -> None:
     assert spec["tfReplicaSpecs"]["Worker"]["replicas"] == 2
     worker = container(spec["tfReplicaSpecs"], "Worker")
     assert (worker["name"], worker["command"]) == ("tensorflow", ["python", "t.py"])
+
+
+def replica(name: str = "pytorch", mount: str = "/mine", volume: str = "mine", **container: Any) -> dict[str, Any]:
+    """A role of `replicaSpecs` with a volume of its own."""
+    found = {"name": name, "volumeMounts": [{"name": volume, "mountPath": mount}], **container}
+    return {"template": {"spec": {"containers": [found], "volumes": [{"name": volume, "emptyDir": {}}]}}}
+
+
+def test_given_replicas_have_the_jobs_data_and_environment_at_hand(cluster: Cluster) -> None:
+    """Fault 8 (B19): what is mounted for other jobs is mounted for these, or their results would be empty."""
+    cluster.claim("base-files")
+    cluster.apply(MODELSTORAGES, "base", {"modeltype": "trained", "pvc": "base-files"})
+    own = {"env": [{"name": "A", "value": "own"}], "image": "other"}
+    cluster.apply(
+        CPODJOBS, "t",
+        {"jobType": "pytorch", "image": "me/train", "replicaSpecs": {"Master": replica(), "Worker": replica(**own)},
+         "env": [{"name": "A", "value": "shared"}], "pretrainModelName": "base", "pretrainModelPath": "/model",
+         "ckptPath": "/ckpt", "modelSavePath": "/save", "codePath": "/code",
+         "gitRepo": {"repository": "https://example.com/x.git"}},
+    )  # fmt: skip
+    spec = cluster.get(PYTORCHJOBS, "t")["spec"]["pytorchReplicaSpecs"]
+    for role, image, value in (("Master", "me/train", "shared"), ("Worker", "other", "own")):
+        found, pod = container(spec, role), spec[role]["template"]["spec"]
+        assert (found["image"], found["env"]) == (image, [{"name": "A", "value": value}])
+        assert {mount["mountPath"]: mount["name"] for mount in found["volumeMounts"]} == {
+            "/mine": "mine", "/model": "pretrain-model", "/ckpt": "ckpt", "/save": "modelsave", "/code": "code",
+        }  # fmt: skip
+        assert {volume["name"] for volume in pod["volumes"]} == {"mine", "pretrain-model", "ckpt", "modelsave", "code"}
+        assert [clone["name"] for clone in pod["initContainers"]] == ["clone"]
+
+
+@pytest.mark.parametrize(
+    ("specs", "processes", "elastic"),
+    [
+        pytest.param({"Worker": replica(resources={"limits": {GPU: "4"}})}, "4", False, id="one worker"),
+        pytest.param({"Worker": {**replica(), "replicas": 3}}, "1", True, id="three workers"),
+        pytest.param({"Master": replica(), "Worker": {**replica(), "replicas": 3}}, "1", False, id="with a master"),
+    ],
+)
+def test_given_replicas_find_each_other_as_made_ones_do(specs: dict[str, Any], processes: str, elastic: bool) -> None:
+    """Fault 7 (B18): the processes of a replica are its GPUs."""
+    spec = {"jobType": "pytorch", "image": "me/train", "replicaSpecs": specs}
+    metadata = {"name": "t", "namespace": "default", "uid": "u"}
+    owner = {"apiVersion": CPODJOBS.api_version, "kind": CPODJOBS.kind, "metadata": metadata, "spec": spec}
+    made = jobs.workload(owner, Facts(), Settings())["spec"]
+    assert made["nprocPerNode"] == processes
+    policy = {"rdzvBackend": "c10d", "minReplicas": 3, "maxReplicas": 3}
+    assert made.get("elasticPolicy") == (policy if elastic else None)
+
+
+def test_tensorboards_claim_is_mounted_where_a_namespace_has_one(cluster: Cluster) -> None:
+    cluster.apply(CPODJOBS, "before", {"image": "me/train"})
+    cluster.claim("log-volume-tensorboard-0")
+    cluster.apply(CPODJOBS, "after", {"image": "me/train"})
+    cluster.apply(CPODJOBS, "own", {"image": "me/train", "ckptPath": "/logs"})
+    mounts = {
+        name: cluster.get(JOBS, name)["spec"]["template"]["spec"]["containers"][0].get("volumeMounts")
+        for name in ("before", "after", "own")
+    }
+    assert not mounts["before"]
+    assert mounts["after"] == [{"name": "logs", "mountPath": "/logs"}]
+    assert mounts["own"] == [{"name": "ckpt", "mountPath": "/logs"}]
 
 
 def test_replica_specs_are_taken_over(cluster: Cluster) -> None:
@@ -87,6 +151,17 @@ def test_replica_specs_are_taken_over(cluster: Cluster) -> None:
             "replicaSpecs.Worker: template.spec.containers is required", id="no template",
         ),
         pytest.param({"gitRepo": {"repository": "https://x/y"}}, "gitRepo without codePath", id="no code path"),
+        pytest.param({"uploadModel": True}, "uploadModel without modelSavePath", id="nothing to upload"),
+        pytest.param({"ckptPath": "/x", "modelSavePath": "/x/"}, "are both /x", id="one path for two"),
+        pytest.param({"ckptPath": "data/ckpt"}, "ckptPath is 'data/ckpt': it has to be", id="relative"),
+        pytest.param(
+            {"jobType": "pytorch", "ckptPath": "/ckpt", "replicaSpecs": {"Worker": replica(mount="/ckpt/")}},
+            "replicaSpecs.Worker: container pytorch mounts /ckpt/ itself, which is ckptPath too", id="its own mount",
+        ),
+        pytest.param(
+            {"jobType": "pytorch", "ckptPath": "/ckpt", "replicaSpecs": {"Worker": replica(volume="ckpt")}},
+            "replicaSpecs.Worker: the volume name ckpt is the operator's", id="its own volume",
+        ),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused(cluster: Cluster, spec: dict[str, Any], said: str) -> None:
