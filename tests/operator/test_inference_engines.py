@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cpod_jupyter.api.inference import FRAMEWORKS
+from cpod_jupyter.api.kserve import FRAMEWORKS
 from cpod_jupyter.operator.builders import inference as build
 from cpod_jupyter.operator.builders import inference_engines as engines
 from cpod_jupyter.operator.builders import inference_params as params

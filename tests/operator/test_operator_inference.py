@@ -281,7 +281,9 @@ def test_a_model_that_appears_later_is_served(cluster: Cluster) -> None:
         ),
         pytest.param({"predictor": {"contaners": []}}, "near it: containers", id="unknown field"),
         pytest.param(
-            {"predictor": {**given("x"), "sklearn": {"storageUri": "gs://x/y"}}}, "takes one", id="two servers"
+            {"predictor": {"onnx": {"storageUri": "s3://x/y"}, "sklearn": {"storageUri": "gs://x/y"}}},
+            "takes one",
+            id="two servers",
         ),
     ],
 )

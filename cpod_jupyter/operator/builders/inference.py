@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cpod_jupyter.api import meta, names
-from cpod_jupyter.api.inference import FRAMEWORKS, PREDICTOR_FIELDS, AutoscalerOptions, InferenceSpec
+from cpod_jupyter.api.inference import PREDICTOR_FIELDS, AutoscalerOptions, InferenceSpec
+from cpod_jupyter.api.kserve import FRAMEWORKS
 from cpod_jupyter.api.resources import INFERENCESERVICES, Object
 from cpod_jupyter.operator.builders import inference_engines as engines
 from cpod_jupyter.operator.builders import inference_params
@@ -108,8 +109,9 @@ def _uris(predictor: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def implementations(predictor: Mapping[str, Any]) -> list[str]:
-    """Which of KServe's ways to say what serves are in a predictor; it takes exactly one."""
-    return [key for key in ("containers", "model", *FRAMEWORKS) if predictor.get(key)]
+    """Which of KServe's ways to say what serves are in a predictor: one; containers beside a model are its sidecars."""
+    models = [key for key in ("model", *FRAMEWORKS) if predictor.get(key)]
+    return models or [key for key in ("containers",) if predictor.get(key)]
 
 
 def check_predictor(predictor: Mapping[str, Any]) -> None:
@@ -132,7 +134,7 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
         if name:
             holder[key] = f"pvc://{claims[name]}" + (f"/{path}" if path else "")
     server = _server_of(predictor)
-    engine = engines.engine_of(server, settings) if predictor.get("containers") else None
+    engine = engines.engine_of(server, settings) if implementations(predictor) == ["containers"] else None
     result = Deployable(predictor, engine)
     if engine is not None:
         engines.fill_in(engine, server, startup_probe=not engines.on_knative(settings))
@@ -158,14 +160,14 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
 
 
 def _server_of(predictor: dict[str, Any]) -> Container:
-    """What serves: the container `kserve-container` or else the first, or the model, which has a container's fields."""
-    containers: list[Container] = predictor.get("containers") or []
+    """What serves: the model, which has a container's fields; or the container `kserve-container`, else the first."""
+    what = implementations(predictor)[0]
+    if what != "containers":
+        server: Container = predictor[what]
+        return server
+    containers: list[Container] = predictor["containers"]
     named = [container for container in containers if container.get("name") == CONTAINER]
-    found = next(iter([*named, *containers]), None)
-    if found is not None:
-        return found
-    server: Container = predictor[implementations(predictor)[0]]
-    return server
+    return [*named, *containers][0]
 
 
 def _gpus_of(server: Container) -> int:
