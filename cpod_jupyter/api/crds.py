@@ -10,6 +10,7 @@ from cpod_jupyter.api.kubedl import kubedl_crds
 from cpod_jupyter.api.kubeflow import kubeflow_crds
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.storage import dataset_storage_crd, model_storage_crd
+from cpod_jupyter.api.trainjob import trainer_crds
 
 
 def cpod_crds() -> list[Object]:
@@ -19,4 +20,4 @@ def cpod_crds() -> list[Object]:
 
 def engine_crds() -> list[Object]:
     """What the embedded engine installs: the project's kinds, and those a cluster has from others."""
-    return [*cpod_crds(), *kubeflow_crds(), *kubedl_crds(), inference_service_crd()]
+    return [*cpod_crds(), *kubeflow_crds(), *kubedl_crds(), *trainer_crds(), inference_service_crd()]

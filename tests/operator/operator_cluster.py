@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from authorized import AuthorizedApi
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import EVENTS, NODES, PODS, PVCS, Object, Resource
@@ -30,7 +31,8 @@ class Cluster:
     settings: Settings
 
     def __post_init__(self) -> None:
-        self.controllers = controllers(self.api, self.settings)
+        self.operator_api = AuthorizedApi(self.api)
+        self.controllers = controllers(self.operator_api, self.settings)
 
     def settle(self) -> None:
         """Reconcile every object until nothing changes any more."""

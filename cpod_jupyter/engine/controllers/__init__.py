@@ -18,6 +18,7 @@ from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
 from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
 from cpod_jupyter.engine.controllers.resourcequota import quota_controller
+from cpod_jupyter.engine.controllers.trainer import trainer_controller
 from cpod_jupyter.engine.controllers.training import training_controllers
 
 
@@ -33,4 +34,5 @@ def controllers(api: KubeApi, home: Path) -> list[Controller]:
         quota_controller(api),
         inferenceservice_controller(api),
         *training_controllers(api, home),
+        trainer_controller(api, home),
     ]

@@ -10,10 +10,13 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.controllers import job_policy
 from cpod_jupyter.engine.controllers import pods as podset
+from cpod_jupyter.engine.kubelet.network import ADDRESS_ANNOTATION
 from cpod_jupyter.engine.strategies.jobs import parsed_indexes
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Annotation and label of a pod, with its index."""
+ADDRESSES_ANNOTATION = "cpod.cpod/pod-ips"
+"""On the pod template of an Indexed Job, in the engine: the loopback addresses of its pods, by index, with commas."""
 _VARIABLE = "JOB_COMPLETION_INDEX"
 
 
@@ -106,6 +109,9 @@ def indexed_pod(job: Object, index: int, existing: Sequence[Object]) -> Object:
     pod = podset.from_template(job["spec"]["template"], job, name, {INDEX: str(index)})
     pod["metadata"]["annotations"][INDEX] = str(index)
     pod["spec"]["hostname"] = prefix
+    addresses = str(pod["metadata"]["annotations"].pop(ADDRESSES_ANNOTATION, "")).split(",")
+    if index < len(addresses) and addresses[index]:
+        pod["metadata"]["annotations"][ADDRESS_ANNOTATION] = addresses[index]
     source: dict[str, Any] = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
     for container in [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]:
         names = {item.get("name") for item in container.get("env") or []}

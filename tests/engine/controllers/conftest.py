@@ -14,6 +14,7 @@ from cpod_jupyter.engine.controllers.inferenceservice import inferenceservice_co
 from cpod_jupyter.engine.controllers.job import job_controller
 from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
 from cpod_jupyter.engine.controllers.resourcequota import quota_controller
+from cpod_jupyter.engine.controllers.trainer import trainer_controller
 from cpod_jupyter.engine.controllers.training import training_controllers
 
 
@@ -30,6 +31,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             quota_controller(api),
             replicaset_controller(api),
             *training_controllers(api, tmp_path / "home"),
+            trainer_controller(api, tmp_path / "home"),
         ],
     )
     found.start()

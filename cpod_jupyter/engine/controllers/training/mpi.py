@@ -110,12 +110,9 @@ class MPI(TrainingKind):
         ]
         add_volume(pod, _CONFIG_VOLUME, {"configMap": {"name": f"{job.name}-config", "items": items}}, _CONFIG_PATH)
         if replica.role == WORKER:
-            main = pod["spec"]["containers"][0]
-            command = [*(main.get("command") or []), *(main.get("args") or [])]
-            if not command or any(Path(word).name == "sshd" for word in " ".join(command).split()):
-                main["command"], main["args"] = list(_WAIT), []
-        else:
-            _share_paths(job, pod)
+            wait_instead_of_sshd(pod["spec"]["containers"][0])
+        elif job.has(WORKER):
+            share_paths((job.specs[WORKER].get("template") or {}).get("spec") or {}, pod)
 
 
 def slots(job: TrainingJob) -> int:
@@ -247,12 +244,7 @@ class MPIv2(MPI):
         super().decorate(job, replica, pod, places)
         pod["spec"]["hostname"] = self.pod_name(job, replica)
         pod["spec"]["subdomain"] = job.name
-        items = [
-            {"key": "ssh-privatekey", "path": "id_rsa"},
-            {"key": "ssh-publickey", "path": "id_rsa.pub"},
-            {"key": "ssh-publickey", "path": "authorized_keys"},
-        ]
-        secret = {"secretName": f"{job.name}-ssh", "items": items, "defaultMode": 0o600}
+        secret = {"secretName": f"{job.name}-ssh", "items": mpi_files.KEY_ITEMS, "defaultMode": 0o600}
         add_volume(pod, "ssh-auth", {"secret": secret}, str(job.spec.get("sshAuthMountPath") or "/root/.ssh"))
 
 
@@ -289,12 +281,18 @@ def add_volume(pod: Object, name: str, source: dict[str, Any], path: str) -> Non
         container["volumeMounts"] = [*(container.get("volumeMounts") or []), {"name": name, "mountPath": path}]
 
 
-def _share_paths(job: TrainingJob, launcher: Object) -> None:
-    """Mount in the launcher what only workers mount: a rank's command line is the launcher's, and paths in it can be
-    put in this machine's terms only where they are mounted. Scratch volumes are each pod's own and stay so."""
-    if not job.has(WORKER):
-        return
-    worker = (job.specs[WORKER].get("template") or {}).get("spec") or {}
+def wait_instead_of_sshd(container: dict[str, Any]) -> None:
+    """Have a worker's container wait where it would run sshd, which nobody calls here; probes of it go as well."""
+    command = [*(container.get("command") or []), *(container.get("args") or [])]
+    if not command or any(Path(word).name == "sshd" for word in " ".join(command).split()):
+        container["command"], container["args"] = list(_WAIT), []
+        for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
+            container.pop(probe, None)
+
+
+def share_paths(worker: Mapping[str, Any], launcher: Object) -> None:
+    """Mount in the launcher what only workers (of that pod spec) mount: a rank's command line is the launcher's, and
+    paths in it can be put in this machine's terms only where they are mounted. Scratch volumes are each pod's own."""
     sources = {volume["name"]: volume for volume in worker.get("volumes") or []}
     main = launcher["spec"]["containers"][0]
     mounted = {mount["mountPath"] for mount in main.get("volumeMounts") or []}

@@ -18,6 +18,12 @@ from cpod_jupyter.api.resources import Object
 
 _IMPORT_PATH = Path(__file__).resolve().parents[4]
 
+KEY_ITEMS = [
+    {"key": "ssh-privatekey", "path": "id_rsa"},
+    {"key": "ssh-publickey", "path": "id_rsa.pub"},
+    {"key": "ssh-publickey", "path": "authorized_keys"},
+]
+"""Where the keys of the Secret lie in a pod."""
 HOSTFILE, KUBEXEC, DISCOVER = "hostfile", "kubexec.sh", "discover_hosts.sh"
 
 

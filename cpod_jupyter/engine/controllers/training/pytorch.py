@@ -43,7 +43,7 @@ class PyTorch(MasterAndWorkers):
             return found
         first = job.replicas[0]
         leader = job.endpoint(first, places)
-        found.append(value("GLOO_SOCKET_IFNAME", _loopback()))
+        found.append(value("GLOO_SOCKET_IFNAME", loopback()))
         if job.has(MASTER):
             world = len(job.replicas) * (int(processes) if processes.isdigit() else 1)
             found += [
@@ -90,7 +90,7 @@ def _nodes(policy: dict[str, Any], pods: int) -> str:
     return f"{policy.get('minReplicas') or pods}:{policy.get('maxReplicas') or pods}"
 
 
-def _loopback() -> str:
+def loopback() -> str:
     """Pods' addresses are loopback's; gloo would look for the host's name instead, which need not resolve."""
     names = [name for _, name in socket.if_nameindex()]
     return "lo0" if "lo0" in names else "lo"

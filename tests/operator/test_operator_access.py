@@ -1,0 +1,138 @@
+"""Fault 18 (B32): the operator may do on a cluster what its code does, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from authorized import GRANTED, Use
+from operator_cluster import NAMESPACE, Cluster
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import (
+    CPODJOBS,
+    DATASETSTORAGES,
+    FINETUNES,
+    INFERENCES,
+    INFERENCESERVICES,
+    JOBS,
+    MODELSTORAGES,
+    MPIJOBS_V2BETA1,
+    PYTORCHJOBS,
+    TFJOBS,
+    Resource,
+)
+from cpod_jupyter.operator.access import GRANTS, cluster_rules, lease_rules
+
+JOB_KINDS = {JOBS: "Complete", PYTORCHJOBS: "Succeeded", MPIJOBS_V2BETA1: "Succeeded", TFJOBS: "Succeeded"}
+REPLICA = {"replicas": 1, "template": {"spec": {"containers": [{"name": "tensorflow", "image": "image"}]}}}
+
+
+def test_no_rule_has_a_wildcard_or_reads_secrets() -> None:
+    """Fault 18 (B32)."""
+    rules = [*cluster_rules(), *lease_rules("lease")]
+    said = yaml.safe_dump(rules)
+    assert "*" not in said
+    assert "secrets" not in said
+    assert all(set(rule) <= {"apiGroups", "resources", "verbs", "resourceNames"} for rule in rules)
+    bound = {"escalate", "bind", "impersonate", "deletecollection"}
+    assert not any(bound & set(rule["verbs"]) for rule in rules)
+    written = {verb for grant in GRANTS if not grant.resource.namespaced for verb in grant.verbs}
+    assert written <= {"get", "list", "watch"}, "the cluster's own objects are only read"
+
+
+def test_each_resource_is_granted_once() -> None:
+    named = [(grant.resource.group, grant.name) for grant in GRANTS]
+    assert len(named) == len(set(named))
+
+
+def test_the_role_has_what_the_operator_uses_and_nothing_more(cluster: Cluster) -> None:
+    """What the whole flow uses, with what each controller watches, is the role; `AuthorizedApi` refuses the rest."""
+    _everything(cluster)
+    watched = {
+        (verb, source.group, source.plural)
+        for controller in cluster.controllers
+        for source in controller.sources
+        for verb in ("list", "watch")
+    }
+    assert _said(GRANTED - watched - cluster.operator_api.used) == [], (
+        "granted, and not used: let _everything use it, or take it away"
+    )
+    assert _said(watched - GRANTED) == [], "watched, and not granted: add it to GRANTS"
+
+
+def _said(uses: set[Use] | frozenset[Use]) -> list[str]:
+    return sorted(f"{verb} {name} ({group or 'core'})" for verb, group, name in uses)
+
+
+def _everything(cluster: Cluster) -> None:
+    """Each kind from its beginning to its end, edited, failed and begun anew."""
+    cluster.node("here", {"cpu": "4", "memory": "16Gi"})
+    cluster.apply(MODELSTORAGES, "base", {"modeltype": "huggingface", "modelname": "org/base"})
+    cluster.apply(DATASETSTORAGES, "facts", {"datasettype": "huggingface", "datasetname": "org/facts"})
+    _end_jobs(cluster)
+    _storages(cluster)
+    _jobs(cluster)
+    _finetunes(cluster)
+    _inferences(cluster)
+
+
+def _end_jobs(cluster: Cluster, ends: str = "") -> None:
+    """Each job that has not ended does, and what comes of that is done."""
+    for resource, good in JOB_KINDS.items():
+        for name in cluster.names(resource):
+            if not (cluster.status(resource, name).get("conditions") or []):
+                cluster.end(resource, name, ends or good)
+
+
+def _storages(cluster: Cluster) -> None:
+    cluster.edit(DATASETSTORAGES, "facts", {"datasetname": "org/more-facts"})
+    cluster.until(lambda: _phase(cluster, DATASETSTORAGES, "facts") == "downloading" and _open(cluster))
+    _end_jobs(cluster)
+
+
+def _open(cluster: Cluster) -> list[str]:
+    return [
+        name for kind in JOB_KINDS for name in cluster.names(kind) if not cluster.status(kind, name).get("conditions")
+    ]
+
+
+def _phase(cluster: Cluster, resource: Resource, name: str) -> Any:
+    return cluster.status(resource, name).get("phase")
+
+
+def _jobs(cluster: Cluster) -> None:
+    saved = {"modelSavePath": "/data/save", "modelSaveVolumeSize": 100, "ckptPath": "/ckpt", "ckptVolumeSize": 100}
+    two = {"workerReplicas": 2, "gpuRequiredPerReplica": 1}
+    model = {"pretrainModelName": "base", "pretrainModelPath": "/data/model"}
+    cluster.apply(CPODJOBS, "general", {"jobType": "general", "image": "image", "command": ["true"], **saved, **model})
+    cluster.apply(CPODJOBS, "pytorch", {"jobType": "pytorch", "image": "image", "command": ["true"], **two})
+    cluster.apply(CPODJOBS, "mpi", {"jobType": "mpi", "image": "image", "command": ["true"], **two})
+    cluster.apply(
+        CPODJOBS,
+        "tf",
+        {"jobType": "tensorFlow", "image": "image", "replicaSpecs": {"Chief": REPLICA, "Worker": REPLICA}},
+    )
+    _end_jobs(cluster)
+    ended = [cluster.get(CPODJOBS, name) for name in ("general", "pytorch", "mpi", "tf")]
+    assert all(meta.is_true(job, "Succeeded") for job in ended), [job.get("status") for job in ended]
+
+
+def _finetunes(cluster: Cluster) -> None:
+    spec = {"model": "base", "dataset": "facts", "hyperParameters": {"n_epochs": "1"}}
+    cluster.apply(FINETUNES, "tune", spec)
+    _end_jobs(cluster, "Failed")
+    assert _phase(cluster, FINETUNES, "tune") == "Failed"
+    cluster.edit(FINETUNES, "tune", {"hyperParameters": {"n_epochs": "2"}})
+    cluster.until(lambda: _phase(cluster, FINETUNES, "tune") != "Failed" and bool(_open(cluster)))
+    _end_jobs(cluster)
+    assert _phase(cluster, FINETUNES, "tune") == "Succeeded", cluster.status(FINETUNES, "tune")
+
+
+def _inferences(cluster: Cluster) -> None:
+    container = {"name": "kserve-container", "image": "image:1"}
+    cluster.apply(INFERENCES, "serve", {"modelId": "base", "predictor": {"containers": [container]}})
+    cluster.end(INFERENCESERVICES, "serve-is", "Ready")
+    cluster.edit(INFERENCES, "serve", {"predictor": {"containers": [{**container, "image": "image:2"}]}})
+    assert cluster.exists(INFERENCESERVICES, "serve-is")
+    assert cluster.api.list(INFERENCES, NAMESPACE).items
