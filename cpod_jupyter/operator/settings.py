@@ -45,7 +45,8 @@ class Settings:
     object_store_secret: str = "object-store"
     """Secret whose keys are environment variables for object stores (AWS_ACCESS_KEY_ID, …); may be absent."""
     public_namespace: str = "public"
-    """Namespace of the storages that everybody may use (`datasetIsPublic`, `modelIsPublic`, …)."""
+    """Namespace of the storages that everybody may use (`datasetIsPublic`, `modelIsPublic`, …), and of the catalogue's
+    ConfigMap `support-models`."""
     vllm_image: str = "vllm/vllm-openai:v0.18.0"
     """Image of vLLM, which serves models on GPUs; empty to have the runtime image do it there too."""
     largest_cpu_model: str = "8G"

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Fetch a model or data set into a directory, whole or not at all. "
         "A GGUF model is converted to safetensors. Done once, it is not done again.",
     )
-    download.add_argument("--kind", required=True, choices=("model", "dataset"))
+    download.add_argument("--kind", required=True, choices=("model", "dataset", "files"))
     download.add_argument(
         "--source",
         required=True,
@@ -143,11 +143,12 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="answer the OpenAI protocol over HTTP",
-        description="Serve a model: /v1/chat/completions, /v1/completions, /v1/models, /health.",
+        description="Serve a model: /v1/chat/completions, /v1/completions, /v1/models (and below /openai), /health.",
     )
-    serve.add_argument("--model", required=True, type=Path, metavar="DIR")
+    # beside ours the names that KServe's model servers know, which manifests give as model.args
+    serve.add_argument("--model", "--model_dir", required=True, type=Path, metavar="DIR")
     serve.add_argument("--adapter", type=Path, metavar="DIR", help="a LoRA adapter to merge into the model")
-    serve.add_argument("--name", required=True, help="what requests call the model")
+    serve.add_argument("--name", "--model_name", required=True, help="what requests call the model")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8080, help="default: %(default)s")
     return parser

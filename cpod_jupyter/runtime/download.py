@@ -88,6 +88,8 @@ def _fetched(source: str, partial: Path, sums: Sums, checksum: str) -> dict[str,
 
 def _make_ready(kind: Kind, source: str, partial: Path) -> tuple[int | None, bool]:
     """Check, and for a GGUF convert, what was fetched; the number of rows of a data set, and whether files changed."""
+    if kind == "files":
+        return None, False
     if kind == "dataset":
         return len(read_chat_data(partial, called=source).rows), False
     ggufs = [file for file in files_in(partial) if file.suffix == ".gguf"]

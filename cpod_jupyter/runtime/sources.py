@@ -14,7 +14,8 @@ from typing import Literal, cast
 
 from cpod_jupyter.errors import WorkFailed
 
-Kind = Literal["model", "dataset"]
+Kind = Literal["model", "dataset", "files"]
+"""What is fetched: a model of transformers, conversations, or files of another sort, taken as they are."""
 
 UNWANTED_MODEL_FILES = ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.onnx", "onnx/*", "original/*"]
 """The same weights in other formats, some of which run code when they are read."""
@@ -29,6 +30,11 @@ class Wanted:
     """A URI, without a checksum."""
     mounted: Path | None = None
     """For pvc://, where the claim is mounted."""
+
+    @property
+    def repository_type(self) -> Literal["model", "dataset"]:
+        """What the hubs call the sort of a repository."""
+        return "dataset" if self.kind == "dataset" else "model"
 
     @property
     def rest(self) -> str:

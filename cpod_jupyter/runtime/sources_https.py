@@ -44,12 +44,12 @@ class _Answer:
 
 
 def fetch_from_https(wanted: Wanted, directory: Path) -> Sums:
-    """Fetch the file. A model is one *.gguf; a data set one *.jsonl."""
+    """Fetch the file. A model is one *.gguf; a data set one *.jsonl; of another sort it may be any."""
     session = _Session(wanted.source)
     for _ in range(_CHANGES):
         answer = session.ask()
         suffix = PurePosixPath(answer.name).suffix
-        if suffix != (".gguf" if wanted.kind == "model" else ".jsonl"):
+        if wanted.kind != "files" and suffix != (".gguf" if wanted.kind == "model" else ".jsonl"):
             raise WorkFailed(f"{wanted.source}: {_what_is_read(wanted, answer.name)}")
         if not answer.version:
             log("the server names no version of the file (ETag, Last-Modified): broken off, it begins anew")

@@ -40,7 +40,7 @@ def fetch_from_hub(wanted: Wanted, directory: Path) -> Sums:
     directory.mkdir(parents=True, exist_ok=True)
     ignored = UNWANTED_MODEL_FILES if kind == "model" else None
     api = HfApi(token=os.environ.get("HF_TOKEN") or False)
-    repository = {"repo_id": match[1], "revision": match[2], "repo_type": kind}
+    repository = {"repo_id": match[1], "revision": match[2], "repo_type": wanted.repository_type}
     try:
         info = api.repo_info(**repository, files_metadata=True)
         repository["revision"] = info.sha or repository["revision"]  # one commit, should the branch move meanwhile

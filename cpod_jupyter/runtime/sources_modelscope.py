@@ -48,7 +48,7 @@ def fetch_from_modelscope(wanted: Wanted, directory: Path) -> Sums:
     # Never whoever is logged in on this machine: a pod has the keys that it was given.
     api = HubApi(token=os.environ.get("MODELSCOPE_API_TOKEN", ""))
     try:
-        listed = api.list_repo_files(name, wanted.kind, revision=revision or None)
+        listed = api.list_repo_files(name, wanted.repository_type, revision=revision or None)
         files = [_entry(file) for file in listed if file.type != "tree" and _is_wanted(wanted, file.path)]
         if not files:
             raise WorkFailed(f"{source}: the repository has no files")
@@ -56,7 +56,12 @@ def fetch_from_modelscope(wanted: Wanted, directory: Path) -> Sums:
         require_space(directory, total, bytes_in(directory), source)
         with report_growth(directory, total):
             api.download_repo(
-                name, wanted.kind, revision=revision or None, local_dir=directory, file_list=files, max_workers=4
+                name,
+                wanted.repository_type,
+                revision=revision or None,
+                local_dir=directory,
+                file_list=files,
+                max_workers=4,
             )
     except (AuthenticationError, PermissionDeniedError) as error:
         raise WorkFailed(f"{source}: the hub wants an account for it: set MODELSCOPE_API_TOKEN ({error})") from error

