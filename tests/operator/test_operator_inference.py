@@ -301,6 +301,12 @@ def test_an_adapter_without_a_known_base_is_refused(cluster: Cluster) -> None:
     assert "does not say for which model" in status(cluster)["failureMessage"]
 
 
+@pytest.mark.parametrize("name", [pytest.param("1st", id="a digit first"), pytest.param("a.b", id="a dot")])
+def test_a_name_that_no_service_could_have_is_refused(cluster: Cluster, name: str) -> None:
+    cluster.apply(INFERENCES, name, {"modelId": "smol"})
+    assert "must begin with a letter" in cluster.status(INFERENCES, name)["failureMessage"]
+
+
 def test_an_embedding_model_needs_vllm(cluster: Cluster) -> None:
     cluster.apply(MODELSTORAGES, "bge", {"pvc": "smol-files", "category": "Embedding"})
     cluster.apply(INFERENCES, "chat", {"modelId": "bge"})
