@@ -176,7 +176,7 @@ def test_autoscaler_options_are_the_predictors_bounds(cluster: Cluster) -> None:
 
 def test_the_choice_of_an_engine_stays_when_nodes_go(cluster: Cluster) -> None:
     cluster.api.patch(MODELSTORAGES, "smol", {"status": {"size": 40_000_000_000}}, "default", subresource="status")
-    labels = {"nvidia.com/gpu.memory": "24576"}
+    labels = {"nvidia.com/gpu.product": "NVIDIA-A30", "nvidia.com/gpu.memory": "24576"}
     cluster.node("big", {"cpu": "8", "nvidia.com/gpu": "4"}, labels)
     cluster.apply(INFERENCES, "chat", {"modelId": "smol"})
     assert container(cluster)["resources"]["limits"] == {"nvidia.com/gpu": "2"}, "50 GB on GPUs of 24 GiB"
