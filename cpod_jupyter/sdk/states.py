@@ -99,7 +99,7 @@ def status_of(obj: Object, resource: Resource | None = None) -> Status:
 def _inference(status: dict[str, Any]) -> Status:
     message = str(status.get("failureMessage") or "")
     if status.get("ready"):
-        return Status(State.READY, "Ready")
+        return Status(State.READY, "Ready", message)
     if not status.get("dataReady"):
         return Status(State.PREPARING if status else State.PENDING, "DataPreparing" if status else "Pending", message)
     return Status(State.RUNNING, "Starting", message)
@@ -149,7 +149,7 @@ def _train_job(obj: Object, status: dict[str, Any]) -> Status:
 def _service(obj: Object, status: dict[str, Any]) -> Status:
     """KServe's, from its condition Ready; why it is not is told by the one that Ready waits for."""
     if meta.is_true(obj, "Ready"):
-        return Status(State.READY, "Ready")
+        return Status(State.READY, "Ready", message)
     if not status.get("conditions"):
         return Status(State.PENDING, "Pending")
     waits = [entry for entry in status["conditions"] if entry.get("status") == "False" and entry.get("message")]
