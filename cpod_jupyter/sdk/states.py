@@ -149,7 +149,7 @@ def _train_job(obj: Object, status: dict[str, Any]) -> Status:
 def _service(obj: Object, status: dict[str, Any]) -> Status:
     """KServe's, from its condition Ready; why it is not is told by the one that Ready waits for."""
     if meta.is_true(obj, "Ready"):
-        return Status(State.READY, "Ready", message)
+        return Status(State.READY, "Ready")
     if not status.get("conditions"):
         return Status(State.PENDING, "Pending")
     waits = [entry for entry in status["conditions"] if entry.get("status") == "False" and entry.get("message")]
