@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cpod_jupyter.sdk import Session
     from cpod_jupyter.sdk.engine import MappedImage
     from cpod_jupyter.sdk.handles import Handle
+    from cpod_jupyter.sdk.listing import Listing
 
 _EXAMPLES = """examples:
   cpod up                                  start the engine on this machine
@@ -105,11 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     apply.add_argument("--new", action="store_true", help="delete runs of these names first, with their results")
     apply.add_argument("--dry-run", action="store_true", help="check, and submit nothing")
     ls = add("ls", _ls, "show what there is", where, output, example="cpod ls models")
-    ls.add_argument("kind", metavar="KIND", nargs="?", help="models, datasets, finetunes, jobs, inferences, pods, …")
+    ls.add_argument("kind", metavar="KIND", nargs="?", help="models, datasets, finetunes, jobs, inferences, "
+                    "pytorchjobs, trainjobs, pods, …")  # fmt: skip
     logs = add("logs", _logs, "print the log of an object's pod", where, example="cpod logs facts -f")
     logs.add_argument("name", metavar="NAME")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
     logs.add_argument("--tail", type=int, metavar="N", help="only the last lines")
+    logs.add_argument("--pod", metavar="POD", default="", help="of this pod: master-0, worker-1, or its name")
     events = add("events", _events, "show what happened to an object", where, output, example="cpod events facts")
     events.add_argument("name", metavar="NAME")
     delete = add("delete", _delete, "delete objects with all that was made for them", where,
@@ -117,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("name", metavar="[KIND] NAME", nargs="+", help="names, KIND/NAME, or a kind and names")
     cancel = add("cancel", _cancel, "stop a job", where, example="cpod cancel facts")
     cancel.add_argument("name", metavar="NAME")
+    resume = add("resume", _resume, "let a suspended job run on", where, example="cpod resume ddp")
+    resume.add_argument("name", metavar="NAME")
     manifest = add("yaml", _yaml, "print the manifest that makes an object again", where, example="cpod yaml facts")
     manifest.add_argument("name", metavar="NAME")
     images = add("images", _images, "show and change which images stand for virtual environments of this machine",
@@ -263,7 +268,7 @@ def _where_and_what(options: argparse.Namespace) -> int:
         print(session.where())
         if gpus := session.gpus():
             print(f"GPUs: {gpus}")
-        _table(listing.rows(), repr(listing))
+        _table(listing)
     return 0
 
 
@@ -315,14 +320,14 @@ def _read(file: str) -> tuple[str, Any]:
 def _ls(options: argparse.Namespace) -> None:
     listing = _session(options).ls(options.kind)
     if not _data(options, list(listing)):
-        _table(listing.rows(), repr(listing))
+        _table(listing)
 
 
-def _table(rows: Sequence[tuple[str, ...]], plain: str) -> None:
+def _table(listing: Listing) -> None:
     """A table with coloured phases on a terminal; else the plain one, which programs can cut."""
-    console = _console()
+    console, rows = _console(), listing.rows()
     if not console.is_terminal or not rows:
-        print(plain)
+        print(repr(listing))
         return
     from rich.table import Table
     from rich.text import Text
@@ -337,10 +342,12 @@ def _table(rows: Sequence[tuple[str, ...]], plain: str) -> None:
         phase = Text(row[2], style=_STYLES[tone_of_word(row[2])])
         table.add_row(*(phase if at == 2 else Text(cell) for at, cell in enumerate(row)))
     console.print(table)
+    for note in listing.notes():
+        console.print(note)
 
 
 def _logs(options: argparse.Namespace) -> None:
-    for line in _find(options).logs(follow=options.follow, tail=options.tail):
+    for line in _find(options).logs(follow=options.follow, tail=options.tail, pod=options.pod):
         print(line, flush=options.follow)
 
 
@@ -368,6 +375,16 @@ def _cancel(options: argparse.Namespace) -> None:
         raise CpodError(f"{handle.title} is no job; to remove it: cpod delete {handle.title}")
     handle.cancel()
     print(f"{handle.title} cancelled")
+
+
+def _resume(options: argparse.Namespace) -> None:
+    from cpod_jupyter.sdk import Job
+
+    handle = _find(options)
+    if not isinstance(handle, Job):
+        raise CpodError(f"{handle.title} is no job")
+    handle.resume()
+    print(f"{handle.title} resumed")
 
 
 def _yaml(options: argparse.Namespace) -> None:

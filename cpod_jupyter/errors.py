@@ -20,6 +20,8 @@ CpodError
 ├── EngineError              the embedded engine could not be started, found or stopped
 ├── ManifestError            a manifest or a cell is wrong: line, column, field
 ├── WorkFailed               a job, download or deployment ended in failure
+│   ├── TemporaryFailure     which may go well at another time
+│   └── DoesNotFit           since the volume is too small
 └── WaitTimeout              something did not become true in the time allowed
 """
 
@@ -171,6 +173,14 @@ class WorkFailed(CpodError):
 
 class TemporaryFailure(WorkFailed):
     """What failed may go well at another time: a network or a server was not there."""
+
+
+class DoesNotFit(WorkFailed):
+    """The volume is too small for what is to be written on it; `needed` is the bytes that all of it takes."""
+
+    def __init__(self, message: str, needed: int) -> None:
+        super().__init__(message)
+        self.needed = needed
 
 
 class WaitTimeout(CpodError):

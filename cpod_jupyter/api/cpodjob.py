@@ -52,7 +52,9 @@ class CPodJobSpec(KubeModel):
     gpu_required_per_replica: int = Field(default=0, ge=0, description="GPUs that each worker asks for.")
     gpu_type: str = Field(default="", description="GPU type, as the node label nvidia.com/gpu.product has it.")
     replica_specs: dict[str, ReplicaSpec] = Field(
-        default_factory=dict, description="Kubeflow replica specs by replica type, taken over as they are."
+        default_factory=dict,
+        description="Kubeflow replica specs by replica type, taken over as they are; their containers get env, the "
+        "mounts of the paths named here, and the image where they name none.",
     )
     dataset_name: str = Field(default="", description="DataSetStorage to mount.")
     dataset_path: str = Field(default="", description="Where the dataset is mounted.")
@@ -66,10 +68,21 @@ class CPodJobSpec(KubeModel):
     ckpt_volume_size: int = Field(default=0, ge=0, description="Size of the claim for checkpoints, MiB.")
     model_save_path: str = Field(default="", description="Where the claim for the result is mounted.")
     model_save_volume_size: int = Field(default=0, ge=0, description="Size of the claim for the result, MiB.")
-    upload_model: bool = Field(default=False, description="Upload the result to the object store.")
+    upload_model: bool = Field(default=False, description="Upload the result once the job has succeeded.")
     duration: int = Field(default=0, ge=0, description="Minutes that the job may run; 0 for no limit.")
     backoff_limit: int | None = Field(default=None, ge=0, description="Restarts before the job counts as failed.")
     config_map: str = Field(default="", description="A ConfigMap that is mounted read-only at /etc/cpod.")
+
+    def paths(self) -> dict[str, str]:
+        """Where something of the job's is mounted, by the field that says so; without an ending slash."""
+        fields = {
+            "pretrainModelPath": self.pretrain_model_path if self.pretrain_model_name else "",
+            "datasetPath": self.dataset_path if self.dataset_name else "",
+            "ckptPath": self.ckpt_path,
+            "modelSavePath": self.model_save_path,
+            "codePath": self.code_path if self.git_repo else "",
+        }
+        return {field: path.rstrip("/") or path for field, path in fields.items() if path}
 
 
 class Condition(KubeModel):

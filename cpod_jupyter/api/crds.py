@@ -5,7 +5,7 @@ from __future__ import annotations
 from cpod_jupyter.api.cpodjob import cpodjob_crd
 from cpod_jupyter.api.finetune import finetune_crd
 from cpod_jupyter.api.inference import inference_crd
-from cpod_jupyter.api.kserve import inference_service_crd
+from cpod_jupyter.api.kserve import kserve_crds
 from cpod_jupyter.api.kubedl import kubedl_crds
 from cpod_jupyter.api.kubeflow import kubeflow_crds
 from cpod_jupyter.api.resources import Object
@@ -20,4 +20,4 @@ def cpod_crds() -> list[Object]:
 
 def engine_crds() -> list[Object]:
     """What the embedded engine installs: the project's kinds, and those a cluster has from others."""
-    return [*cpod_crds(), *kubeflow_crds(), *kubedl_crds(), *trainer_crds(), inference_service_crd()]
+    return [*cpod_crds(), *kubeflow_crds(), *kubedl_crds(), *trainer_crds(), *kserve_crds()]

@@ -17,11 +17,16 @@ LABEL_CPODJOB = "cpod.cpod/cpodjob"
 LABEL_MODELSTORAGE = "cpod.cpod/modelstorage"
 """On the pods that fetch a model: its ModelStorage."""
 LABEL_DATASETSTORAGE = "cpod.cpod/datasetstorage"
+LABEL_UPLOAD = "cpod.cpod/upload"
+"""On the pods that upload a CPodJob's result: its name."""
 LABEL_USER = "cpod.cpod/userID"
 LABEL_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 """KServe's own, on the pods of an InferenceService."""
 LABEL_JOB = "batch.kubernetes.io/job-name"
 """Kubernetes' own, on the pods of a Job."""
+
+LABEL_RAY_CLUSTER = "ray.io/cluster"
+"""KubeRay's own, on the pods of a RayCluster."""
 
 ANNOTATION_MODEL_NAME = "cpod.cpod/modelstorageName"
 """The name that a person knows a result by."""
@@ -38,14 +43,34 @@ ANNOTATION_AUTO_MERGE = "cpod.cpod/cpod-auto-merge"
 """Present when the result is to be a merged model."""
 ANNOTATION_OWNER_GENERATION = "cpod.cpod/owner-generation"
 """On a child: the generation of its owner that it was made for."""
+ANNOTATION_FORCE = "cpod.cpod/force"
+"""On a FineTune, `true`: go on although the plan does not fit the memory."""
 ANNOTATION_SOURCE = "cpod.cpod/source"
 """On a download Job: the URI it fetches."""
 ANNOTATION_SECRET = "cpod.cpod/secret"
 """On a storage or CPodJob: the Secret, in its namespace, with the environment variables for its object store."""
 ANNOTATION_MADE_BY = "cpod.cpod/made-by-uid"
 """On a result, which nothing owns: the uid of the CPodJob it comes from."""
+ANNOTATION_UPLOAD_TO = "cpod.cpod/upload-to"
+"""On a CPodJob: the URI of the directory that its result is to be uploaded to, instead of the settings'."""
+ANNOTATION_DESTINATION = "cpod.cpod/destination"
+"""On an upload Job: the URI it uploads to."""
 ANNOTATION_SPEC_HASH = "cpod.cpod/spec-hash"
 """On a child that is kept up to date: the hash of the specification applied last."""
+ANNOTATION_ENGINE = "cpod.cpod/engine"
+"""On what serves an Inference: the engine chosen, or found in its predictor."""
+ANNOTATION_GPUS = "cpod.cpod/gpus"
+"""On what serves an Inference: GPUs of each replica."""
+ANNOTATION_PASSED_ON = "cpod.cpod/passed-on"
+"""On an InferenceService: the annotations that come from its Inference, so that they can go with it."""
+ANNOTATION_ADAPTER_PUBLIC = "cpod.cpod/cpod-adapter-is-public"
+"""Present on an Inference whose adapter is in the namespace `public`."""
+
+LABEL_INFERENCE = "cpod.cpod/inference"
+"""On the pods of a RayService and of a web UI: the Inference's name."""
+
+LOGS_CLAIM = "log-volume-tensorboard-0"
+"""In a namespace with TensorBoard: the claim with its logs."""
 
 MODELSTORAGE_URI = "modelstorage://"
 """In an Inference's storage URIs: the ModelStorage of that name, wherever its files are."""
@@ -71,6 +96,10 @@ def result_storage(cpodjob: str) -> str:
     return f"{cpodjob}-modelsavestorage"
 
 
+def upload_job(cpodjob: str) -> str:
+    return f"{cpodjob}-upload"
+
+
 def download_job(word: str, storage: str) -> str:
     """`word` is model or dataset."""
     return f"{word}-{storage}"
@@ -83,6 +112,24 @@ def storage_claim(word: str, storage: str) -> str:
 
 def inference_service(inference: str) -> str:
     return f"{inference}-is"
+
+
+def ray_serve_service(inference: str) -> str:
+    """KubeRay's Service of a RayService: of a long name the last 50 characters, a letter first (its CheckName)."""
+    name = f"{inference}-serve-svc"[-50:]
+    return name if name[0].isalpha() else f"r{name[1:]}"
+
+
+def inference_ingress(inference: str) -> str:
+    return f"{inference}-ingress"
+
+
+def web_ui(inference: str) -> str:
+    return f"{inference}-web-ui"
+
+
+def web_ui_ingress(inference: str) -> str:
+    return f"{inference}-web-ui-ingress"
 
 
 def hub_model_storage(model: str) -> str:

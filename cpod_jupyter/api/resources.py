@@ -120,6 +120,13 @@ CLUSTERTRAININGRUNTIMES = Resource(
 INFERENCESERVICES = Resource(
     "serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService", short_names=("isvc",)
 )
+SERVINGRUNTIMES = Resource("serving.kserve.io", "v1alpha1", "servingruntimes", "ServingRuntime")
+CLUSTERSERVINGRUNTIMES = Resource(
+    "serving.kserve.io", "v1alpha1", "clusterservingruntimes", "ClusterServingRuntime", namespaced=False
+)
+KSERVE_KINDS = (INFERENCESERVICES, SERVINGRUNTIMES, CLUSTERSERVINGRUNTIMES)
+RAYSERVICES = Resource("ray.io", "v1", "rayservices", "RayService")
+"""KubeRay's; the embedded engine does not bring it."""
 
 BUILT_IN = (
     NAMESPACES, NODES, PODS, SERVICES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS, PVCS, PERSISTENTVOLUMES,
@@ -137,7 +144,10 @@ TRAINER_KINDS = (TRAINJOBS, TRAININGRUNTIMES, CLUSTERTRAININGRUNTIMES)
 """What Kubeflow Trainer brings."""
 
 CPOD_KINDS = (MODELSTORAGES, DATASETSTORAGES, FINETUNES, CPODJOBS, INFERENCES)
-KNOWN = (*BUILT_IN, *CPOD_KINDS, *TRAINING_KINDS, *TRAINER_KINDS, INFERENCESERVICES)
+BROUGHT = (*CPOD_KINDS, *TRAINING_KINDS, *TRAINER_KINDS, *KSERVE_KINDS)
+"""What the embedded engine brings definitions of."""
+
+KNOWN = (*BUILT_IN, *BROUGHT, RAYSERVICES)
 
 
 def find(word: str) -> Resource | None:

@@ -91,38 +91,6 @@ class DataSetStorageSpec(KubeModel):
     )
 
 
-SCHEMES = {
-    "pypi": "pypi",
-    "hf": "hf",
-    "huggingface": "hf",
-    "file": "file",
-    "modelscope": "modelscope",
-    "oss": "oss",
-    "s3": "s3",
-    "gs": "gs",
-    "https": "https",
-}
-"""The URI scheme of each source by the name that `modeltype` and `datasettype` give it."""
-
-
-def source_uri(kind: str, name: str) -> str:
-    """The URI to fetch from, from a storage's type and name.
-
-    Raises ValueError, with a sentence for a person, when they name no source.
-    """
-    if "://" in name:
-        scheme = name.split("://", 1)[0]
-        if scheme not in SCHEMES.values():
-            raise ValueError(f"{name!r} has no scheme that is known: {', '.join(sorted(set(SCHEMES.values())))}")
-        return name
-    if not name:
-        raise ValueError("neither a name nor a claim (pvc) is given, so there is nothing to fetch")
-    if kind.lower() not in SCHEMES:
-        raise ValueError(f"{kind!r} is not a source that is known: {', '.join(sorted(SCHEMES))}")
-    scheme = SCHEMES[kind.lower()]
-    return f"{scheme}://{name}"
-
-
 def model_storage_crd() -> Object:
     columns = (
         Column("ModelType", ".spec.modeltype"),

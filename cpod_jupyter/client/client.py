@@ -17,7 +17,7 @@ from cpod_jupyter.api.model import built_in_schema
 from cpod_jupyter.api.resources import BUILT_IN, CRDS, Object, Resource
 from cpod_jupyter.client.connection import Connection, connect
 from cpod_jupyter.control.api import ObjectList, Propagation, WatchEvent
-from cpod_jupyter.errors import ApiUnreachable, BadRequest, api_error
+from cpod_jupyter.errors import ApiUnreachable, BadRequest, NotFound, api_error
 
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
@@ -242,8 +242,10 @@ class Client:
         if resource not in self._schemas:
             definition = self.get(CRDS, resource.qualified)
             for version in definition["spec"]["versions"]:
-                if version["name"] == resource.version:
+                if version["name"] == resource.version and version.get("served", True):
                     self._schemas[resource] = version["schema"]["openAPIV3Schema"]
+            if resource not in self._schemas:
+                raise NotFound(f"{resource.qualified} is not served as {resource.version}")
         return self._schemas[resource]
 
     def ping(self) -> str:

@@ -104,9 +104,10 @@ class Reflector:
         listed = self.api.list(self.resource)
         found = {(meta.namespace_of(obj), meta.name_of(obj)): self._whole(obj) for obj in listed.items}
         gone = [obj for key, obj in self._known.items() if key not in found]
-        self._known = found
+        self._known |= found
         for obj in [*found.values(), *gone]:
             self._tell(obj)
+        self._known = found  # what is gone is forgotten once it is told: a listener may fail, and hear it again
         self.synced.set()
         return listed.resource_version
 
@@ -125,11 +126,10 @@ class Reflector:
                 if event.type == "BOOKMARK":
                     continue
                 key = (meta.namespace_of(event.object), meta.name_of(event.object))
-                if event.type == "DELETED":
-                    self._known.pop(key, None)
-                else:
-                    self._known[key] = event.object
+                self._known[key] = event.object
                 self._tell(event.object)
+                if event.type == "DELETED":
+                    del self._known[key]
 
     def run(self, stopped: threading.Event) -> None:
         """Follow until stopped; list again after an expired version or a lost connection."""

@@ -1,10 +1,11 @@
-"""What is in the engine from the start: namespaces, the definitions of the project's and Kubeflow's kinds, and runtimes
-for TrainJobs."""
+"""What is in the engine from the start: namespaces, the definitions of the project's and Kubeflow's kinds, and the
+runtimes of TrainJobs and of models."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,18 @@ import cpod_jupyter.api
 from cpod_jupyter.api.crds import engine_crds
 from cpod_jupyter.api.meta import name_of
 from cpod_jupyter.api.resources import (
-    BUILT_IN,
+    BROUGHT,
+    CLUSTERSERVINGRUNTIMES,
     CLUSTERTRAININGRUNTIMES,
     CRDS,
     GROUP,
-    KNOWN,
     NAMESPACES,
     Object,
     Resource,
 )
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.engine.controllers.trainer import shipped_runtimes
+from cpod_jupyter.engine.servingruntimes import cluster_serving_runtimes
 from cpod_jupyter.errors import NotFound
 
 MADE_BY = "cpod.cpod/made-by"
@@ -42,12 +44,13 @@ def install(api: KubeApi) -> None:
         except NotFound:
             api.create(NAMESPACES, {"metadata": {"name": name}})
     _definitions(api)
-    _runtimes(api)
+    _runtimes(api, CLUSTERTRAININGRUNTIMES, shipped_runtimes())
+    _runtimes(api, CLUSTERSERVINGRUNTIMES, cluster_serving_runtimes())
 
 
 def _definitions(api: KubeApi) -> None:
     there = {name_of(definition): definition for definition in api.list(CRDS).items}
-    wanted = {resource.qualified for resource in KNOWN if resource not in BUILT_IN}
+    wanted = {resource.qualified for resource in BROUGHT}
     source = _source()
     if wanted <= there.keys() and all(_is_settled(there[name], source) for name in wanted):
         return  # nothing has changed, and making the definitions takes half a second
@@ -55,14 +58,14 @@ def _definitions(api: KubeApi) -> None:
         _bring(api, CRDS, definition, there.get(name_of(definition)), source)
 
 
-def _runtimes(api: KubeApi) -> None:
-    """The runtimes of TrainJobs that the engine brings; one that is missing is made again."""
-    there = {name_of(runtime): runtime for runtime in api.list(CLUSTERTRAININGRUNTIMES).items}
-    for runtime in shipped_runtimes():
+def _runtimes(api: KubeApi, resource: Resource, shipped: Iterable[Object]) -> None:
+    """The runtimes that the engine brings; one that is missing is made again."""
+    there = {name_of(runtime): runtime for runtime in api.list(resource).items}
+    for runtime in shipped:
         source = _digest(runtime)
         old = there.get(name_of(runtime))
         if old is None or _made_by(old)[0] != source:
-            _bring(api, CLUSTERTRAININGRUNTIMES, runtime, old, source)
+            _bring(api, resource, runtime, old, source)
 
 
 def _is_settled(definition: Object, source: str) -> bool:

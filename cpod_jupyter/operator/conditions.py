@@ -74,7 +74,7 @@ def observe(job: Object, pods: Sequence[Object], conditions: Conditions) -> Work
         return Work(CPodJobCondition.RUNNING, False, _HELD_UP, reason)
     if words.restarts(pods) and (last_words := words.failure(pods) or remembered):
         return Work(CPodJobCondition.RUNNING, words.any_running(pods), _RESTARTED, last_words)
-    if words.any_running(pods):
+    if words.any_running(pods) or words.all_ended(pods):  # ended pods are not the end of the job: it says so itself
         return Work(CPodJobCondition.RUNNING, True, "JobRunning", f"the {job['kind']} is running")
     return Work(CPodJobCondition.RUNNING, False, "Starting", "the pods are being started")
 
@@ -118,42 +118,3 @@ def finetune_status(cpodjob: Object) -> dict[str, Any]:
         return {"phase": FineTunePhase.PENDING.value, "failureMessage": str(running.get("message") or "")}
     trouble = str(running.get("message") or "") if running.get("reason") in TROUBLE else ""
     return {"phase": FineTunePhase.DATA_PREPARING.value, "failureMessage": trouble}
-
-
-def inference_status(service: Object, pods: Sequence[Object], conditions: Conditions) -> dict[str, Any]:
-    """An Inference's status once its InferenceService exists: KServe's word, checked against the pods.
-
-    KServe's Ready says that the routes stand, and may stay True while the only pod crash-loops. A
-    service that may scale to zero is ready without pods.
-    """
-    observed = service.get("status") or {}
-    scaled_to_zero = service["spec"]["predictor"].get("minReplicas") == 0 and not pods
-    up_to_date = int(observed.get("observedGeneration") or 0) >= int(service["metadata"].get("generation") or 0)
-    crash_looping = words.crash_looping(pods)
-    ready = (
-        up_to_date
-        and meta.is_true(service, "Ready")
-        and (scaled_to_zero or words.any_ready(pods))
-        and not crash_looping
-    )
-    waiting = words.unschedulable(pods) or words.held_up(pods)
-    failure = (words.failure(pods) or waiting) if crash_looping else waiting
-    return {
-        "dataReady": True,
-        "ready": ready,
-        "url": with_scheme(observed.get("url")),
-        "failureMessage": "" if ready else failure or _failed_for_good(service),
-        "conditions": [*conditions, *(observed.get("conditions") or [])],
-    }
-
-
-def _failed_for_good(service: Object) -> str:
-    """KServe's own account of a model that can't be loaded (status.modelStatus.lastFailureInfo)."""
-    info = ((service.get("status") or {}).get("modelStatus") or {}).get("lastFailureInfo") or {}
-    return str(info.get("message") or info.get("reason") or "")
-
-
-def with_scheme(url: Any) -> str | None:
-    """A URL that a client can open: KServe's has a scheme, other controllers' may be a host only."""
-    text = str(url or "")
-    return None if not text else text if "://" in text else f"http://{text}"

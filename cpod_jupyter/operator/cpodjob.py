@@ -1,11 +1,13 @@
 """CPodJob: wait for model and dataset, run the job of its type, keep the result as a ModelStorage.
 
-A job that has begun takes no changes, as a Kubernetes Job doesn't: an edit is answered with an event.
-One that failed before it began starts anew when it is edited.
+A job that has begun takes no changes, as a Kubernetes Job doesn't: a rule of its definition refuses them
+(`api.cpodjob.FIXED`), and where a cluster still has an older definition, an event answers them. One that failed
+starts anew when it is edited.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from cpod_jupyter.api import meta, names
@@ -34,10 +36,10 @@ from cpod_jupyter.operator.conditions import (
     with_work,
 )
 from cpod_jupyter.operator.lookup import wanted_storage
-from cpod_jupyter.operator.metadata import annotation, generation, observed_generation
+from cpod_jupyter.operator.metadata import annotation, generation, is_going, observed_generation
 from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_live, write_status
+from cpod_jupyter.operator.result import Results, under_way
 from cpod_jupyter.operator.settings import Settings
-from cpod_jupyter.operator.storage import adopted_status
 from cpod_jupyter.operator.storage_kinds import DATASET, MODEL, StorageKind, claim_of, is_done, standing
 from cpod_jupyter.operator.wakers import label_to, pods_of, to_waiting
 
@@ -49,18 +51,39 @@ class CPodJobReconciler:
         self.api = api
         self.settings = settings
         self.recorder = recorder
+        self.results = Results(api, settings)
 
     def reconcile(self, key: Key) -> None:
         job = find_live(self.api, CPODJOBS, key.name, key.namespace)
-        if job is None or (is_finished(job) and observed_generation(job) == generation(job)):
+        if job is None or _is_over(job):
             return
-        work = self._underlying(job)
         try:
-            changes = self._observed(job, work) if work else self._prepared(job)
+            changes = self._step(job)
         except Refused as refusal:
             failed = Work(CPodJobCondition.FAILED, True, refusal.reason, str(refusal))
             changes = {"conditions": with_work(_conditions(job), failed)}
         self._write(job, changes)
+
+    def _step(self, job: Object) -> Changes:
+        """Whatever comes next for the job: start it, follow it, keep its result, or start it anew."""
+        edited = observed_generation(job) != generation(job)
+        if meta.is_true(job, CPodJobCondition.SUCCEEDED):
+            if edited:
+                self._tell_unchanged(job)
+            wanted = workload.spec_of(job).upload_model
+            return {"conditions": self.results.uploaded(job, _conditions(job))} if wanted else {}
+        work = self._underlying(job)
+        if work is None:
+            return self._prepared(job)
+        if is_of_earlier_spec(work, job):
+            if meta.is_true(job, CPodJobCondition.FAILED):
+                return self._anew(job)
+            if not meta.is_true(job, CPodJobCondition.DATA_PREPARING):
+                self._clear_away(work)
+                return {}
+            if edited:
+                self._tell_unchanged(job)
+        return self._observed(job, work)
 
     def _underlying(self, job: Object) -> Object | None:
         """The job that was started for this one, of whichever kind: `jobType` may have been edited since."""
@@ -72,14 +95,11 @@ class CPodJobReconciler:
 
     def _prepared(self, job: Object) -> Changes:
         """One step towards the underlying job: everything it needs, then the job itself."""
-        if meta.is_true(job, CPodJobCondition.SUCCEEDED):
-            self._tell_unchanged(job)
-            return {}
         spec = workload.spec_of(job)
         self._refuse_unsupported(job, spec)
         model = self._storage(MODEL, spec.pretrain_model_name, job)
         dataset = self._storage(DATASET, spec.dataset_name, job)
-        self._refuse_earlier_result(job, spec)
+        self.results.refuse_what_cannot_be_kept(job, spec)
         conditions = [entry for entry in _conditions(job) if entry["type"] != CPodJobCondition.FAILED]
         waiting = [
             f"{kind.resource.kind} {meta.name_of(storage)!r} ({standing(storage)})"
@@ -90,12 +110,10 @@ class CPodJobReconciler:
         if waiting:
             message = f"waiting for {' and '.join(waiting)}"
             return {"conditions": set_condition(conditions, preparing, False, "Preparing", message)}
-        facts = workload.Facts(
-            model_claim=claim_of(model) if model else "",
-            dataset_claim=claim_of(dataset) if dataset else "",
-            rdma=self._rdma(spec),
-        )
-        for claim in workload.claims(job, self.settings):
+        facts = self._facts(job, spec, model, dataset)
+        if sentence := workload.too_small(spec, facts):
+            self.recorder.warning(job, "ResultVolumeSmall", sentence)
+        for claim in workload.claims(job, facts, self.settings):
             ensure_child(self.api, PVCS, claim, job)
         ensure_child(self.api, jobs.kind_of(spec).resource, jobs.workload(job, facts, self.settings), job)
         return {"conditions": set_condition(conditions, preparing, True, "DataReady", "everything it needs is ready")}
@@ -117,38 +135,43 @@ class CPodJobReconciler:
     def _storage(self, kind: StorageKind, name: str, job: Object) -> Object | None:
         return wanted_storage(self.api, kind, name, meta.namespace_of(job)) if name else None
 
-    def _refuse_earlier_result(self, job: Object, spec: CPodJobSpec) -> None:
-        """A result outlives its job; the next job of that name must not write over a model in use."""
-        if not spec.model_save_path:
-            return
-        name, namespace = meta.name_of(job), meta.namespace_of(job)
-        claim = find(self.api, PVCS, names.result_claim(name), namespace)
-        storage = find(self.api, MODELSTORAGES, names.result_storage(name), namespace)
-        if storage is not None or (claim is not None and meta.controller_of(claim) is None):
-            raise Refused(
-                "ResultExists",
-                f"an earlier run under this name left its result, and this one would write over it: choose another "
-                f"name, or delete ModelStorage {names.result_storage(name)!r} and the claim "
-                f"{names.result_claim(name)!r} first",
-            )
+    def _facts(self, job: Object, spec: CPodJobSpec, model: Object | None, dataset: Object | None) -> workload.Facts:
+        logs = find(self.api, PVCS, names.LOGS_CLAIM, meta.namespace_of(job))
+        return workload.Facts(
+            model_claim=claim_of(model) if model else "",
+            model_size=words.whole_number((model.get("status") or {}).get("size")) if model else 0,
+            dataset_claim=claim_of(dataset) if dataset else "",
+            logs_claim=meta.name_of(logs) if logs else "",
+            rdma=self._rdma(spec),
+        )
 
     def _rdma(self, spec: CPodJobSpec) -> bool:
+        """Whether two nodes at least, of those that have the GPUs asked for, offer RDMA."""
         if spec.worker_replicas < 2:
             return False
+        wanted = f"{workload.GPU_PRODUCT}={spec.gpu_type}" if spec.gpu_type else ""
         offers = (
             ((node.get("status") or {}).get("allocatable") or {}).get(workload.RDMA, 0)
-            for node in self.api.list(NODES).items
+            for node in self.api.list(NODES, label_selector=wanted).items
         )
         return sum(parse_quantity(amount) > 0 for amount in offers) >= 2
 
+    def _anew(self, job: Object) -> Changes:
+        """The job failed and was edited since: back to its beginning. What ran goes next (`is_of_earlier_spec`)."""
+        started = _conditions({**job, "status": {}})
+        message = "the spec was changed after the job failed: what ran is cleared away, and the job starts anew"
+        conditions = set_condition(started, CPodJobCondition.DATA_PREPARING, False, "Restarting", message)
+        return {"conditions": conditions, "startTime": meta.now()}
+
+    def _clear_away(self, work: Object) -> None:
+        """Delete what ran and, before it goes, its pods: two of them must not write into one claim."""
+        resource = next(resource for resource in jobs.RESOURCES if resource.kind == work["kind"])
+        if not is_going(work):
+            place = meta.name_of(work), meta.namespace_of(work)
+            self.api.delete(resource, *place, propagation="Foreground", uid=meta.uid_of(work))
+
     def _observed(self, job: Object, work: Object) -> Changes:
         """The conditions from the underlying job, and the result once that succeeded."""
-        if observed_generation(job) != generation(job) and (
-            annotation(work, names.ANNOTATION_OWNER_GENERATION) != str(generation(job))
-        ):
-            self._tell_unchanged(job)
-        if is_finished(job):
-            return {}
         conditions = _conditions(job)
         if not meta.is_true(job, CPodJobCondition.DATA_PREPARING):
             # The underlying job was created and the status lost: it exists, so the data were ready.
@@ -157,38 +180,12 @@ class CPodJobReconciler:
         pods = pods_of(self.api, work)
         seen = observe(work, pods, conditions)
         changes: Changes = {"conditions": with_work(conditions, seen)}
-        if seen.type is CPodJobCondition.SUCCEEDED and workload.spec_of(job).model_save_path:
-            changes["modelStorage"] = self._publish(job, words.outcome(pods))
+        spec = workload.spec_of(job)
+        if seen.type is CPodJobCondition.SUCCEEDED and spec.model_save_path:
+            changes["modelStorage"] = self.results.publish(job, words.outcome(pods))
+            if spec.upload_model:
+                changes["conditions"] = under_way(changes["conditions"], "the upload begins")
         return changes
-
-    def _publish(self, job: Object, outcome: dict[str, Any]) -> str:
-        """Make the saved model a ModelStorage, and its claim independent of the job. Returns the storage's name."""
-        name, namespace = meta.name_of(job), meta.namespace_of(job)
-        self._release(job, names.result_claim(name))
-        base = find(self.api, MODELSTORAGES, workload.spec_of(job).pretrain_model_name or "-", namespace)
-        wanted = workload.result_storage(job, base, outcome)
-        storage = find(self.api, MODELSTORAGES, meta.name_of(wanted), namespace)
-        if storage is None:
-            storage = self.api.create(MODELSTORAGES, wanted)
-        elif annotation(storage, names.ANNOTATION_MADE_BY) != meta.uid_of(job):
-            raise Refused(
-                "NameTaken",
-                f"the result is in the claim {names.result_claim(name)!r}, but a ModelStorage "
-                f"{meta.name_of(wanted)!r} of another origin is in the way",
-            )
-        write_status(self.api, MODELSTORAGES, storage, adopted_status(MODEL, storage))
-        return meta.name_of(wanted)
-
-    def _release(self, job: Object, claim_name: str) -> None:
-        """Take the claim out of the job's hands, so that it stays when the job is deleted."""
-        claim = find(self.api, PVCS, claim_name, meta.namespace_of(job))
-        if claim is None:
-            raise Refused("ClaimLost", f"the job succeeded, but the claim {claim_name!r} with its result is gone")
-        owners = claim["metadata"].get("ownerReferences") or []
-        others = [owner for owner in owners if owner.get("uid") != meta.uid_of(job)]
-        if others != owners:
-            claim["metadata"]["ownerReferences"] = others
-            self.api.replace(PVCS, claim)
 
     def _tell_unchanged(self, job: Object) -> None:
         self.recorder.warning(
@@ -200,10 +197,11 @@ class CPodJobReconciler:
         if observed_generation(job) == generation(job) and all(old.get(key) == changes[key] for key in changes):
             return
         now = meta.now()
-        changes["startTime"] = old.get("startTime") or now
+        changes.setdefault("startTime", old.get("startTime") or now)
         changes["lastReconcileTime"] = now
         if "conditions" in changes:
-            changes["completionTime"] = now if is_finished({"status": changes}) else None
+            finished = is_finished({"status": changes})
+            changes["completionTime"] = (old.get("completionTime") or now) if finished else None
         if write_status(self.api, CPODJOBS, job, changes):
             self._tell(job, changes.get("conditions") or [])
 
@@ -213,9 +211,32 @@ class CPodJobReconciler:
             old = meta.condition(job, entry["type"]) or {}
             if not entry["message"] or all(old.get(key) == entry[key] for key in ("status", "reason", "message")):
                 continue
-            failed = entry["type"] == CPodJobCondition.FAILED
+            failed = entry["type"] == CPodJobCondition.FAILED or (
+                entry["type"] == CPodJobCondition.MODEL_UPLOADED and entry["status"] == "False"
+            )
             tell = self.recorder.warning if failed or entry["reason"] in TROUBLE else self.recorder.normal
             tell(job, entry["reason"], entry["message"])
+
+
+def _is_over(job: Object) -> bool:
+    """Whether nothing is left to do for the job as it is.
+
+    One that ended under the original operator is over for good: that operator writes no `observedGeneration`.
+    """
+    if not is_finished(job):
+        return False
+    if not observed_generation(job):
+        return True
+    uploads = meta.is_true(job, CPodJobCondition.SUCCEEDED) and workload.spec_of(job).upload_model
+    return observed_generation(job) == generation(job) and (
+        not uploads or meta.is_true(job, CPodJobCondition.MODEL_UPLOADED)
+    )
+
+
+def is_of_earlier_spec(work: Object, job: Object) -> bool:
+    """Whether what runs was made for a spec that was changed since. The original operator's says nothing of it."""
+    made_for = annotation(work, names.ANNOTATION_OWNER_GENERATION)
+    return made_for not in ("", str(generation(job)))
 
 
 def _conditions(job: Object) -> Conditions:
@@ -231,6 +252,12 @@ def _waits_for(field: str) -> Any:
     return waits
 
 
+def _of_pod(pod: Object) -> Iterable[Key]:
+    """The job that a pod works for, or whose result it uploads."""
+    yield from label_to(names.LABEL_CPODJOB)(pod)
+    yield from label_to(names.LABEL_UPLOAD)(pod)
+
+
 def controller(api: KubeApi, settings: Settings, recorder: Recorder) -> Controller:
     """Woken by the job, its children and pods, and the storages that it waits for."""
     to_owner = to_controller(CPODJOBS.kind)
@@ -241,7 +268,7 @@ def controller(api: KubeApi, settings: Settings, recorder: Recorder) -> Controll
             CPODJOBS: to_itself,
             **dict.fromkeys(jobs.RESOURCES, to_owner),
             PVCS: to_owner,
-            PODS: label_to(names.LABEL_CPODJOB),
+            PODS: _of_pod,
             MODELSTORAGES: to_waiting(api, CPODJOBS, _waits_for("pretrainModelName")),
             DATASETSTORAGES: to_waiting(api, CPODJOBS, _waits_for("datasetName")),
         },

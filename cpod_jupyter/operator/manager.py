@@ -5,7 +5,7 @@ from __future__ import annotations
 from cpod_jupyter.api.resources import EVENTS
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Recorder
-from cpod_jupyter.operator import cpodjob, finetune, inference, storage
+from cpod_jupyter.operator import catalogue, cpodjob, finetune, inference, storage
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.storage_kinds import DATASET, MODEL
 
@@ -20,6 +20,7 @@ def controllers(api: KubeApi, settings: Settings | None = None) -> list[Controll
     return [
         storage.controller(api, MODEL, settings, recorder),
         storage.controller(api, DATASET, settings, recorder),
+        catalogue.controller(api, settings, recorder),
         finetune.controller(api, settings, recorder),
         cpodjob.controller(api, settings, recorder),
         inference.controller(api, settings, recorder),

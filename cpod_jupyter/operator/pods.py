@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,11 @@ def crash_looping(pods: Iterable[Object]) -> bool:
 
 def any_running(pods: Iterable[Object]) -> bool:
     return any((pod.get("status") or {}).get("phase") == "Running" for pod in pods)
+
+
+def all_ended(pods: Sequence[Object]) -> bool:
+    """Whether there are pods, and each has come to its end."""
+    return bool(pods) and all((pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") for pod in pods)
 
 
 def any_ready(pods: Iterable[Object]) -> bool:

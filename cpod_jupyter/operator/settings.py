@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from cpod_jupyter.version import VERSION
 
@@ -29,9 +30,45 @@ class Settings:
     """How often a failed download is tried again."""
     job_retries: int = 2
     """How often a CPodJob that sets no backoffLimit is tried again."""
+    upload_destination: str = ""
+    """URI that `uploadModel` uploads results under, such as s3://BUCKET/PREFIX: models/NAMESPACE/NAME and
+    adapters/NAMESPACE/NAME are made there; empty for none."""
+    upload_retries: int = 4
+    """How often a failed upload is tried again; what was sent is not sent again."""
+    upload_minutes: int = 24 * 60
+    """How long an upload may take with all its tries."""
+    pods_share_files: bool = False
+    """Whether pods see the files of this machine, so that one can upload to file://; on the embedded engine, whose
+    pods are processes, they do, whatever is said here."""
     hub_token_secret: str = "huggingface"
     """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""
     object_store_secret: str = "object-store"
     """Secret whose keys are environment variables for object stores (AWS_ACCESS_KEY_ID, …); may be absent."""
     public_namespace: str = "public"
-    """Namespace of the storages that everybody may use (`datasetIsPublic`, `modelIsPublic`, …)."""
+    """Namespace of the storages that everybody may use (`datasetIsPublic`, `modelIsPublic`, …), and of the catalogue's
+    ConfigMap `support-models`."""
+    vllm_image: str = "vllm/vllm-openai:v0.18.0"
+    """Image of vLLM, which serves models on GPUs; empty to have the runtime image do it there too."""
+    largest_cpu_model: str = "8G"
+    """Bytes of a model's files up to which an Inference that asks for no GPU is served by a CPU."""
+    ray_image: str = "rayproject/ray-llm:2.52.0-py311-cu128"
+    """Image of Ray with Ray Serve LLM and vLLM, for Inferences with backend ray; the tag begins with Ray's version."""
+    kserve_deployment_mode: Literal["", "Standard", "Knative", "RawDeployment", "Serverless"] = ""
+    """KServe's mode for InferenceServices: Standard or Knative, before KServe 0.16 RawDeployment or Serverless; empty
+    for the default of the cluster's KServe."""
+    ingress: bool = False
+    """Whether each Inference gets an Ingress."""
+    ingress_class: str = "nginx"
+    """Class of the Ingresses; paths are rewritten by the annotations of ingress-nginx."""
+    ingress_domain: str = ""
+    """Domain under which the Ingresses answer; empty for any host name."""
+    ingress_tls_secret: str = ""
+    """Secret with the domain's certificate, in the Inference's namespace; empty for plain HTTP."""
+    inference_prefix: str = "/inference/api"
+    """Path before an Inference's name. Empty to give each a host name instead, NAME-NAMESPACE.DOMAIN."""
+    web_ui: bool = False
+    """Whether each Inference that can chat gets a web page to chat on."""
+    web_ui_image: str = ""
+    """Image of that page: it listens on port 8000, and is told where the model answers by API_URL."""
+    web_ui_prefix: str = "/inference"
+    """Path before an Inference's name, for the web page."""

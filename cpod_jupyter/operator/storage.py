@@ -12,7 +12,8 @@ from typing import Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.resources import JOBS, MODELSTORAGES, PODS, PVCS, Object
-from cpod_jupyter.api.storage import StoragePhase, source_uri
+from cpod_jupyter.api.sources import source_uri
+from cpod_jupyter.api.storage import StoragePhase
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Mapper, Recorder, to_controller, to_itself
 from cpod_jupyter.operator import pods as words

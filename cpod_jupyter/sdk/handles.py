@@ -9,21 +9,21 @@ import yaml
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import (
-    CPODJOBS,
-    FINETUNES,
     INFERENCES,
     JOBS,
-    PYTORCHJOBS,
+    TRAINING_KINDS,
+    TRAINJOBS,
     Object,
     Resource,
 )
-from cpod_jupyter.errors import CpodError, WorkFailed
+from cpod_jupyter.api.schema import nearest
+from cpod_jupyter.errors import CpodError, NotFound, WorkFailed
 from cpod_jupyter.sdk.apply import remove, submit
 from cpod_jupyter.sdk.follow import Detached, Follower, Tracker, log_of
 from cpod_jupyter.sdk.history import History, readable
-from cpod_jupyter.sdk.kinds import word_of
+from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log
-from cpod_jupyter.sdk.pods import Family, has_started
+from cpod_jupyter.sdk.pods import Family, has_started, place_of
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
 from cpod_jupyter.sdk.view import bundle
@@ -83,7 +83,8 @@ class Handle:
         """What is known of it now, with its log as far as it was written."""
         family = self.family()
         tracker = Tracker(family, lambda: Follower(self._client, self.resource, self.name, self.namespace).nodes())
-        for line in log_of(self._client, family, tail=None):
+        culprit = family.culprit() if status_of(family.root, self.resource).state is State.FAILED else None
+        for line in log_of(self._client, family, tail=None, first=culprit):
             tracker.history.add(line)
         return tracker.snapshot()
 
@@ -114,24 +115,55 @@ class Handle:
             raise WorkFailed(failure_text(last))
         return self.refresh()
 
-    def logs(self, *, follow: bool = False, tail: int | None = None, raw: bool = False) -> Iterator[str]:
-        """Lines of the pod that speaks for it; with `follow`, on to the end, over lost connections.
+    def pods(self) -> dict[str, Object]:
+        """Its pods now, by role and index (`master-0`, `worker-1`), or by name where they have no role; the one that
+        speaks for it first."""
+        found: dict[str, Object] = {}
+        for pod in self.family().pods():
+            found.setdefault(place_of(pod), pod)  # the newest of a place, where an earlier one failed
+        return found
+
+    def logs(self, *, follow: bool = False, tail: int | None = None, raw: bool = False, pod: str = "") -> Iterator[str]:
+        """Lines of the pod that speaks for it, or of `pod` (`worker-1`, or a pod's name); with `follow`, on to the
+        end, over lost connections.
 
         Records of progress and metrics are put in words; with `raw` they come as they were written.
         """
-        lines = self._followed_log() if follow else iter(log_of(self._client, self.family(), tail=tail))
+        if follow:
+            lines = self._followed_log(pod)
+        else:
+            family = self.family()
+            lines = iter(log_of(self._client, family, tail=tail, first=self._pod(family, pod) if pod else None))
         for line in lines:
             shown = line if raw else readable(line)
             if shown or not line:
                 yield shown
 
-    def _followed_log(self) -> Iterator[str]:
+    def _pod(self, family: Family, wanted: str) -> Object:
+        """The pod of a role and index, or of a name. Raises NotFound with those there are."""
+        for pod in family.pods():
+            if self._is_meant(pod, wanted):
+                return pod
+        there = [place_of(pod) for pod in family.pods()]
+        listed = f"; there are {', '.join(dict.fromkeys(there))}" if there else "; it has none"
+        hint = nearest(wanted, there) or listed
+        raise NotFound(f'{self.title} has no pod "{wanted}"{hint}')
+
+    def _followed_log(self, wanted: str) -> Iterator[str]:
         """Wait until a pod has started, then its log to the end."""
         for _ in self.follow():
-            pods = [pod for pod in self.family().pods() if has_started(pod)]
+            family = self.family()
+            meant = family.pods() if not wanted else [pod for pod in family.pods() if self._is_meant(pod, wanted)]
+            pods = [pod for pod in meant if has_started(pod)]
             if pods:
                 yield from follow_log(self._client, pods[0])
                 return
+        if wanted:
+            self._pod(self.family(), wanted)  # it has ended without such a pod
+
+    @staticmethod
+    def _is_meant(pod: Object, wanted: str) -> bool:
+        return wanted.lower() in (place_of(pod), place_of(pod).replace("-", "/"), meta.name_of(pod))
 
     def delete(self) -> None:
         """Delete it with all that was made for it; returns when it is gone."""
@@ -158,7 +190,7 @@ class Storage(Handle):
 
 
 class Job(Handle):
-    """A run: a fine-tune, a CPodJob, a PyTorchJob, a Job."""
+    """A run: a fine-tune, a CPodJob, a job of a training kind, a Job."""
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -181,17 +213,26 @@ class Job(Handle):
         return name
 
     def cancel(self) -> None:
-        """Stop the work. A PyTorchJob or Job is suspended and can be resumed; Kubernetes has no such
-        state for the other kinds, so they are deleted. Raises CpodError when it is over already."""
+        """Stop the work. Where the kind knows suspension (Kubeflow's kinds, TrainJob, Job) it is suspended, stays with
+        its record, and can be resumed; the others (FineTune, CPodJob, KubeDL's) are deleted, because they have no
+        such state. Raises CpodError when it is over already."""
         status = self.status
         if status.state.final:
             raise CpodError(f"{self.title} is over already ({status.phase}); to remove it: delete {self.name}")
-        if self.resource in (PYTORCHJOBS, JOBS):
-            suspend = {"suspend": True}
-            spec = {"runPolicy": suspend} if self.resource == PYTORCHJOBS else suspend
-            self._client.patch(self.resource, self.name, {"spec": spec}, self.namespace)
-        else:
+        suspension = _suspension(self.resource, True)
+        if suspension is None:
             self.delete()
+        else:
+            self._client.patch(self.resource, self.name, {"spec": suspension}, self.namespace)
+
+    def resume(self) -> None:
+        """Let a suspended job run on. Raises CpodError when its kind has no such state, or it is not suspended."""
+        suspension = _suspension(self.resource, False)
+        if suspension is None:
+            raise CpodError(f"a {self.kind} cannot be suspended and resumed; submit it again")
+        if self.status.phase != "Suspended":
+            raise CpodError(f"{self.title} is not suspended ({self.status.phase})")
+        self._client.patch(self.resource, self.name, {"spec": suspension}, self.namespace)
 
     def deploy(self, name: str | None = None, **spec: Any) -> Deployment:
         """Deploy the result, under the job's name unless another is given; returns at once."""
@@ -207,6 +248,15 @@ class Job(Handle):
         return Deployment(self._client, stored, INFERENCES)
 
 
+def _suspension(resource: Resource, suspend: bool) -> dict[str, Any] | None:
+    """The change of a spec that suspends or resumes; None for kinds that know no suspension."""
+    if resource in (JOBS, TRAINJOBS):
+        return {"suspend": suspend}
+    if resource in TRAINING_KINDS and resource.group == "kubeflow.org":
+        return {"runPolicy": {"suspend": suspend}}
+    return None
+
+
 def failure_text(snapshot: Snapshot) -> str:
     """A failure as one message: the cause, the evidence, what to do."""
     if snapshot.state is State.DELETED:
@@ -214,7 +264,7 @@ def failure_text(snapshot: Snapshot) -> str:
     lines = [f"{snapshot.title} failed: {snapshot.reason}"]
     lines += [f"  | {line}" for line in snapshot.evidence]
     lines += [f"  what to do: {snapshot.advice}"] if snapshot.advice else []
-    if snapshot.resource in (FINETUNES, CPODJOBS, PYTORCHJOBS):
+    if snapshot.resource in RUN_ONCE:
         lines.append(f"  its log: %cpod logs {snapshot.name}; to run it again: the same cell with --new")
     return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
@@ -24,9 +24,11 @@ EVENT_COLUMNS = ("when", "type", "reason", "about", "message")
 class Listing(Sequence[Object]):
     """Objects in a namespace. Shown as a table; `to_df()` for pandas."""
 
-    def __init__(self, objects: Sequence[Object], namespace: str) -> None:
+    def __init__(self, objects: Sequence[Object], namespace: str, unread: Sequence[str] = ()) -> None:
         self.objects = list(objects)
         self.namespace = namespace
+        self.unread = tuple(unread)
+        """Kinds that could not be listed, each with the reason."""
 
     def __getitem__(self, index: Any) -> Any:
         return self.objects[index]
@@ -46,11 +48,17 @@ class Listing(Sequence[Object]):
         return pd.DataFrame(self.rows(), columns=list(COLUMNS))
 
     def __repr__(self) -> str:
-        return table.text(COLUMNS, self.rows()) if self.objects else self._nothing()
+        shown = table.text(COLUMNS, self.rows()) if self.objects else self._nothing()
+        return "\n".join([shown, *self.notes()])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         html = table.html(COLUMNS, self.rows(), pills=(2,)) if self.objects else table.note(self._nothing())
+        html += "".join(table.note(note) for note in self.notes())
         return {"text/plain": repr(self), "text/html": html}
+
+    def notes(self) -> list[str]:
+        """What is to be said below the table: kinds that could not be listed."""
+        return [f"not listed: {reason}" for reason in self.unread]
 
     def _nothing(self) -> str:
         return f"nothing in namespace {self.namespace} yet"
@@ -101,7 +109,33 @@ def about(obj: Object) -> str:
         return " at ".join(part for part in (str(spec.get("modelId") or ""), str(status.get("url") or "")) if part)
     if kind == "CPodJob":
         return f"{spec.get('jobType', 'general')}, {spec.get('image', '')}"
-    return ""
+    if kind == "TrainJob":
+        trainer = spec.get("trainer") or {}
+        nodes = f"{trainer['numNodes']} nodes" if (trainer.get("numNodes") or 1) > 1 else ""
+        runtime = str((spec.get("runtimeRef") or {}).get("name") or "")
+        return ", ".join(filter(None, (runtime, nodes, str(trainer.get("image") or ""))))
+    if kind == "InferenceService":
+        return str(status.get("url") or "")
+    if kind == "Job":
+        return _images([spec.get("template") or {}])
+    return _replicas(spec)
+
+
+def _replicas(spec: Mapping[str, Any]) -> str:
+    """`1 master, 2 workers, IMAGE` of a training job; empty for what has no replica specs."""
+    field = next((name for name in spec if name.endswith("ReplicaSpecs")), "")
+    roles = {role: entry for role, entry in (spec.get(field) or {}).items() if entry} if field else {}
+    counts = [(entry.get("replicas"), role.lower()) for role, entry in roles.items()]
+    counts = [(1 if count is None else count, role) for count, role in counts]
+    named = [f"{count} {role}{'s' if count != 1 and role != 'ps' else ''}" for count, role in counts]
+    image = _images([entry.get("template") or {} for entry in roles.values()])
+    return ", ".join(filter(None, [*named, image]))
+
+
+def _images(templates: Sequence[Mapping[str, Any]]) -> str:
+    """The images of the templates' first containers, each once."""
+    containers = [((template.get("spec") or {}).get("containers") or [{}])[0] for template in templates]
+    return ", ".join(dict.fromkeys(_short(str(entry["image"])) for entry in containers if entry.get("image")))
 
 
 def _short(text: str, limit: int = 60) -> str:

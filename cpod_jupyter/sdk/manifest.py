@@ -7,7 +7,7 @@ separated by `---`. Nothing is sent from here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -28,9 +28,10 @@ from cpod_jupyter.api.resources import (
     of_object,
 )
 from cpod_jupyter.api.schema import Path, Problem, nearest, problems
-from cpod_jupyter.api.storage import SCHEMES, source_uri
+from cpod_jupyter.api.sources import SCHEMES, source_uri, split_checksum
+from cpod_jupyter.api.trainer import config_problems
 from cpod_jupyter.errors import ManifestError
-from cpod_jupyter.sdk import yamltext
+from cpod_jupyter.sdk import shortforms, yamltext
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.yamltext import Document, Fault, Locate
 
@@ -55,9 +56,10 @@ class Origin:
 def known_schema(resource: Resource) -> Mapping[str, Any]:
     """The schema of a kind as this version of the project knows it, without asking a server."""
     for definition in engine_crds():
-        if definition["metadata"]["name"] == resource.qualified:
-            schema: Mapping[str, Any] = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-            return schema
+        for version in definition["spec"]["versions"]:
+            if definition["metadata"]["name"] == resource.qualified and version["name"] == resource.version:
+                schema: Mapping[str, Any] = version["schema"]["openAPIV3Schema"]
+                return schema
     return built_in_schema(resource.kind)
 
 
@@ -176,7 +178,12 @@ class _Reader:
         if resource is None:
             return None
         schema = self.schema_of(resource)
-        if not self.whole:
+        if not self.whole and shortforms.is_short(resource, value):
+            short = self._short(value, resource)
+            if short is None:
+                return None
+            value = short
+        elif not self.whole:
             spec_schema = (schema.get("properties") or {}).get("spec") or {}
             value = yamltext.written_strings(self.node, value, spec_schema)
             value = {"apiVersion": resource.api_version, "kind": resource.kind, "spec": value}
@@ -187,6 +194,18 @@ class _Reader:
         for problem in found:
             self._report(problem)
         return checked
+
+    def _short(self, value: Mapping[str, Any], resource: Resource) -> Object | None:
+        """The object that a short form stands for; None when the form has faults."""
+        schema = shortforms.schema_of(resource)
+        body = yamltext.written_strings(self.node, value, schema)
+        found = problems(schema, body, unknown=True)
+        for problem in found:
+            self.fault(problem.path, problem.message, key=problem.reason == "FieldValueUnknown")
+        if found:
+            return None
+        spec = shortforms.expanded(resource, body)
+        return {"apiVersion": resource.api_version, "kind": resource.kind, "spec": spec}
 
     def _resource(self, value: Mapping[str, Any]) -> Resource | None:
         if not self.whole:
@@ -245,13 +264,22 @@ def _checked(
     spec = obj.get("spec")
     if not isinstance(spec, dict):
         return obj, found
-    if resource == FINETUNES and isinstance(spec.get("hyperParameters"), dict):
-        found.extend(_unless_known(hyper_parameter_problems(spec["hyperParameters"]), found))
+    if resource == FINETUNES:
+        found.extend(_unless_known(_arguments(spec), found))
     if resource in (MODELSTORAGES, DATASETSTORAGES):
         spec, more = _storage(spec, resource, directory)
         obj = {**obj, "spec": spec}
         found.extend(_unless_known(more, found))
     return obj, found
+
+
+def _arguments(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the maps of arguments in a FineTune."""
+    hyper, config, kind = spec.get("hyperParameters"), spec.get("config"), spec.get("finetuneType")
+    if isinstance(hyper, dict):
+        yield from hyper_parameter_problems(hyper)
+    if isinstance(config, dict):
+        yield from config_problems(config, adapter=kind not in ("full", "pt"))
 
 
 def _unless_known(more: Iterable[Problem], found: list[Problem]) -> list[Problem]:
@@ -275,16 +303,17 @@ def _storage(spec: dict[str, Any], resource: Resource, directory: FilePath) -> t
     if spec.get("pvc") or not isinstance(kind, str) or not isinstance(name, str):
         return spec, []
     if name and (name.startswith("file://") or ("://" not in name and kind.lower() in ("", "file"))):
-        file = (directory / FilePath(name.removeprefix("file://")).expanduser()).resolve()
+        address, checksum = split_checksum(name.removeprefix("file://"))
+        file = (directory / FilePath(address).expanduser()).resolve()
         if not file.exists():
             return spec, [Problem(path, "FieldValueInvalid", f"there is no file or folder {file}")]
-        return {**spec, name_field: f"file://{file}"}, []
+        return {**spec, name_field: f"file://{file}" + (f"#sha256={checksum}" if checksum else "")}, []
     if kind == "trained":
         return spec, []
     try:
         source_uri(kind, name)
     except ValueError as error:
-        at = path if "://" in name or not name else ("spec", type_field)
+        at = path if "://" in name or not name or kind.lower() in SCHEMES else ("spec", type_field)
         hint = nearest(kind, SCHEMES) if at[1] == type_field else ""
         return spec, [Problem(at, "FieldValueInvalid", f"{error}{hint}")]
     return spec, []

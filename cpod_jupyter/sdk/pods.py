@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME, LABEL_REPLICA_INDEX, LABEL_REPLICA_TYPE
+from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME, LABEL_REPLICA_INDEX, LABEL_REPLICA_TYPE, LABEL_ROLE
+from cpod_jupyter.api.names import LABEL_UPLOAD
 from cpod_jupyter.api.resources import (
     CPODJOBS,
     DATASETSTORAGES,
@@ -17,35 +18,59 @@ from cpod_jupyter.api.resources import (
     INFERENCESERVICES,
     JOBS,
     MODELSTORAGES,
+    MPIJOBS_V2BETA1,
     PODS,
     PYTORCHJOBS,
+    TFJOBS,
     TRAINING_KINDS,
+    TRAINJOBS,
     Object,
     Resource,
 )
+from cpod_jupyter.api.trainjob import LABEL_REPLICATED_JOB
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.errors import NotFound
+
+_WORK = (PYTORCHJOBS, TFJOBS, MPIJOBS_V2BETA1, JOBS)
+"""What the operator makes of a CPodJob."""
 
 BELOW: dict[Resource, tuple[Resource, ...]] = {
     MODELSTORAGES: (JOBS, PODS),
     DATASETSTORAGES: (JOBS, PODS),
-    FINETUNES: (CPODJOBS, PYTORCHJOBS, JOBS, PODS, MODELSTORAGES, DATASETSTORAGES),
-    CPODJOBS: (PYTORCHJOBS, JOBS, PODS, MODELSTORAGES, DATASETSTORAGES),
+    FINETUNES: (CPODJOBS, *_WORK, PODS, MODELSTORAGES, DATASETSTORAGES),
+    CPODJOBS: (*_WORK, PODS, MODELSTORAGES, DATASETSTORAGES),
     **dict.fromkeys(TRAINING_KINDS, (PODS,)),
+    MPIJOBS_V2BETA1: (JOBS, PODS),  # mpi-operator starts the launcher through a Job
+    TRAINJOBS: (JOBS, PODS),
     JOBS: (PODS,),
     INFERENCES: (INFERENCESERVICES, PODS, MODELSTORAGES),
+    INFERENCESERVICES: (PODS,),
     PODS: (),
 }
 """The kinds that are read to know how an object of a kind is getting on: its children, and what it needs."""
 
 _BY_LABEL = {
     "serving.kserve.io/inferenceservice": ("InferenceService",),
-    LABEL_JOB_NAME: ("PyTorchJob", "CPodJob"),
-    "job-name": ("Job", "CPodJob"),
+    LABEL_JOB_NAME: (*{resource.kind for resource in TRAINING_KINDS}, "CPodJob"),
+    "job-name": ("Job", "CPodJob", "ElasticDLJob", "MarsJob"),
+    "jobset.sigs.k8s.io/jobset-name": ("TrainJob",),
 }
-"""Labels that name a pod's parent, where kinds we don't read (a ReplicaSet, an MPIJob) lie between."""
+"""Labels that name a pod's parent, where kinds we don't read (a ReplicaSet, a JobSet) lie between."""
 
-_LEADERS = {"master": 0, "launcher": 0, "chief": 0}
+_ROLE_LABELS = (LABEL_REPLICA_TYPE, "replica-type", LABEL_REPLICATED_JOB, LABEL_ROLE)
+"""Where a pod says what it is in its job: Kubeflow's, KubeDL's, JobSet's, mpi-operator's."""
+_INDEX_LABELS = (LABEL_REPLICA_INDEX, "replica-index", "batch.kubernetes.io/job-completion-index")
+
+_LEADS, _WORKS, _LAST = 0, 1, 9
+_RANKS = {
+    **dict.fromkeys(("launcher", "chief", "master", "scheduler"), _LEADS),
+    "ps": 2,
+    "evaluator": 3,
+    "webservice": 4,
+    "dataset-initializer": 5,
+    "model-initializer": 5,
+}
+"""Who speaks for a job; any other role works. What only serves the work, or came before it, comes last."""
 
 
 @dataclass
@@ -107,6 +132,11 @@ class Family:
         pods = [obj for obj in self.descendants() if obj["kind"] == "Pod"]
         pods.sort(key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
         return sorted(pods, key=lambda pod: (bool(pod["metadata"].get("deletionTimestamp")), rank(pod)))
+
+    def culprit(self) -> Object | None:
+        """The pod that failed first: of a job that failed, the one that shows why."""
+        failed = [(at, pod) for pod in self.pods() if (at := failed_at(pod)) is not None]
+        return min(failed, key=lambda pair: pair[0])[1] if failed else None
 
     def needs(self) -> list[Object]:
         """The model and the dataset that the object names in its spec, where they are in its namespace."""
@@ -172,11 +202,38 @@ def unscheduled(pod: Object) -> bool:
 
 
 def rank(pod: Object) -> tuple[int, int]:
-    """Which pod of a job speaks for it: the lowest, a master before workers, worker 0 before worker 1."""
+    """Which pod of a job speaks for it: the lowest, a master before workers, worker 0 before worker 1.
+
+    One that uploads the result comes last: it has nothing to say about the work.
+    """
+    role, index = role_of(pod)
+    if LABEL_UPLOAD in (pod["metadata"].get("labels") or {}):
+        return _LAST, index
+    return _RANKS.get(role, _WORKS), index
+
+
+def role_of(pod: Object) -> tuple[str, int]:
+    """What a pod is in its job, in lower case, and its index: `worker`, 1. The role is empty where there is none."""
     labels = pod["metadata"].get("labels") or {}
-    role = _LEADERS.get(str(labels.get(LABEL_REPLICA_TYPE, "")).lower(), 1)
-    index = str(labels.get(LABEL_REPLICA_INDEX, "0"))
+    role = next((str(labels[label]).lower() for label in _ROLE_LABELS if labels.get(label)), "")
+    index = next((str(labels[label]) for label in _INDEX_LABELS if labels.get(label)), "0")
     return role, int(index) if index.isdigit() else 0
+
+
+def place_of(pod: Object) -> str:
+    """`worker-1`; of a pod that has no role, its name."""
+    role, index = role_of(pod)
+    return f"{role}-{index}" if role else meta.name_of(pod)
+
+
+def failed_at(pod: Object) -> tuple[str, bool] | None:
+    """When the first of a pod's containers failed, to order failures by; None when none has.
+
+    Of two at the same time, the one that was ended by a signal may be the other's consequence.
+    """
+    ends = [(container.get("state") or {}).get("terminated") or {} for container in containers_of(pod)]
+    failed = [(str(end.get("finishedAt") or ""), int(end["exitCode"]) > 128) for end in ends if end.get("exitCode")]
+    return min(failed, default=None)
 
 
 def _is_child(obj: Object, uids: Iterable[str], names: Iterable[tuple[str, str]]) -> bool:

@@ -12,10 +12,12 @@ from cpod_jupyter.api.resources import (
     DATASETSTORAGES,
     FINETUNES,
     INFERENCES,
+    INFERENCESERVICES,
     JOBS,
     MODELSTORAGES,
     PODS,
     TRAINING_KINDS,
+    TRAINJOBS,
     Object,
     Resource,
     of_object,
@@ -85,6 +87,10 @@ def status_of(obj: Object, resource: Resource | None = None) -> Status:
         return _inference(status)
     if resource in (CPODJOBS, *TRAINING_KINDS):
         return _job(obj)
+    if resource == TRAINJOBS:
+        return _train_job(obj, status)
+    if resource == INFERENCESERVICES:
+        return _service(obj, status)
     if resource == JOBS:
         return _batch_job(obj, status)
     return Status(State.RUNNING, str(status.get("phase") or ""))
@@ -111,6 +117,10 @@ def _job(obj: Object) -> Status:
             return Status(state, kind, str(said or ""))
     if meta.is_true(obj, "Suspended"):
         return Status(State.PENDING, "Suspended", "suspended; it runs on when runPolicy.suspend is false")
+    for kind in ("Restarting", "Queuing"):  # Queuing is KubeDL's: its job waits for its queue
+        if meta.is_true(obj, kind):
+            said = str((meta.condition(obj, kind) or {}).get("message") or "")
+            return Status(State.RUNNING if kind == "Restarting" else State.PENDING, kind, said)
     preparing = meta.condition(obj, "DataPreparing")
     if preparing is not None and preparing.get("status") != "True":
         return Status(State.PREPARING, "DataPreparing", str(preparing.get("message") or ""))
@@ -118,11 +128,41 @@ def _job(obj: Object) -> Status:
     return Status(State.PENDING, "Created" if created else "Pending")
 
 
+def _train_job(obj: Object, status: dict[str, Any]) -> Status:
+    """From the conditions of Kubeflow Trainer, which has none for a job that runs; then its jobs' counts tell."""
+    if meta.is_true(obj, "Failed"):
+        return Status(State.FAILED, "Failed", str((meta.condition(obj, "Failed") or {}).get("message") or ""))
+    if meta.is_true(obj, "Complete"):
+        return Status(State.SUCCEEDED, "Succeeded")
+    if (obj.get("spec") or {}).get("suspend"):
+        return Status(State.PENDING, "Suspended", "suspended; it runs on when spec.suspend is false")
+    if meta.is_true(obj, "Waiting"):
+        return Status(State.PENDING, "Waiting", str((meta.condition(obj, "Waiting") or {}).get("message") or ""))
+    active = [str(job["name"]) for job in status.get("jobsStatus") or [] if job.get("active")]
+    if not active:
+        return Status(State.PENDING, "Created" if status.get("jobsStatus") else "Pending")
+    if all(name.endswith("-initializer") for name in active):
+        return Status(State.PREPARING, "Initializing", f"{' and '.join(active)} at work")
+    return Status(State.RUNNING, "Running")
+
+
+def _service(obj: Object, status: dict[str, Any]) -> Status:
+    """KServe's, from its condition Ready; why it is not is told by the one that Ready waits for."""
+    if meta.is_true(obj, "Ready"):
+        return Status(State.READY, "Ready")
+    if not status.get("conditions"):
+        return Status(State.PENDING, "Pending")
+    waits = [entry for entry in status["conditions"] if entry.get("status") == "False" and entry.get("message")]
+    return Status(State.RUNNING, "Starting", str(waits[0]["message"]) if waits else "")
+
+
 def _batch_job(obj: Object, status: dict[str, Any]) -> Status:
     if meta.is_true(obj, "Failed"):
         return Status(State.FAILED, "Failed", str((meta.condition(obj, "Failed") or {}).get("message") or ""))
     if meta.is_true(obj, "Complete"):
         return Status(State.SUCCEEDED, "Succeeded")
+    if meta.is_true(obj, "Suspended"):
+        return Status(State.PENDING, "Suspended", "suspended; it runs on when spec.suspend is false")
     return Status(State.RUNNING, "Running") if status.get("active") else Status(State.PENDING, "Pending")
 
 

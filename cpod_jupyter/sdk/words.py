@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cpod_jupyter.api import meta, scheduling
 from cpod_jupyter.api.quantity import parse_quantity
-from cpod_jupyter.api.resources import INFERENCES, Object
+from cpod_jupyter.api.resources import INFERENCES, INFERENCESERVICES, Object
 from cpod_jupyter.sdk.kinds import word_of
-from cpod_jupyter.sdk.pods import Family, containers_of, unscheduled
+from cpod_jupyter.sdk.pods import Family, containers_of, place_of, role_of, unscheduled
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
 
 
@@ -75,10 +75,10 @@ def explain(family: Family, nodes: Sequence[Object] = (), log: Iterable[str] = (
     trouble = _pods_trouble(family, nodes)
     if status.state is State.FAILED:
         return _failed(family, status, trouble, log)
-    if family.resource == INFERENCES and trouble is not None and trouble.fatal:
+    if family.resource in (INFERENCES, INFERENCESERVICES) and trouble is not None and trouble.fatal:
         return _failed(family, Status(State.FAILED, "Failed", status.message), trouble, log)
     if trouble is not None:
-        return Words(status, trouble.reason, trouble.advice)
+        return Words(status, trouble.said, trouble.advice)
     return _waiting(family, status)
 
 
@@ -124,11 +124,11 @@ def _failed(family: Family, status: Status, trouble: _Trouble | None, log: Itera
                 detail = f": {found[1]}" if found.groups() and "module" in cause else ""
                 return Words(status, cause + detail, advice, (line.strip()[:400],))
     advice = trouble.advice if trouble else ""
-    reason = status.message or (trouble.reason if trouble else "")
+    reason = status.message or (trouble.said if trouble else "")
     if trouble and trouble.reason and trouble.reason not in reason and status.message in ("", trouble.reason):
-        reason = trouble.reason
+        reason = trouble.said
     elif trouble and trouble.decisive and trouble.reason not in reason:
-        reason = f"{trouble.reason} ({reason})" if reason else trouble.reason
+        reason = f"{trouble.said} ({reason})" if reason else trouble.said
     if not reason:
         told = family.told(warnings=True)
         reason = str(told[-1].get("message") or "") if told else "it failed, and nothing says why"
@@ -137,19 +137,30 @@ def _failed(family: Family, status: Status, trouble: _Trouble | None, log: Itera
 
 @dataclass(frozen=True)
 class _Trouble:
-    """What ails a pod. `fatal`: it will not mend itself; `decisive`: it explains more than the status."""
+    """What ails a pod. `fatal`: it will not mend itself; `decisive`: it explains more than the status.
+
+    `who`: which of a job's several pods it is, `worker-1`.
+    """
 
     reason: str
     advice: str = ""
     fatal: bool = False
     decisive: bool = False
+    who: str = ""
+
+    @property
+    def said(self) -> str:
+        return f"{self.who}: {self.reason}" if self.who else self.reason
 
 
 def _pods_trouble(family: Family, nodes: Sequence[Object]) -> _Trouble | None:
-    for pod in family.pods():
+    """Of the pod that failed first; else of the first that has any trouble."""
+    pods, culprit = family.pods(), family.culprit()
+    for pod in [culprit, *pods] if culprit is not None else pods:
         trouble = _unscheduled(pod, nodes) or _container_trouble(pod, family)
         if trouble is not None:
-            return trouble
+            several = len(pods) > 1 and bool(role_of(pod)[0])
+            return replace(trouble, who=place_of(pod)) if several else trouble
     return None
 
 

@@ -13,7 +13,7 @@ from cpod_jupyter.client.client import Client
 from cpod_jupyter.control.controller import Controller, Key, Manager, Recorder, to_controller, to_itself
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
-from cpod_jupyter.errors import NotFound
+from cpod_jupyter.errors import ApiUnreachable, NotFound
 
 
 @pytest.fixture(params=["in the process", "over HTTPS"])
@@ -62,6 +62,33 @@ def test_a_failing_reconciler_is_tried_again(api: LocalApi, eventually: Any) -> 
     manager.start()
     api.create(FINETUNES, finetune("a"))
     assert all(tries.acquire(timeout=10) for _ in range(3))
+    manager.stop()
+
+
+def test_a_deletion_that_a_mapper_could_not_take_is_told_again(api: LocalApi, eventually: Any) -> None:
+    """A mapper may ask the API, which may be away just then; nothing else would tell of what is gone."""
+    there, gone, failures = threading.Event(), threading.Event(), iter([ApiUnreachable("away")])
+
+    def mapper(obj: dict[str, Any]) -> list[Key]:
+        exists = bool(api.list(CONFIGMAPS, "default", field_selector="metadata.name=watched").items)
+        if meta.name_of(obj) == "watched" and not exists and (failure := next(failures, None)):
+            raise failure
+        return [Key("default", meta.name_of(obj))]
+
+    def reconcile(key: Key) -> None:
+        try:
+            api.get(CONFIGMAPS, key.name, key.namespace)
+            there.set()
+        except NotFound:
+            gone.set()
+
+    api.create(CONFIGMAPS, {"metadata": {"name": "watched", "namespace": "default"}})
+    manager = Manager(api, [Controller("test", reconcile, {CONFIGMAPS: mapper})])
+    manager.start()
+    eventually(there.is_set, "it is seen")
+    gone.clear()
+    api.delete(CONFIGMAPS, "watched", "default")
+    eventually(gone.is_set, "its end is told, in spite of the failure")
     manager.stop()
 
 

@@ -82,7 +82,7 @@ def test_a_bad_cell_raises_with_its_lines_and_submits_nothing(notebook: Notebook
 def test_an_error_is_one_message_without_our_traceback(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
     notebook.run("%cpod status nothing")
     shown = capsys.readouterr().out
-    assert 'NotFound: there is no model, dataset, finetune, job or inference named "nothing"' in shown
+    assert 'NotFound: there is no model, dataset, finetune, job, inference or training job named "nothing"' in shown
     assert "commands.py" not in shown
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import yaml
 from authorized import GRANTED, Use
 from operator_cluster import NAMESPACE, Cluster
+from ray_kind import RAY_CRD
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import (
     CPODJOBS,
+    CRDS,
     DATASETSTORAGES,
     FINETUNES,
     INFERENCES,
@@ -23,7 +26,9 @@ from cpod_jupyter.api.resources import (
     Resource,
 )
 from cpod_jupyter.operator.access import GRANTS, cluster_rules, lease_rules
+from cpod_jupyter.operator.settings import Settings
 
+EXPOSED: dict[str, Any] = {"ingress": True, "web_ui": True, "web_ui_image": "page:1", "ingress_domain": "one.example"}
 JOB_KINDS = {JOBS: "Complete", PYTORCHJOBS: "Succeeded", MPIJOBS_V2BETA1: "Succeeded", TFJOBS: "Succeeded"}
 REPLICA = {"replicas": 1, "template": {"spec": {"containers": [{"name": "tensorflow", "image": "image"}]}}}
 
@@ -47,17 +52,20 @@ def test_each_resource_is_granted_once() -> None:
 
 
 def test_the_role_has_what_the_operator_uses_and_nothing_more(cluster: Cluster) -> None:
-    """What the whole flow uses, with what each controller watches, is the role; `AuthorizedApi` refuses the rest."""
+    """What the whole flow uses, with what each controller watches, is the role; `AuthorizedApi` refuses the rest.
+
+    A web page and Ingresses are off by default, and so is what is asked for them.
+    """
+    cluster = Cluster(cluster.api, cluster.store, replace(cluster.settings, **EXPOSED))
     _everything(cluster)
+    used = cluster.operator_api.used | _served_by_ray_and_elsewhere(cluster)
     watched = {
         (verb, source.group, source.plural)
         for controller in cluster.controllers
         for source in controller.sources
         for verb in ("list", "watch")
     }
-    assert _said(GRANTED - watched - cluster.operator_api.used) == [], (
-        "granted, and not used: let _everything use it, or take it away"
-    )
+    assert _said(GRANTED - watched - used) == [], "granted, and not used: let _everything use it, or take it away"
     assert _said(watched - GRANTED) == [], "watched, and not granted: add it to GRANTS"
 
 
@@ -136,3 +144,17 @@ def _inferences(cluster: Cluster) -> None:
     cluster.edit(INFERENCES, "serve", {"predictor": {"containers": [{**container, "image": "image:2"}]}})
     assert cluster.exists(INFERENCESERVICES, "serve-is")
     assert cluster.api.list(INFERENCES, NAMESPACE).items
+
+
+def _served_by_ray_and_elsewhere(cluster: Cluster) -> set[Use]:
+    """Uses of an operator with other settings: all that is exposed is changed, and then taken away."""
+    cluster.api.create(CRDS, RAY_CRD)
+    cluster.apply(INFERENCES, "ray", {"modelId": "base", "backend": "ray"})
+    cluster.edit(INFERENCES, "ray", {"gpuCount": 2})
+    changed = {**EXPOSED, "web_ui_image": "page:2", "ingress_domain": "two.example"}
+    used: set[Use] = set()
+    for settings in (changed, {}):
+        other = Cluster(cluster.api, cluster.store, Settings(**settings))
+        other.settle()
+        used |= other.operator_api.used
+    return used

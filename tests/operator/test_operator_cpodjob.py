@@ -129,7 +129,6 @@ def test_a_failed_download_fails_the_job_with_its_message(cluster: Cluster) -> N
 @pytest.mark.parametrize(
     "given",
     [
-        pytest.param({"uploadModel": True}, id="uploadModel"),
         pytest.param({"pretrainModelIsPublic": True}, id="pretrainModelIsPublic"),
         pytest.param({"datasetIsPublic": True}, id="datasetIsPublic"),
     ],
@@ -143,7 +142,7 @@ def test_what_this_version_cannot_do_is_refused_and_never_dropped(cluster: Clust
 
 
 def test_an_edit_gives_a_job_that_never_began_another_chance(cluster: Cluster) -> None:
-    cluster.apply(CPODJOBS, "hello", {"image": "busybox", "uploadModel": True})
+    cluster.apply(CPODJOBS, "hello", {"image": "busybox", "uploadModel": True})  # and no modelSavePath
     cluster.edit(CPODJOBS, "hello", {"uploadModel": False})
     assert "Failed" not in conditions(cluster, "hello")
     assert "completionTime" not in cluster.status(CPODJOBS, "hello")

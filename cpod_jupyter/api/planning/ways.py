@@ -132,7 +132,7 @@ def refusal_of(request: PlanRequest) -> str:
 
 def ways_of(request: PlanRequest) -> Iterator[Way]:
     """Every way that the request and the user's own arguments leave open."""
-    replicas = replicas_of(request)
+    replicas = replicas_of(request.gpus, request.gpus_per_node)
     for (batch, accumulation), checkpointing, (stage, offload) in itertools.product(
         _batches(request), _checkpointing(request), _shardings(request)
     ):
@@ -152,15 +152,11 @@ def ways_of(request: PlanRequest) -> Iterator[Way]:
         yield Way(request, work, replicas)
 
 
-def replicas_of(request: PlanRequest) -> int:
-    """Pods, as few as the nodes allow, each with the same number of GPUs."""
-    if not request.gpus_per_node or request.gpus <= request.gpus_per_node:
+def replicas_of(gpus: int, gpus_per_node: int) -> int:
+    """Pods, as few as the nodes allow, each with the same number of GPUs; 0 for `gpus_per_node` when it isn't known."""
+    if not gpus_per_node or gpus <= gpus_per_node:
         return 1
-    return next(
-        count
-        for count in range(1, request.gpus + 1)
-        if request.gpus % count == 0 and request.gpus // count <= request.gpus_per_node
-    )
+    return next(count for count in range(1, gpus + 1) if gpus % count == 0 and gpus // count <= gpus_per_node)
 
 
 def precision_of(request: PlanRequest) -> Precision:

@@ -1,4 +1,8 @@
-"""What has become of an InferenceService: pure."""
+"""What has become of an InferenceService: pure.
+
+Ready is whether it answers; LatestDeploymentReady is whether it answers as its spec now says. While a new revision
+does not get ready, or is refused, the pods of the one before go on, and the service is Ready with their answers.
+"""
 
 from __future__ import annotations
 
@@ -9,119 +13,140 @@ from typing import Any
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.controllers import pods as podset
-from cpod_jupyter.engine.controllers.predictor import (
-    HASH_LABEL,
-    claim_of,
-    is_stopped,
-    revision,
-    serving_container,
-    serving_port,
-    storage_uri,
-    wanted_replicas,
-)
+from cpod_jupyter.engine.controllers.predictor import Predictor, serving_container, serving_port
+from cpod_jupyter.engine.controllers.scaling import of_revision
+from cpod_jupyter.engine.controllers.serving_runtimes import Refused
 
-_ENDED = (podset.SUCCEEDED, podset.FAILED)
-_STARTING = "Deploying"
+_CRASHING = "CrashLoopBackOff"
+_NOT_A_FAILURE = ("Unschedulable", "SchedulingGated")
+"""Reasons for which a pod waits, and need not for ever."""
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why the engine can't serve it as it is written."""
+class Observed:
+    """What there is of a service: its pods, and what it asks for, or why that is refused."""
 
+    pods: Sequence[Object]
+    predictor: Predictor | None = None
+    wanted: int = 0
+    stopped: bool = False
+    front: str = ""
+    """Where the engine answers for a service that may have no pod."""
+    refused: Refused | None = None
+
+    @property
+    def fresh(self) -> list[Object]:
+        """The pods of the present revision."""
+        return of_revision(self.pods, self.predictor.revision) if self.predictor else []
+
+    @property
+    def ready(self) -> list[Object]:
+        """The pods that answer, those of the present revision first."""
+        fresh = [meta.name_of(pod) for pod in self.fresh]
+        found = [pod for pod in self.pods if podset.is_ready(pod)]
+        return sorted(found, key=lambda pod: (meta.name_of(pod) not in fresh, meta.name_of(pod)))
+
+    @property
+    def stuck(self) -> tuple[str, str] | None:
+        """Why a pod of the present revision doesn't run: reason and message."""
+        return next((found for pod in self.fresh if (found := podset.trouble(pod)) is not None), None)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A condition to be: its status, reason and message."""
+
+    status: bool
     reason: str
-    message: str
+    message: str = ""
 
 
-def refusal(service: Object) -> Refusal | None:
-    """What the service asks for that only a cluster with KServe has."""
-    predictor = service["spec"]["predictor"]
-    if predictor.get("model"):
-        model = predictor["model"]
-        wanted = model.get("runtime") or f"one for model format {(model.get('modelFormat') or {}).get('name')!r}"
-        return Refusal(
-            "RuntimeNotFound",
-            f"the embedded engine has no serving runtime ({wanted}): give predictor.containers, which it runs, "
-            "or use a cluster with KServe",
-        )
-    if serving_container(predictor) is None:
-        return Refusal("NoContainer", "predictor.containers is empty: there is nothing to run")
-    uri = storage_uri(service)
-    if uri and claim_of(uri) is None:
-        return Refusal(
-            "StorageNotSupported",
-            f"STORAGE_URI {uri}: the embedded engine mounts pvc://CLAIM[/path]; download others to a claim first",
-        )
-    return None
-
-
-def service_status(service: Object, pods: Sequence[Object], refused: Refusal | None) -> dict[str, Any]:
+def service_status(service: Object, observed: Observed) -> dict[str, Any]:
     """The whole status."""
     old = service.get("status") or {}
-    ready, reason, message, url = _predictor(service, pods, refused)
-    conditions = old.get("conditions")
-    for kind in ("PredictorReady", "IngressReady", "Ready"):
-        conditions = meta.with_condition(conditions, kind, ready, reason, message)
+    latest = _latest(observed)
+    ready = _ready(observed, latest)
+    conditions = [entry for entry in old.get("conditions") or [] if entry.get("type") != "Stopped"]
+    for kind, verdict in (
+        ("PredictorReady", ready), ("IngressReady", ready), ("LatestDeploymentReady", latest), ("Ready", ready),
+    ):  # fmt: skip
+        conditions = meta.with_condition(conditions, kind, verdict.status, verdict.reason, verdict.message)
+    if observed.stopped:
+        so_far = [entry for entry in old.get("conditions") or [] if entry.get("type") == "Stopped"]
+        conditions += meta.with_condition(so_far, "Stopped", True, "Stopped", latest.message)
     status: dict[str, Any] = {
         "conditions": conditions,
         "observedGeneration": int(service["metadata"].get("generation") or 0),
         "deploymentMode": "Standard",
-        "modelStatus": _model_status(ready, reason, message, pods, refused),
-        "components": {"predictor": {"latestCreatedRevision": "" if refused else revision(service)}},
+        "modelStatus": _model_status(observed, latest),
+        "components": {"predictor": _component(old, observed, latest)},
     }
-    if url:
+    runtime = observed.predictor.runtime if observed.predictor else None
+    if runtime is not None:
+        status["clusterServingRuntimeName" if runtime.of_cluster else "servingRuntimeName"] = runtime.name
+    if url := _url(observed):
         status["url"] = url
         status["address"] = {"url": url}
         status["components"]["predictor"]["url"] = url
     return status
 
 
-def _predictor(service: Object, pods: Sequence[Object], refused: Refusal | None) -> tuple[bool, str, str, str | None]:
-    """Whether the predictor is ready, why not in reason and words, and its URL.
-
-    The service is ready while enough pods of any revision are: a rollout does not interrupt it.
-    """
-    if refused is not None:
-        return False, refused.reason, refused.message, None
-    wanted = wanted_replicas(service)
-    if wanted == 0:
-        if is_stopped(service):
-            return False, "Stopped", "the service is stopped", None
-        return True, "ScaledToZero", "minReplicas is 0: nothing runs", None
-    current = revision(service)
-    ready = [pod for pod in pods if podset.is_ready(pod)]
-    ready.sort(key=lambda pod: (not _is_of(pod, current), meta.name_of(pod)))
-    url = f"http://{ready[0]['status']['podIP']}:{_port(service, ready[0])}" if ready else None
-    stuck = next(
-        (found for pod in pods if _is_of(pod, current) and (found := podset.trouble(pod)) is not None),
-        None,
+def _latest(observed: Observed) -> Verdict:
+    """Whether the present spec is served."""
+    if observed.refused is not None:
+        return Verdict(False, observed.refused.reason, str(observed.refused))
+    if observed.stopped:
+        return Verdict(False, "Stopped", "the service is stopped")
+    if observed.wanted == 0:
+        return Verdict(True, "ScaledToZero", "nobody asks: no pod runs until a request comes")
+    count = sum(podset.is_ready(pod) for pod in observed.fresh)
+    if count >= observed.wanted:
+        return Verdict(True, "MinimumReplicasAvailable")
+    if observed.stuck is not None:
+        return Verdict(False, *observed.stuck)
+    unready = _unready(observed.fresh)
+    return Verdict(
+        False, "Deploying", f"{count} of {observed.wanted} pods are ready" + (f"; {unready}" if unready else "")
     )
-    if len(ready) >= wanted:
-        fresh = sum(_is_of(pod, current) for pod in ready)
-        if fresh >= wanted:
-            return True, "MinimumReplicasAvailable", "", url
-        rolling = f"{fresh} of {wanted} pods of the new revision are ready; the old ones serve"
-        return True, "RollingOut", rolling + (f": {stuck[1]}" if stuck else ""), url
-    if stuck is not None:
-        return False, stuck[0], stuck[1], url
-    unready = _unready(pods, current)
-    return False, _STARTING, f"{len(ready)} of {wanted} pods are ready" + (f"; {unready}" if unready else ""), url
 
 
-def _is_of(pod: Object, current: str) -> bool:
-    return (pod["metadata"].get("labels") or {}).get(HASH_LABEL) == current
+def _ready(observed: Observed, latest: Verdict) -> Verdict:
+    """Whether the service answers. A rollout does not interrupt it: enough ready pods of any revision will do."""
+    if latest.status or observed.stopped or len(observed.ready) < max(observed.wanted, 1):
+        return latest
+    fresh = sum(podset.is_ready(pod) for pod in observed.fresh)
+    if observed.refused is not None:
+        return Verdict(True, "RollingOut", f"the revision before serves, the present spec is refused: {latest.message}")
+    how = f"{fresh} of {observed.wanted} pods of the new revision are ready; the old ones serve"
+    return Verdict(True, "RollingOut", how + (f": {observed.stuck[1]}" if observed.stuck else ""))
 
 
-def _port(service: Object, pod: Object) -> int:
-    """The serving port of a pod, which may be of an older revision than the service."""
-    container = serving_container(pod["spec"]) or {}
-    ports = container.get("ports") or []
-    return int(ports[0]["containerPort"]) if ports else serving_port(service)
+def _url(observed: Observed) -> str:
+    if observed.stopped:
+        return ""
+    if observed.front:
+        return observed.front
+    if not observed.ready:
+        return ""
+    pod = observed.ready[0]
+    # the port of a pod's own revision, which may be an older one than the spec's
+    return f"http://{pod['status']['podIP']}:{serving_port(serving_container(pod['spec']) or {})}"
 
 
-def _unready(pods: Sequence[Object], current: str) -> str:
+def _component(old: dict[str, Any], observed: Observed, latest: Verdict) -> dict[str, Any]:
+    """KServe's names of revisions; the latest ready one is remembered while no pod runs."""
+    before = (old.get("components") or {}).get("predictor") or {}
+    if observed.predictor is None:
+        return {key: before[key] for key in ("latestCreatedRevision", "latestReadyRevision") if before.get(key)}
+    found = {"latestCreatedRevision": observed.predictor.revision}
+    ready = observed.predictor.revision if latest.status and observed.wanted else before.get("latestReadyRevision")
+    return {**found, "latestReadyRevision": ready} if ready else found
+
+
+def _unready(pods: Sequence[Object]) -> str:
     """A pod that runs and is not ready yet, in words, with what its last run left to say."""
     for pod in pods:
-        if _is_of(pod, current) and podset.phase(pod) == podset.RUNNING and not podset.is_ready(pod):
+        if podset.phase(pod) == podset.RUNNING and not podset.is_ready(pod):
             how = podset.last_failure(pod)
             if how is not None:
                 return f"{how.sentence(meta.name_of(pod))}; restarted {podset.restarts(pod)} times"
@@ -129,29 +154,43 @@ def _unready(pods: Sequence[Object], current: str) -> str:
     return ""
 
 
-def _model_status(
-    ready: bool, reason: str, message: str, pods: Sequence[Object], refused: Refusal | None
-) -> dict[str, Any]:
+def _model_status(observed: Observed, latest: Verdict) -> dict[str, Any]:
     """KServe's modelStatus: whether the model that is wanted is the one that serves."""
-    states: dict[str, str] = {"targetModelState": "Loaded" if ready and reason != "RollingOut" else "Loading"}
-    if ready:
-        states["activeModelState"] = "Loaded"
-    status: dict[str, Any] = {
-        "transitionStatus": "UpToDate" if ready and reason != "RollingOut" else "InProgress",
-        "states": states,
-    }
-    if refused is not None:
+    asleep = "Standby" if latest.status else "Pending"
+    states = {"activeModelState": "Loaded" if observed.ready else asleep, "targetModelState": "Pending"}
+    status: dict[str, Any] = {"transitionStatus": "InProgress", "states": states}
+    if latest.status:
+        states["targetModelState"] = "Loaded" if observed.wanted else "Standby"
+        status["transitionStatus"] = "UpToDate"
+    elif observed.refused is not None:
         states["targetModelState"] = "FailedToLoad"
         status["transitionStatus"] = "InvalidSpec"
-        status["lastFailureInfo"] = {"reason": reason, "message": message}
-    elif not ready and reason == "CrashLoopBackOff":
+        status["lastFailureInfo"] = {"reason": latest.reason, "message": latest.message}
+    elif observed.stuck is not None and observed.stuck[0] not in _NOT_A_FAILURE:
         states["targetModelState"] = "FailedToLoad"
         status["transitionStatus"] = "BlockedByFailedLoad"
-        how = next((found for pod in pods if (found := podset.last_failure(pod)) is not None), None)
-        failure = {"reason": "ModelLoadFailed", "message": message, "exitCode": how.exit_code if how else 0}
-        status["lastFailureInfo"] = failure
-    status["copies"] = {
-        "failedCopies": sum(podset.restarts(pod) > 0 and not podset.is_ready(pod) for pod in pods),
-        "totalCopies": sum(podset.is_ready(pod) for pod in pods),
-    }
+        status["lastFailureInfo"] = _failure(observed)
+    elif any(_has_begun(pod) for pod in observed.fresh):
+        states["targetModelState"] = "Loading"
+    failed = sum(podset.restarts(pod) > 0 and not podset.is_ready(pod) for pod in observed.pods)
+    status["copies"] = {"failedCopies": failed, "totalCopies": len(observed.ready)}
     return status
+
+
+def _failure(observed: Observed) -> dict[str, Any]:
+    """Of the first pod that is in trouble: which one, how, and the exit code."""
+    pod = next(pod for pod in observed.fresh if podset.trouble(pod) is not None)
+    reason, message = podset.trouble(pod) or ("", "")
+    how = podset.last_failure(pod)
+    return {
+        "location": meta.name_of(pod),
+        "reason": "ModelLoadFailed" if reason == _CRASHING else "RuntimeUnhealthy",
+        "message": message,
+        "modelRevisionName": observed.predictor.revision if observed.predictor else "",
+        "exitCode": how.exit_code if how else 0,
+    }
+
+
+def _has_begun(pod: Object) -> bool:
+    """Whether a container of a pod runs: the one that fetches the model, or the one that loads it."""
+    return any("running" in (entry.get("state") or {}) for entry in podset.statuses(pod))

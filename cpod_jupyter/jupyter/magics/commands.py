@@ -85,7 +85,7 @@ class CpodMagics(Magics):
         rendered = template.render(body, self._ip.user_ns)
         session = self.session(options)
         origin = Origin("cell", Path.cwd(), rendered.locate)
-        kind = WORDS.get(options.command)
+        kind = session.kind(options.command) if options.command in WORDS else None
         objects = session.load(
             rendered.text, kind=kind, name=options.name, origin=origin, namespace=options.namespace or None
         )
@@ -170,7 +170,7 @@ class CpodMagics(Magics):
 
     def _logs(self, options: argparse.Namespace) -> None:
         handle = self.session(options).find(options.name)
-        for line in handle.logs(follow=options.follow, tail=options.tail):
+        for line in handle.logs(follow=options.follow, tail=options.tail, pod=options.pod):
             if options.grep is None or options.grep in line:
                 print(line, flush=True)
 
@@ -202,6 +202,13 @@ class CpodMagics(Magics):
             raise CpodError(f"{handle.title} is no job ({words}, …); to remove it: %cpod delete {handle.title}")
         handle.cancel()
         print(f"{handle.title} cancelled")
+
+    def _resume(self, options: argparse.Namespace) -> None:
+        handle = self.session(options).find(options.name)
+        if not isinstance(handle, Job):
+            raise CpodError(f"{handle.title} is no job")
+        handle.resume()
+        print(f"{handle.title} resumed")
 
     def _delete(self, options: argparse.Namespace) -> None:
         session = self.session(options)

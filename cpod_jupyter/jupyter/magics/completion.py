@@ -11,7 +11,8 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, context_
 
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics import grammar
-from cpod_jupyter.sdk.kinds import WORDS
+from cpod_jupyter.sdk import shortforms
+from cpod_jupyter.sdk.kinds import TRAININGS, WORDS
 from cpod_jupyter.sdk.manifest import known_schema
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def candidates(lines: list[str], names: Any) -> Iterable[str]:
     if kind is None:
         return []
     schema: Mapping[str, Any] = known_schema(kind)["properties"]["spec"]
+    if kind in TRAININGS.values() and not _parents(lines[1:]):
+        short = shortforms.schema_of(kind)["properties"] if shortforms.is_short(kind, {"image": ""}) else {}
+        schema = {**schema, "properties": {**short, **(schema.get("properties") or {})}}
     for key in _parents(lines[1:]):
         schema = (schema.get("properties") or {}).get(key) or {}
     value = re.match(r"\s*(\w+):\s+\S*$", lines[-1])
@@ -80,7 +84,7 @@ def _on_the_line(words: list[str], cell: bool, open_word: bool, names: Any) -> I
         return WORDS
     if position == 2 and words[1] == "chat":
         return list(names("inference"))
-    if position >= 2 and words[1] in ("status", "follow", "logs", "events", "yaml", "cancel", "delete"):
+    if position >= 2 and words[1] in ("status", "follow", "logs", "events", "yaml", "cancel", "resume", "delete"):
         return list(names(None))
     return []
 

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.errors import CpodError
-from cpod_jupyter.sdk.kinds import WORDS
+from cpod_jupyter.sdk.kinds import TRAININGS, WORDS
 
-SUBMITTED = ("model", "dataset", "finetune", "job", "inference", "apply")
+SUBMITTED = ("model", "dataset", "finetune", "job", "inference", *TRAININGS, "apply")
 """Commands with a YAML body."""
 
 CELLS = (*SUBMITTED, "chat")
@@ -25,7 +25,7 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %cpod logs NAME           its log (-f to follow, --tail N, --grep TEXT)
   %cpod events NAME         what happened to it
   %cpod yaml NAME           the manifest that makes it again
-  %cpod cancel NAME         stop a job
+  %cpod cancel NAME         stop a job; %cpod resume NAME lets one run on that was suspended
   %cpod delete NAME...      remove it with all that was made for it
   %cpod accuracy NAME... --rows FILE   ask deployments held-out questions, and compare
   %cpod help COMMAND        the options of a command
@@ -35,6 +35,8 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %%cpod finetune NAME      fine-tune a model
   %%cpod job NAME           run an image of your own
   %%cpod inference NAME     deploy a model
+  %%cpod pytorchjob NAME    a job of a training operator: its spec, or image, command, workers and gpus; so too
+                            mpijob, tfjob, xgboostjob, paddlejob, jaxjob, trainjob, elasticdljob, marsjob
   %%cpod apply              whole manifests, several separated by ---
   %%cpod chat NAME          ask a deployed model   the body is the question
 
@@ -98,7 +100,7 @@ def _cell_parser(command: str, common: argparse.ArgumentParser) -> _Parser:
 
 def _line_parser(command: str, common: argparse.ArgumentParser) -> _Parser:
     parser = _Parser(prog=f"%cpod {command}".strip(), parents=[common], allow_abbrev=False)
-    if command in ("status", "follow", "logs", "events", "yaml", "cancel"):
+    if command in ("status", "follow", "logs", "events", "yaml", "cancel", "resume"):
         wanted = "?" if command == "status" else None
         parser.add_argument("name", metavar="NAME", nargs=wanted, help="its name, or KIND/NAME")
     if command == "delete":
@@ -113,6 +115,7 @@ def _line_parser(command: str, common: argparse.ArgumentParser) -> _Parser:
         parser.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
         parser.add_argument("--tail", type=int, metavar="N", help="only the last lines")
         parser.add_argument("--grep", metavar="TEXT", help="only lines with this text")
+        parser.add_argument("--pod", metavar="POD", default="", help="of this pod: master-0, worker-1, or its name")
     if command == "accuracy":
         parser.add_argument("name", metavar="NAME", nargs="+", help="deployments")
         parser.add_argument("--rows", metavar="FILE", required=True, help="JSONL: messages (the question) and answer")
@@ -124,8 +127,8 @@ def _line_parser(command: str, common: argparse.ArgumentParser) -> _Parser:
 
 
 LINES = (
-    "", "up", "down", "ls", "models", "datasets", "status", "follow", "logs", "events", "yaml", "cancel", "delete",
-    "accuracy", "help",
+    "", "up", "down", "ls", "models", "datasets", "status", "follow", "logs", "events", "yaml", "cancel", "resume",
+    "delete", "accuracy", "help",
 )  # fmt: skip
 _COMMON = _common()
 _PARSERS = {

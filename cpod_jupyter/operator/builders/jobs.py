@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.cpodjob import CPodJobSpec
+from cpod_jupyter.api.quantity import is_quantity, parse_quantity
 from cpod_jupyter.api.resources import JOBS, MPIJOBS_V2BETA1, PYTORCHJOBS, TFJOBS, Object, Resource
 from cpod_jupyter.api.schema import nearest
-from cpod_jupyter.operator.builders.workload import Facts, labels, pod_template, spec_of
+from cpod_jupyter.operator.builders.workload import GPU, Facts, clash, given_template, labels, pod_template, spec_of
 from cpod_jupyter.operator.metadata import child_metadata, generation
 from cpod_jupyter.operator.settings import Settings
 
@@ -41,12 +43,8 @@ def kind_of(spec: CPodJobSpec) -> JobKind:
 
 
 def not_supported(spec: CPodJobSpec) -> str:
-    """What of a CPodJob this version does not do, or what makes no sense, as a sentence; else empty."""
-    asked = {
-        "uploadModel": spec.upload_model,
-        "datasetIsPublic": spec.dataset_is_public,
-        "pretrainModelIsPublic": spec.pretrain_model_is_public,
-    }
+    """What of a CPodJob this version does not do, as a sentence; else empty."""
+    asked = {"datasetIsPublic": spec.dataset_is_public, "pretrainModelIsPublic": spec.pretrain_model_is_public}
     found = [name for name, given in asked.items() if given]
     return f"this version does not support {', '.join(found)} of a CPodJob yet; leave it out" if found else ""
 
@@ -55,8 +53,14 @@ def contradiction(spec: CPodJobSpec) -> str:
     """What of a CPodJob does not go together, as a sentence; else empty."""
     if spec.git_repo is not None and not spec.code_path:
         return "gitRepo without codePath: say where the repository is to be cloned to, such as /workspace"
-    if spec.git_repo is not None and spec.replica_specs:
-        return "gitRepo with replicaSpecs: those pods are taken over as they are; clone in an init container of theirs"
+    if spec.upload_model and not spec.model_save_path:
+        return "uploadModel without modelSavePath: say where the program saves the model that is to be uploaded"
+    for field, path in spec.paths().items():
+        if not path.startswith("/"):
+            return f"{field} is {path!r}: it has to be an absolute path, for something is mounted there"
+    for (first, path), (second, other) in itertools.combinations(spec.paths().items(), 2):
+        if path == other:
+            return f"{first} and {second} are both {path}: nothing can be mounted over something else"
     return _wrong_replicas(spec)
 
 
@@ -69,6 +73,8 @@ def _wrong_replicas(spec: CPodJobSpec) -> str:
             return f"replicaSpecs: {role} is none of {', '.join(roles)} of a {spec.job_type} job{nearest(role, roles)}"
         if not ((given.template or {}).get("spec") or {}).get("containers"):
             return f"replicaSpecs.{role}: template.spec.containers is required"
+        if sentence := clash(spec, (given.template or {})["spec"]):
+            return f"replicaSpecs.{role}: {sentence}"
     return ""
 
 
@@ -106,12 +112,14 @@ def _training_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Se
         policy["activeDeadlineSeconds"] = spec.duration * 60
     job: dict[str, Any] = {"runPolicy": policy}
     if spec.job_type == "pytorch":
-        job["nprocPerNode"] = str(max(spec.gpu_required_per_replica, 1))
+        job["nprocPerNode"] = str(_processes(spec))
     elif spec.job_type == "mpi":
-        job["slotsPerWorker"] = max(spec.gpu_required_per_replica, 1)
+        job["slotsPerWorker"] = _processes(spec)
+    workers = _workers(spec)
+    if spec.job_type == "pytorch" and workers > 1:
+        job["elasticPolicy"] = {"rdzvBackend": "c10d", "minReplicas": workers, "maxReplicas": workers}
     if spec.replica_specs:
-        return {**job, kind.specs_field: _given(cpodjob, spec)}
-    workers = max(spec.worker_replicas, 1)
+        return {**job, kind.specs_field: _given(cpodjob, spec, facts, settings)}
     # Kubeflow counts restarts only once they happened and then deletes the pod with its last words;
     # where the first failure is final, the pod had better not restart at all.
     restart = "OnFailure" if retries else "Never"
@@ -122,13 +130,32 @@ def _training_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Se
         worker = template["spec"]["containers"][0]
         for field in ("command", "args"):
             worker.pop(field, None)  # a worker runs what mpirun starts in it
-    if spec.job_type == "pytorch" and workers > 1:
-        job["elasticPolicy"] = {"rdzvBackend": "c10d", "minReplicas": workers, "maxReplicas": workers}
     return {**job, kind.specs_field: specs}
 
 
+def _processes(spec: CPodJobSpec) -> int:
+    """Processes of a replica: one for each of its GPUs, and one where it has none."""
+    given = spec.replica_specs.get("Worker") or spec.replica_specs.get("Master")
+    containers = ((given.template or {}).get("spec") or {}).get("containers") or [] if given else []
+    amounts = [((container.get("resources") or {}).get("limits") or {}).get(GPU, 0) for container in containers]
+    counts = [int(parse_quantity(amount)) for amount in amounts if is_quantity(amount)]
+    return max(spec.gpu_required_per_replica, *counts, 1)
+
+
+def _workers(spec: CPodJobSpec) -> int:
+    """Workers that have to find each other; those with a master meet there."""
+    if not spec.replica_specs:
+        return max(spec.worker_replicas, 1)
+    worker = spec.replica_specs.get("Worker")
+    return 1 if worker is None or "Master" in spec.replica_specs or worker.replicas is None else worker.replicas
+
+
 def _launcher(cpodjob: Object, spec: CPodJobSpec, worker: dict[str, Any], restart: str) -> dict[str, Any]:
-    """The pod that runs the command, which is an mpirun: it works on no GPU itself."""
+    """The pod that runs the command, which is an mpirun: it works on no GPU itself.
+
+    Not in the host's IPC namespace, as the original has it: MPI's ranks are in the workers, and a namespace that keeps
+    Kubernetes' baseline (Pod Security Standards) refuses such a pod. Who needs it sets `hostIPC` in `replicaSpecs`.
+    """
     like = worker["spec"]["containers"][0]
     kept = ("image", "command", "args", "volumeMounts", "terminationMessagePolicy")
     container = {"name": "launcher", **{field: copy.deepcopy(like[field]) for field in kept if field in like}}
@@ -140,13 +167,11 @@ def _launcher(cpodjob: Object, spec: CPodJobSpec, worker: dict[str, Any], restar
     return {"replicas": 1, "restartPolicy": restart, "template": template}
 
 
-def _given(cpodjob: Object, spec: CPodJobSpec) -> dict[str, Any]:
-    """The replica specs as they were given; their pods are known as this job's."""
+def _given(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Settings) -> dict[str, Any]:
+    """The replica specs as they were given; their pods are known as this job's, and have its data at hand."""
     found: dict[str, Any] = {}
     for role, given in spec.replica_specs.items():
-        template = copy.deepcopy(given.template or {})
-        own = template.setdefault("metadata", {}).setdefault("labels", {})
-        own.update(labels(cpodjob))
+        template = given_template(cpodjob, given.template or {}, facts, settings)
         found[role] = {"replicas": 1 if given.replicas is None else given.replicas, "template": template}
         if given.restart_policy:
             found[role]["restartPolicy"] = given.restart_policy

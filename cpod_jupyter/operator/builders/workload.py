@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.cpodjob import CPodJobSpec, GitRepo
 from cpod_jupyter.api.resources import MODELSTORAGES, Object
-from cpod_jupyter.operator.builders.claims import claim, claim_volume
+from cpod_jupyter.operator.builders.claims import MIB, claim, claim_volume, with_headroom
 from cpod_jupyter.operator.builders.download import RUNTIME
 from cpod_jupyter.operator.pods import whole_number
 from cpod_jupyter.operator.settings import Settings
@@ -18,6 +19,8 @@ GPU_PRODUCT = "nvidia.com/gpu.product"
 RDMA = "rdma/rdma_shared_device_a"
 CONFIG_PATH = "/etc/cpod"
 """Where the ConfigMap of `spec.configMap` is mounted."""
+LOGS_PATH = "/logs"
+"""Where the claim for TensorBoard's logs is mounted, in a namespace that has one."""
 
 
 @dataclass(frozen=True)
@@ -25,27 +28,50 @@ class Facts:
     """What was observed and shapes the pods."""
 
     model_claim: str = ""
+    model_size: int = 0
+    """Bytes of the base model; 0 when that is not known."""
     dataset_claim: str = ""
+    logs_claim: str = ""
     rdma: bool = False
-    """Whether at least two nodes offer RDMA, so that workers can talk through InfiniBand."""
+    """Whether at least two nodes that the workers may run on offer RDMA, so that they can talk by InfiniBand."""
 
 
 def spec_of(cpodjob: Object) -> CPodJobSpec:
     return CPodJobSpec.model_validate(cpodjob["spec"])
 
 
-def claims(cpodjob: Object, settings: Settings) -> list[Object]:
-    """The claims for checkpoints and for the result, as far as the job has paths for them."""
+def claims(cpodjob: Object, facts: Facts, settings: Settings) -> list[Object]:
+    """The claims for checkpoints and for the result, as far as the job has paths for them.
+
+    One that the job gives no size holds the base model at least, and a fifth more.
+    """
     spec, name = spec_of(cpodjob), meta.name_of(cpodjob)
     wanted = (
         (spec.ckpt_path, names.checkpoint_claim(name), spec.ckpt_volume_size),
         (spec.model_save_path, names.result_claim(name), spec.model_save_volume_size),
     )
+    least = settings.result_volume_mib
+    default = with_headroom(facts.model_size) if facts.model_size * 6 // 5 > least * MIB else f"{least}Mi"
     return [
-        claim(claim_name, cpodjob, f"{size or settings.result_volume_mib}Mi", settings)
+        claim(claim_name, cpodjob, f"{size}Mi" if size else default, settings)
         for path, claim_name, size in wanted
         if path
     ]
+
+
+def too_small(spec: CPodJobSpec, facts: Facts) -> str:
+    """That the claim for the result could not hold a model as large as the base, as a sentence; else empty.
+
+    No reason to refuse the job: what it saves may be an adapter, or have fewer or smaller weights.
+    """
+    size = spec.model_save_volume_size
+    if not (spec.model_save_path and size and facts.model_size > size * MIB):
+        return ""
+    needed = with_headroom(facts.model_size).removesuffix("Mi")
+    return (
+        f"modelSaveVolumeSize is {size} MiB, and the base model alone has {-(-facts.model_size // MIB)} MiB: a whole "
+        f"model will not fit, an adapter may; ask for {needed} to be safe"
+    )
 
 
 def pod_template(cpodjob: Object, facts: Facts, settings: Settings, container: str) -> dict[str, Any]:
@@ -57,12 +83,48 @@ def pod_template(cpodjob: Object, facts: Facts, settings: Settings, container: s
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})
     pod: dict[str, Any] = {"containers": [_container(spec, facts, mounts, container)], "volumes": volumes}
     if spec.git_repo is not None:
-        volumes.append({"name": "code", "emptyDir": {}})
-        mounts.append({"name": "code", "mountPath": spec.code_path})
         pod["initContainers"] = [_clone(spec.git_repo, spec.code_path, settings)]
     if spec.gpu_type:
         pod["nodeSelector"] = {GPU_PRODUCT: spec.gpu_type}
     return {"metadata": {"labels": labels(cpodjob)}, "spec": pod}
+
+
+def given_template(cpodjob: Object, given: dict[str, Any], facts: Facts, settings: Settings) -> dict[str, Any]:
+    """A template of `replicaSpecs`, with what the CPodJob gives to every container of it: `env`, and what is to be
+    mounted at the paths it names. A container without an image gets the CPodJob's; what it has itself stays.
+    """
+    spec = spec_of(cpodjob)
+    template = copy.deepcopy(given)
+    template.setdefault("metadata", {}).setdefault("labels", {}).update(labels(cpodjob))
+    volumes, mounts = _volumes(cpodjob, spec, facts)
+    pod = template["spec"]
+    for container in pod["containers"]:
+        container.setdefault("image", spec.image)
+        if mounts:
+            container["volumeMounts"] = [*(container.get("volumeMounts") or []), *copy.deepcopy(mounts)]
+        own = container.get("env") or []
+        shared = [entry for entry in spec.env or [] if entry["name"] not in {known["name"] for known in own}]
+        if shared:
+            container["env"] = [*copy.deepcopy(shared), *own]
+    if volumes:
+        pod["volumes"] = [*(pod.get("volumes") or []), *volumes]
+    if spec.git_repo is not None:
+        clone = _clone(spec.git_repo, spec.code_path, settings)
+        pod["initContainers"] = [clone, *(pod.get("initContainers") or [])]
+    return template
+
+
+def clash(spec: CPodJobSpec, pod: dict[str, Any]) -> str:
+    """What a pod of `replicaSpecs` mounts itself where the CPodJob's own is mounted, as a sentence; else empty."""
+    paths = {path: field for field, path in spec.paths().items()}
+    for container in pod["containers"]:
+        for mount in container.get("volumeMounts") or []:
+            field = paths.get(str(mount.get("mountPath")).rstrip("/"))
+            if field:
+                return f"container {container['name']} mounts {mount['mountPath']} itself, which is {field} too"
+    ours = {"pretrain-model", "dataset", "ckpt", "modelsave", "code", "config", "logs"}
+    taken = sorted({str(volume.get("name")) for volume in pod.get("volumes") or []} & ours)
+    return f"the volume name {taken[0]} is the operator's; choose another" if taken and paths else ""
 
 
 def _clone(repo: GitRepo, path: str, settings: Settings) -> dict[str, Any]:
@@ -113,11 +175,13 @@ def _container(spec: CPodJobSpec, facts: Facts, mounts: list[dict[str, Any]], na
 def _volumes(cpodjob: Object, spec: CPodJobSpec, facts: Facts) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Volumes and their mounts. Model and dataset belong to others too, so they are read-only."""
     name = meta.name_of(cpodjob)
+    logs_path = "" if LOGS_PATH in spec.paths().values() else LOGS_PATH
     wanted = (
         ("pretrain-model", spec.pretrain_model_path, facts.model_claim, True),
         ("dataset", spec.dataset_path, facts.dataset_claim, True),
         ("ckpt", spec.ckpt_path, names.checkpoint_claim(name), False),
         ("modelsave", spec.model_save_path, names.result_claim(name), False),
+        ("logs", logs_path, facts.logs_claim, False),
     )
     volumes, mounts = [], []
     for volume, path, claim_name, read_only in wanted:
@@ -127,6 +191,9 @@ def _volumes(cpodjob: Object, spec: CPodJobSpec, facts: Facts) -> tuple[list[dic
     if spec.config_map:
         volumes.append({"name": "config", "configMap": {"name": spec.config_map}})
         mounts.append({"name": "config", "mountPath": CONFIG_PATH, "readOnly": True})
+    if spec.git_repo is not None:
+        volumes.append({"name": "code", "emptyDir": {}})
+        mounts.append({"name": "code", "mountPath": spec.code_path})
     return volumes, mounts
 
 

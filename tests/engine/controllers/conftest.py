@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kubelet.cluster import Cluster
+from tiny_model import tiny_model
 
 from cpod_jupyter.engine.controllers.deployment import deployment_controller
 from cpod_jupyter.engine.controllers.endpoints import endpoints_controller
@@ -16,6 +17,8 @@ from cpod_jupyter.engine.controllers.replicaset import replicaset_controller
 from cpod_jupyter.engine.controllers.resourcequota import quota_controller
 from cpod_jupyter.engine.controllers.trainer import trainer_controller
 from cpod_jupyter.engine.controllers.training import training_controllers
+
+__all__ = ["tiny_model"]
 
 
 @pytest.fixture
