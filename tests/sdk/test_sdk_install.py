@@ -15,7 +15,7 @@ from whole_engine import at_home, run, whole_engine
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.crds import cpod_crds
-from cpod_jupyter.api.resources import CPODJOBS, LEASES, Object, Resource
+from cpod_jupyter.api.resources import CPODJOBS, DEPLOYMENTS, LEASES, PODS, Object, Resource
 from cpod_jupyter.client.client import Client
 from cpod_jupyter.errors import CpodError, WaitTimeout
 from cpod_jupyter.local import Engine
@@ -183,27 +183,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield running
 
 
-def test_the_printed_manifests_pass_kubectl(engine: Engine, tmp_path: Path) -> None:
-    done = run(sys.executable, "-m", "cpod_jupyter.cli", "install", "--print")
-    assert done.returncode == 0, done.stderr
-    documents = [obj for obj in yaml.safe_load_all(done.stdout) if obj["kind"] not in UNSERVED]
-    assert documents == served()
-    path = tmp_path / "install.yaml"
-    path.write_text(yaml.safe_dump_all(documents))
-    try:
-        applied = run("kubectl", "--kubeconfig", str(engine.kubeconfig), "apply", "-f", str(path))
-    except FileNotFoundError:
-        pytest.skip("needs kubectl")
-    assert applied.returncode == 0, applied.stderr
-    assert "deployment.apps/cpod-operator created" in applied.stdout
-
-
 def test_an_installation_comes_up_and_does_the_work(engine: Engine, eventually: Any) -> None:
     """On the engine the pods of the project's image are processes, and this one is told the way to its API."""
     client = Client.from_kubeconfig(engine.kubeconfig)
     objects = served()
     (deployment,) = [obj for obj in objects if obj["kind"] == "Deployment"]
-    deployment["spec"]["replicas"] = 1  # they would share this machine's ports
     pod = deployment["spec"]["template"]["spec"]
     del pod["priorityClassName"]
     container = pod["containers"][0]
@@ -217,7 +201,30 @@ def test_an_installation_comes_up_and_does_the_work(engine: Engine, eventually: 
         client.create(CPODJOBS, {"metadata": {"name": "hello", "namespace": "default"}, "spec": spec})
         eventually(lambda: meta.is_true(client.get(CPODJOBS, "hello", "default"), "Succeeded"), "the job succeeds", 60)
     finally:
-        client.close()
+        take_away(client, eventually)
+
+
+def take_away(client: Client, eventually: Any) -> None:
+    """The Deployment with its pods, which would outlive the engine."""
+    client.delete(DEPLOYMENTS, "cpod-operator", "cpod-system", propagation="Foreground")
+    eventually(lambda: not client.list(PODS, "cpod-system").items, "the pods are gone")
+    client.close()
+
+
+def test_the_printed_manifests_pass_kubectl(engine: Engine, tmp_path: Path, eventually: Any) -> None:
+    done = run(sys.executable, "-m", "cpod_jupyter.cli", "install", "--print")
+    assert done.returncode == 0, done.stderr
+    documents = [obj for obj in yaml.safe_load_all(done.stdout) if obj["kind"] not in UNSERVED]
+    assert documents == served()
+    path = tmp_path / "install.yaml"
+    path.write_text(yaml.safe_dump_all(documents))
+    try:
+        applied = run("kubectl", "--kubeconfig", str(engine.kubeconfig), "apply", "-f", str(path))
+    except FileNotFoundError:
+        pytest.skip("needs kubectl")
+    take_away(Client.from_kubeconfig(engine.kubeconfig), eventually)
+    assert applied.returncode == 0, applied.stderr
+    assert "deployment.apps/cpod-operator" in applied.stdout
 
 
 @pytest.mark.parametrize(

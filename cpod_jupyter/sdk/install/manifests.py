@@ -174,11 +174,12 @@ def _container(choices: Choices) -> Object:
         "command": ["python", "-m", "cpod_jupyter.operator"],
         "args": [
             f"--config={_CONFIG_FOLDER}/{FILE_NAME}",
-            "--health-address=0.0.0.0",
+            "--health-address=$(POD_IP)",
             f"--health-port={_HEALTH_PORT}",
             "--log-format=json",
         ],
         "env": [
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
             {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
         ],
