@@ -23,8 +23,10 @@ from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.model_manager import ModelManager
 from transformers.cli.serving.utils import GenerationState, Modality
 
+from cpod_jupyter.runtime.serve import Limits
+
 DEFAULT_MAX_TOKENS = 1024
-"""Of an answer, where the request doesn't say."""
+"""Of an answer, where neither the request nor the command line says."""
 
 RANGES = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "frequency_penalty": (-2.0, 2.0)}
 """What OpenAI's API reference allows."""
@@ -52,9 +54,11 @@ class RequestError(Exception):
 class PinnedModel(ModelManager):  # type: ignore[misc]
     """The one model, where transformers' handlers expect a manager that loads and unloads any."""
 
-    def __init__(self, name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(
+        self, name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, context: int | None
+    ) -> None:
         super().__init__()
-        self.name, self.model, self.tokenizer = name, model, tokenizer
+        self.name, self.model, self.tokenizer, self.context = name, model, tokenizer, context
 
     @staticmethod
     def process_model_name(model_id: str) -> str:
@@ -69,7 +73,7 @@ class PinnedModel(ModelManager):  # type: ignore[misc]
 
     def list_models(self, cache_dir: str | None = None) -> list[dict[str, Any]]:
         """The model as OpenAI's model object."""
-        limit = context_length(self.model)
+        limit = self.context
         return [{"id": self.name, "object": "model", "created": 0, "owned_by": "cpod", "max_model_len": limit}]
 
 
@@ -78,14 +82,17 @@ def context_length(model: PreTrainedModel) -> int | None:
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
-def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> FastAPI:
+def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, limits: Limits) -> FastAPI:
     """The routes over `model`, which requests call `name`."""
-    pinned, state = PinnedModel(name, model, tokenizer), GenerationState()
+    context, answer = limits.context or context_length(model), limits.answer or DEFAULT_MAX_TOKENS
+    pinned, state = PinnedModel(name, model, tokenizer, context), GenerationState()
     chat, text = ChatCompletionHandler(pinned, state), CompletionHandler(pinned, state)
     # A model whose own configuration doesn't sample answers greedily unless a request asks for a temperature;
     # transformers would ignore the temperature then, so from here on it is what decides.
     config = model.generation_config
     temperature = (config.temperature or 1.0) if config.do_sample else 0.0
+    if limits.temperature is not None:
+        temperature = limits.temperature
     config.do_sample = True
 
     app = FastAPI(title=name, docs_url=None, redoc_url=None, openapi_url=None)
@@ -113,7 +120,7 @@ def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
         prompt = _render_chat(tokenizer, body)
         asked = body.pop("max_tokens", None)
         asked = asked if body.get("max_completion_tokens") is None else body["max_completion_tokens"]
-        body["max_completion_tokens"] = _answer_length(model, tokenizer, prompt, asked)
+        body["max_completion_tokens"] = _answer_length(tokenizer, prompt, asked, answer, context)
         return _with_done(await chat.handle_request(body, _request_id(request)))
 
     @app.post("/v1/completions")
@@ -123,7 +130,7 @@ def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
         prompt = body.get("prompt")
         if not isinstance(prompt, str) or not prompt:
             raise RequestError("prompt must be a text that isn't empty", param="prompt")
-        body["max_tokens"] = _answer_length(model, tokenizer, prompt, body.get("max_tokens"))
+        body["max_tokens"] = _answer_length(tokenizer, prompt, body.get("max_tokens"), answer, context)
         return _with_done(await text.handle_request(body, _request_id(request)))
 
     return app
@@ -195,12 +202,11 @@ def _fault_in_message(message: Any) -> str | None:
     return None
 
 
-def _answer_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompt: str, asked: Any) -> int:
-    """How many tokens the answer may have: what is asked for, as far as the model's context reaches."""
+def _answer_length(tokenizer: PreTrainedTokenizerFast, prompt: str, asked: Any, default: int, limit: int | None) -> int:
+    """How many tokens the answer may have: what is asked for, as far as the context of `limit` tokens reaches."""
     if asked is not None and not (isinstance(asked, int) and not isinstance(asked, bool) and asked >= 1):
         raise RequestError("max_tokens must be a whole number from 1", param="max_tokens")
-    wanted = DEFAULT_MAX_TOKENS if asked is None else asked
-    limit = context_length(model)
+    wanted = default if asked is None else asked
     if limit is None:
         return wanted
     length = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])

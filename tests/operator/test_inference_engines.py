@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cpod_jupyter.api.inference import FRAMEWORKS
+from cpod_jupyter.api.kserve import FRAMEWORKS
 from cpod_jupyter.operator.builders import inference as build
 from cpod_jupyter.operator.builders import inference_engines as engines
 from cpod_jupyter.operator.builders import inference_params as params
@@ -248,6 +248,41 @@ def test_the_engine_of_the_short_form(
     choice = short.choose(wanted, {"spec": {}, "status": {"size": size}}, nodes, SETTINGS)
     assert (choice.engine, choice.gpus) == (engine, gpus)
     assert choice.why
+
+
+@pytest.mark.parametrize(
+    ("nodes", "spec", "dtype"),
+    [
+        pytest.param([node(1, "Tesla-T4", 15360)], {}, "half", id="the only GPUs have no bfloat16"),
+        pytest.param([node(1, "Tesla-T4", 15360), node(1)], {}, "", id="others have it"),
+        pytest.param([], {"gpuType": "Tesla-V100-SXM2-16GB"}, "half", id="the type asked for has none"),
+        pytest.param([], {}, "", id="nobody knows"),
+    ],
+)
+def test_older_gpus_get_float16(nodes: list[Any], spec: dict[str, Any], dtype: str) -> None:
+    """Fault 6's counterpart in serving: vLLM refuses a bfloat16 model on a GPU that has none."""
+    wanted = build.spec_of({"spec": {"modelId": "m", "gpuCount": 1, **spec}})
+    choice = short.choose(wanted, {"spec": {}}, nodes, SETTINGS)
+    assert choice.dtype == dtype
+    model = {"spec": {}}
+    made = short.own_predictor(inference({}, gpuCount=1), choice, model, "files", "", SETTINGS)
+    assert ("--dtype=half" in made.predictor["containers"][0]["args"]) is bool(dtype)
+
+
+def test_requests_reach_an_adapter_in_vllm_by_the_inferences_name() -> None:
+    choice = short.Choice(engines.VLLM, 1, "")
+    made = short.own_predictor(inference({}, gpuCount=1), choice, {"spec": {}}, "files", "adapter-files", SETTINGS)
+    words = made.predictor["containers"][0]["args"]
+    assert words[-3:] == ["--enable-lora", "--lora-modules", "chat=/mnt/adapter"]
+    assert {"--served-model-name=chat-base", "--max-lora-rank=64"} <= set(words)
+
+
+def test_a_predictor_may_say_where_and_leave_open_what() -> None:
+    choice = short.Choice(engines.RUNTIME_SERVER, 0, "")
+    given = {"nodeSelector": {"zone": "a"}, "minReplicas": 2}
+    made = short.own_predictor(inference(given), choice, {"spec": {}}, "files", "", SETTINGS).predictor
+    assert {key: made[key] for key in given} == given
+    assert made["containers"][0]["args"][0] == "serve"
 
 
 def test_without_an_image_of_vllm_the_runtime_serves_on_gpus() -> None:

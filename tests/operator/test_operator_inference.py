@@ -176,7 +176,7 @@ def test_autoscaler_options_are_the_predictors_bounds(cluster: Cluster) -> None:
 
 def test_the_choice_of_an_engine_stays_when_nodes_go(cluster: Cluster) -> None:
     cluster.api.patch(MODELSTORAGES, "smol", {"status": {"size": 40_000_000_000}}, "default", subresource="status")
-    labels = {"nvidia.com/gpu.memory": "24576"}
+    labels = {"nvidia.com/gpu.product": "NVIDIA-A30", "nvidia.com/gpu.memory": "24576"}
     cluster.node("big", {"cpu": "8", "nvidia.com/gpu": "4"}, labels)
     cluster.apply(INFERENCES, "chat", {"modelId": "smol"})
     assert container(cluster)["resources"]["limits"] == {"nvidia.com/gpu": "2"}, "50 GB on GPUs of 24 GiB"
@@ -281,7 +281,9 @@ def test_a_model_that_appears_later_is_served(cluster: Cluster) -> None:
         ),
         pytest.param({"predictor": {"contaners": []}}, "near it: containers", id="unknown field"),
         pytest.param(
-            {"predictor": {**given("x"), "sklearn": {"storageUri": "gs://x/y"}}}, "takes one", id="two servers"
+            {"predictor": {"onnx": {"storageUri": "s3://x/y"}, "sklearn": {"storageUri": "gs://x/y"}}},
+            "takes one",
+            id="two servers",
         ),
     ],
 )
@@ -297,6 +299,12 @@ def test_an_adapter_without_a_known_base_is_refused(cluster: Cluster) -> None:
     cluster.apply(MODELSTORAGES, "lost", {"pvc": "extra-files", "isloraadapter": True})
     cluster.apply(INFERENCES, "chat", {"modelId": "lost"})
     assert "does not say for which model" in status(cluster)["failureMessage"]
+
+
+@pytest.mark.parametrize("name", [pytest.param("1st", id="a digit first"), pytest.param("a.b", id="a dot")])
+def test_a_name_that_no_service_could_have_is_refused(cluster: Cluster, name: str) -> None:
+    cluster.apply(INFERENCES, name, {"modelId": "smol"})
+    assert "must begin with a letter" in cluster.status(INFERENCES, name)["failureMessage"]
 
 
 def test_an_embedding_model_needs_vllm(cluster: Cluster) -> None:

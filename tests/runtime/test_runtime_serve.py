@@ -147,3 +147,25 @@ def test_a_directory_without_a_model_is_refused(run: Run, tmp_path: Path) -> Non
     ended = run("serve", "--model", tmp_path, "--name", "boats")
     assert ended.code == 1
     assert "has no config.json" in ended.message
+
+
+def test_limits_hold_for_requests_that_set_none(start: Start, tiny_model: Path) -> None:
+    limits = ("--max-model-len", 64, "--max-tokens", 3, "--temperature", 1.5, "--dtype", "bfloat16")
+    started = start("serve", "--model", tiny_model, "--name", "boats", "--port", 0, *limits)
+    with openai.OpenAI(base_url=ready(started), api_key="none", max_retries=0) as client:
+        short = client.chat.completions.create(model="boats", messages=QUESTION)
+        longer = client.chat.completions.create(model="boats", messages=QUESTION, max_tokens=5, temperature=0)
+        endless: Any = [{"role": "user", "content": "What colour is the boat? " * 40}]
+        with pytest.raises(openai.BadRequestError, match="nothing of the model's 64"):
+            client.chat.completions.create(model="boats", messages=endless)
+        assert getattr(client.models.retrieve("boats"), "max_model_len") == 64  # noqa: B009
+    assert short.usage is not None
+    assert longer.usage is not None
+    assert short.usage.completion_tokens <= 3
+    assert longer.usage.completion_tokens == 5
+
+
+def test_a_context_beyond_the_models_own_is_refused(run: Run, tiny_model: Path) -> None:
+    ended = run("serve", "--model", tiny_model, "--name", "boats", "--port", 0, "--max-model-len", 512)
+    assert ended.code == 1
+    assert "the model was made for 256 tokens" in ended.message

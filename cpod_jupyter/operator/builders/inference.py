@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cpod_jupyter.api import meta, names
-from cpod_jupyter.api.inference import FRAMEWORKS, PREDICTOR_FIELDS, AutoscalerOptions, InferenceSpec
-from cpod_jupyter.api.resources import INFERENCESERVICES, Object
+from cpod_jupyter.api.inference import PREDICTOR_FIELDS, AutoscalerOptions, InferenceSpec
+from cpod_jupyter.api.kserve import FRAMEWORKS
+from cpod_jupyter.api.resources import INFERENCES, INFERENCESERVICES, Object
 from cpod_jupyter.operator.builders import inference_engines as engines
 from cpod_jupyter.operator.builders import inference_params
 from cpod_jupyter.operator.builders.claims import claim_volume
@@ -19,6 +21,9 @@ from cpod_jupyter.operator.lookup import nearest_first
 from cpod_jupyter.operator.metadata import annotation, child_metadata, generation
 from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.operator.settings import Settings
+
+_DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+"""What KServe and KubeRay accept (RFC 1035 label)."""
 
 CONTAINER = "kserve-container"
 STORAGE_URI = "STORAGE_URI"
@@ -39,6 +44,8 @@ class Deployable:
     predictor: dict[str, Any]
     engine: Engine | None
     gpus: int = 0
+    dtype: str = ""
+    """Chosen for the GPUs that there are; empty for the engine's own choice."""
     notes: list[tuple[str, str]] = field(default_factory=list)
     """Reason and sentence of what a person should know, for events."""
 
@@ -108,8 +115,23 @@ def _uris(predictor: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def implementations(predictor: Mapping[str, Any]) -> list[str]:
-    """Which of KServe's ways to say what serves are in a predictor; it takes exactly one."""
-    return [key for key in ("containers", "model", *FRAMEWORKS) if predictor.get(key)]
+    """Which of KServe's ways to say what serves are in a predictor: one; containers beside a model are its sidecars."""
+    models = [key for key in ("model", *FRAMEWORKS) if predictor.get(key)]
+    return models or [key for key in ("containers",) if predictor.get(key)]
+
+
+def check_name(inference: Object, longest: int = names.LABEL_LIMIT) -> None:
+    """Raises Refused for a name from which no InferenceService, or RayService, could have its own."""
+    name = meta.name_of(inference)
+    if too_long := names.too_long(INFERENCES.kind, name):
+        raise Refused("BadName", too_long)
+    if len(name) > longest:
+        raise Refused("BadName", f"the name has {len(name)} characters, and a RayService's may have {longest}")
+    if not _DNS_LABEL.fullmatch(name):
+        raise Refused(
+            "BadName",
+            f"{name!r} must begin with a letter and have letters, digits and '-' only, for a Service is named after it",
+        )
 
 
 def check_predictor(predictor: Mapping[str, Any]) -> None:
@@ -132,7 +154,7 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
         if name:
             holder[key] = f"pvc://{claims[name]}" + (f"/{path}" if path else "")
     server = _server_of(predictor)
-    engine = engines.engine_of(server, settings) if predictor.get("containers") else None
+    engine = engines.engine_of(server, settings) if implementations(predictor) == ["containers"] else None
     result = Deployable(predictor, engine)
     if engine is not None:
         engines.fill_in(engine, server, startup_probe=not engines.on_knative(settings))
@@ -158,14 +180,14 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
 
 
 def _server_of(predictor: dict[str, Any]) -> Container:
-    """What serves: the container `kserve-container` or else the first, or the model, which has a container's fields."""
-    containers: list[Container] = predictor.get("containers") or []
+    """What serves: the model, which has a container's fields; or the container `kserve-container`, else the first."""
+    what = implementations(predictor)[0]
+    if what != "containers":
+        server: Container = predictor[what]
+        return server
+    containers: list[Container] = predictor["containers"]
     named = [container for container in containers if container.get("name") == CONTAINER]
-    found = next(iter([*named, *containers]), None)
-    if found is not None:
-        return found
-    server: Container = predictor[implementations(predictor)[0]]
-    return server
+    return [*named, *containers][0]
 
 
 def _gpus_of(server: Container) -> int:
@@ -271,6 +293,7 @@ def inference_service(inference: Object, deployable: Deployable, settings: Setti
         names.ANNOTATION_OWNER_GENERATION: str(generation(inference)),
         names.ANNOTATION_ENGINE: deployable.engine.name if deployable.engine else "",
         names.ANNOTATION_GPUS: str(deployable.gpus),
+        names.ANNOTATION_DTYPE: deployable.dtype,
         names.ANNOTATION_PASSED_ON: ",".join(sorted(passed)),
     }
     return {

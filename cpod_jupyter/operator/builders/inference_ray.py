@@ -24,6 +24,8 @@ from cpod_jupyter.operator.metadata import child_metadata, generation
 from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.operator.settings import Settings
 
+LONGEST_NAME = 47
+"""Of a RayService (KubeRay, MaxRayServiceNameLength): names of its clusters and Services are derived from it."""
 PORT = 8000
 """Where Ray Serve answers."""
 _HEAD = {"cpu": "2", "memory": "8Gi"}
