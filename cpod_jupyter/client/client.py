@@ -150,6 +150,12 @@ class Client:
             content_type="application/merge-patch+json",
         )
 
+    def apply(self, resource: Resource, obj: Object, *, manager: str) -> Object:
+        """Server-side apply: create the object, or bring it to this, taking over fields that others own."""
+        path = resource.path(meta.namespace_of(obj) or None, meta.name_of(obj))
+        query = {"fieldManager": manager, "force": True}
+        return self._json("PATCH", path, query, _typed(resource, obj), content_type="application/apply-patch+yaml")
+
     def delete(
         self,
         resource: Resource,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from cpod_jupyter.operator.builders import inference as build
 from cpod_jupyter.operator.builders import inference_engines as engines
 from cpod_jupyter.operator.builders import inference_params as params
 from cpod_jupyter.operator.builders import inference_short as short
+from cpod_jupyter.operator.embedded import fitted
 from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.operator.settings import Settings
 
@@ -283,6 +285,34 @@ def test_a_predictor_may_say_where_and_leave_open_what() -> None:
     made = short.own_predictor(inference(given), choice, {"spec": {}}, "files", "", SETTINGS).predictor
     assert {key: made[key] for key in given} == given
     assert made["containers"][0]["args"][0] == "serve"
+
+
+def test_where_pods_share_a_network_a_server_listens_on_its_own_address_only() -> None:
+    choice, settings = short.Choice(engines.VLLM, 1, ""), Settings(shared_network=True)
+    made = short.own_predictor(inference({}, gpuCount=1), choice, {"spec": {}}, "files", "", settings)
+    served = made.predictor["containers"][0]
+    assert "--host=$(POD_IP)" in served["args"]
+    assert served["env"][0] == {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "image", "kept"),
+    [
+        pytest.param("process", "", False, id="processes and no vLLM"),
+        pytest.param("podman", "", True, id="real images"),
+        pytest.param("process", "mine/vllm:1", True, id="set by hand"),
+        pytest.param("process", "mapped", True, id="mapped to an environment"),
+    ],
+)
+def test_an_engine_has_vllm_only_where_its_image_means_something(
+    runtime: str, image: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if image == "mapped":
+        (tmp_path / "images.json").write_text('{"vllm/vllm-openai": "/opt/vllm"}')
+    settings = Settings(vllm_image=image) if image.startswith("mine") else Settings()
+    found = fitted(settings, tmp_path, runtime)
+    assert (bool(found.vllm_image), found.shared_network) == (kept, True)
 
 
 def test_without_an_image_of_vllm_the_runtime_serves_on_gpus() -> None:
