@@ -110,6 +110,13 @@ def test_what_a_known_server_leaves_out_is_filled_in(
     assert made["startupProbe"]["httpGet"] == made["readinessProbe"]["httpGet"]
 
 
+def test_llama_factory_is_told_the_models_template_unless_the_user_has_a_command() -> None:
+    for command, told in (("", True), ("llamafactory-cli api", False)):
+        given = inference({"containers": [container("hiyouga/llamafactory:0.9.3", command)]})
+        made = build.given_predictor(given, CLAIMS, SETTINGS, "gemma").predictor["containers"][0]
+        assert ("--template=gemma" in made.get("args", [])) is told
+
+
 def test_ports_and_probes_of_the_users_own_stay() -> None:
     mine = {"ports": [{"containerPort": 7}], "readinessProbe": {"tcpSocket": {"port": 7}}}
     made = served(container(command="vllm serve m", **mine))

@@ -247,6 +247,10 @@ def test_nothing_runs_and_yet_it_is_ready_when_it_scaled_to_zero(cluster: Cluste
     assert status(cluster)["ready"] is True
     assert condition(cluster, "UpToDate")[1] == "ScaledToZero"
     assert "ScaledToZero" in reasons(cluster)
+    pod(cluster, {"phase": "Pending", "conditions": []})
+    assert status(cluster)["ready"] is True, "a request woke it, and is held until it can be answered"
+    cluster.set_status(PODS, "chat-is-predictor-old", crash_loop("no such model"))
+    assert status(cluster)["ready"] is False
 
 
 def test_it_waits_for_its_model_without_calling_that_a_failure(cluster: Cluster) -> None:

@@ -153,7 +153,7 @@ def check_predictor(predictor: Mapping[str, Any]) -> None:
         raise Refused("BadPredictor", f"predictor has {' and '.join(found)}, and KServe takes one of them")
 
 
-def given_predictor(inference: Object, claims: Mapping[str, str], settings: Settings) -> Deployable:
+def given_predictor(inference: Object, claims: Mapping[str, str], settings: Settings, template: str = "") -> Deployable:
     """The user's predictor, its `modelstorage://NAME[/path]` resolved to `pvc://CLAIM[/path]`; `claims` is by name."""
     spec = spec_of(inference)
     predictor: dict[str, Any] = copy.deepcopy(inference["spec"]["predictor"])
@@ -166,7 +166,7 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
     engine = engines.engine_of(server, settings) if implementations(predictor) == ["containers"] else None
     result = Deployable(predictor, engine, notes=notes)
     if engine is not None:
-        engines.fill_in(engine, server, startup_probe=not engines.on_knative(settings))
+        engines.fill_in(engine, server, template, startup_probe=not engines.on_knative(settings))
     if spec.gpu_count and GPU not in ((server.get("resources") or {}).get("limits") or {}):
         ask_for_gpus(server, spec.gpu_count)
     result.gpus = _gpus_of(server)
