@@ -142,9 +142,7 @@ def _standing(ready: bool, rolling: bool, empty: bool, trouble: str) -> Said:
 def _not_yet(observed: Observed) -> Said:
     """UpToDate of what neither answers nor has failed."""
     if observed.stopped:
-        return Said(
-            False, "Stopped", "the annotation serving.kserve.io/stop keeps it stopped; remove it to start"
-        )
+        return Said(False, "Stopped", "the annotation serving.kserve.io/stop keeps it stopped; remove it to start")
     return Said(False, "Starting", observed.waits or "the pods are being started")
 
 
