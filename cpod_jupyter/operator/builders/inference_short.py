@@ -140,7 +140,9 @@ def own_predictor(
 
 
 def is_embedding(model: Object) -> bool:
-    return str(model["spec"].get("category") or "").lower() == "embedding"
+    """By the category of its ModelStorage, or what an original operator annotated it with."""
+    said = (str(model["spec"].get("category") or ""), annotation(model, names.ANNOTATION_CATEGORY))
+    return any(category.lower() == "embedding" for category in said)
 
 
 def _host(settings: Settings) -> str:
