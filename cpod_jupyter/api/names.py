@@ -67,6 +67,8 @@ ANNOTATION_DTYPE = "cpod.cpod/dtype"
 """On what serves an Inference: the weights' type, where it was chosen for the GPUs that there are."""
 ANNOTATION_PASSED_ON = "cpod.cpod/passed-on"
 """On an InferenceService: the annotations that come from its Inference, so that they can go with it."""
+ANNOTATION_API_KEY = "cpod.cpod/api-key-secret"
+"""On an Inference: the Secret whose key `token` requests must bring, as OpenAI's clients send their API key."""
 ANNOTATION_ADAPTER_PUBLIC = "cpod.cpod/cpod-adapter-is-public"
 """Present on an Inference whose adapter is in the namespace `public`."""
 

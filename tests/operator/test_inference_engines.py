@@ -117,6 +117,31 @@ def test_llama_factory_is_told_the_models_template_unless_the_user_has_a_command
         assert ("--template=gemma" in made.get("args", [])) is told
 
 
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        pytest.param("vllm serve m", "VLLM_API_KEY", id="vLLM"),
+        pytest.param("llamafactory-cli api", "API_KEY", id="LLaMA-Factory"),
+        pytest.param("python -m cpod_jupyter.runtime serve", "CPOD_API_KEY", id="our runtime"),
+        pytest.param("tritonserver", "", id="Triton"),
+        pytest.param("python -m mine", "", id="somebody's own"),
+    ],
+)
+def test_a_key_is_asked_for_by_the_name_of_its_secret_or_refused(command: str, variable: str) -> None:
+    """B31 and B32: there is authentication, and no secret in what a person sees."""
+    keyed = {"cpod.cpod/api-key-secret": "chat-key"}
+    if not variable:
+        with pytest.raises(Refused, match="no API key can be asked for"):
+            served(container(command=command), keyed)
+        return
+    made = served(container(command=command), keyed)
+    reference = {"secretKeyRef": {"name": "chat-key", "key": "token"}}
+    assert made["env"] == [{"name": variable, "valueFrom": reference}]
+    assert "chat-key" not in " ".join(engines.words_of(made))
+    knocks = "tcpSocket" in made["readinessProbe"]
+    assert knocks is (variable == "API_KEY"), "a probe below /v1 would be refused"
+
+
 def test_ports_and_probes_of_the_users_own_stay() -> None:
     mine = {"ports": [{"containerPort": 7}], "readinessProbe": {"tcpSocket": {"port": 7}}}
     made = served(container(command="vllm serve m", **mine))
