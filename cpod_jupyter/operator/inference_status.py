@@ -91,7 +91,9 @@ def served(
     revisions = _by_revision(alive)
     stands = {name: words.any_ready(some) and not words.crash_looping(some) for name, some in revisions.items()}
     empty = observed.may_be_empty and not alive
-    ready = observed.accepting and (empty or any(stands.values()))
+    # Of a service that comes from nothing, a request is held until the pod that it woke is ready.
+    wakes = observed.may_be_empty and not words.crash_looping(alive) and not _trouble(alive)
+    ready = observed.accepting and (empty or wakes or any(stands.values()))
     current = _current(observed, revisions)
     rolling = not data.holds or refusal is not None or observed.rolling or len(revisions) > 1
     trouble = refusal.message if refusal else ""

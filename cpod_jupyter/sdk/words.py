@@ -71,7 +71,8 @@ def explain(family: Family, nodes: Sequence[Object] = (), log: Iterable[str] = (
         return Words(status, _succeeded(family, status))
     if status.state is State.READY:
         url = (family.root.get("status") or {}).get("url") or ""
-        return Words(status, f"it answers at {url}" if url else "it answers")
+        answers = f"it answers at {url}" if url else "it answers"
+        return Words(status, f"{answers}; {status.message}" if status.message else answers)
     trouble = _pods_trouble(family, nodes)
     if status.state is State.FAILED:
         return _failed(family, status, trouble, log)

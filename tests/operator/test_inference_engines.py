@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from cpod_jupyter.operator.builders import inference as build
 from cpod_jupyter.operator.builders import inference_engines as engines
 from cpod_jupyter.operator.builders import inference_params as params
 from cpod_jupyter.operator.builders import inference_short as short
+from cpod_jupyter.operator.embedded import fitted
 from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.operator.settings import Settings
 
@@ -106,6 +108,13 @@ def test_what_a_known_server_leaves_out_is_filled_in(
     assert made["ports"][0]["containerPort"] == port
     assert made["readinessProbe"]["httpGet"] == {"path": path, "port": port}
     assert made["startupProbe"]["httpGet"] == made["readinessProbe"]["httpGet"]
+
+
+def test_llama_factory_is_told_the_models_template_unless_the_user_has_a_command() -> None:
+    for command, told in (("", True), ("llamafactory-cli api", False)):
+        given = inference({"containers": [container("hiyouga/llamafactory:0.9.3", command)]})
+        made = build.given_predictor(given, CLAIMS, SETTINGS, "gemma").predictor["containers"][0]
+        assert ("--template=gemma" in made.get("args", [])) is told
 
 
 def test_ports_and_probes_of_the_users_own_stay() -> None:
@@ -283,6 +292,34 @@ def test_a_predictor_may_say_where_and_leave_open_what() -> None:
     made = short.own_predictor(inference(given), choice, {"spec": {}}, "files", "", SETTINGS).predictor
     assert {key: made[key] for key in given} == given
     assert made["containers"][0]["args"][0] == "serve"
+
+
+def test_where_pods_share_a_network_a_server_listens_on_its_own_address_only() -> None:
+    choice, settings = short.Choice(engines.VLLM, 1, ""), Settings(shared_network=True)
+    made = short.own_predictor(inference({}, gpuCount=1), choice, {"spec": {}}, "files", "", settings)
+    served = made.predictor["containers"][0]
+    assert "--host=$(POD_IP)" in served["args"]
+    assert served["env"][0] == {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "image", "kept"),
+    [
+        pytest.param("process", "", False, id="processes and no vLLM"),
+        pytest.param("podman", "", True, id="real images"),
+        pytest.param("process", "mine/vllm:1", True, id="set by hand"),
+        pytest.param("process", "mapped", True, id="mapped to an environment"),
+    ],
+)
+def test_an_engine_has_vllm_only_where_its_image_means_something(
+    runtime: str, image: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if image == "mapped":
+        (tmp_path / "images.json").write_text('{"vllm/vllm-openai": "/opt/vllm"}')
+    settings = Settings(vllm_image=image) if image.startswith("mine") else Settings()
+    found = fitted(settings, tmp_path, runtime)
+    assert (bool(found.vllm_image), found.shared_network) == (kept, True)
 
 
 def test_without_an_image_of_vllm_the_runtime_serves_on_gpus() -> None:

@@ -203,11 +203,16 @@ def port_of(engine: Engine, container: Container) -> int:
     return int(told) if told.isdecimal() else engine.port
 
 
-def fill_in(engine: Engine, container: Container, startup_probe: bool) -> None:
-    """What a container of that engine leaves out: the command and the model, port, and probes."""
+def fill_in(engine: Engine, container: Container, template: str, startup_probe: bool) -> None:
+    """What a container of that engine leaves out: the command and the model, port, and probes.
+
+    `template` is the model's chat template by LLaMA-Factory's name for it, empty where none is known.
+    """
     if not container.get("command") and not container.get("args"):
         container["command"] = list(engine.command)
         container["args"] = list(engine.model_arguments)
+        if engine is LLAMA_FACTORY and template:
+            container["args"].append(f"--template={template}")
     port = port_of(engine, container)
     container.setdefault("ports", [{"containerPort": port, "protocol": "TCP"}])
     if not container.get("readinessProbe"):

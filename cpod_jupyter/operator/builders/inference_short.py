@@ -117,7 +117,10 @@ def own_predictor(
         container = _vllm(name, choice, is_embedding(model), bool(adapter_claim), params, settings)
     else:
         container = _runtime(name, is_embedding(model), params, settings)
-    container["env"] = [_POD_IP, {"name": build.STORAGE_URI, "value": f"pvc://{model_claim}"}]
+    container["env"] = [
+        *([_POD_IP] if settings.shared_network else []),
+        {"name": build.STORAGE_URI, "value": f"pvc://{model_claim}"},
+    ]
     container["ports"] = [{"containerPort": PORT, "protocol": "TCP"}]
     container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     # A predictor may be given for where and how many, and leave open what: that is the operator's choice then.
@@ -140,12 +143,17 @@ def is_embedding(model: Object) -> bool:
     return str(model["spec"].get("category") or "").lower() == "embedding"
 
 
+def _host(settings: Settings) -> str:
+    """Not 127.0.0.1 alone: probes and requests come from outside. Knative's own proxy comes from there, though."""
+    return "$(POD_IP)" if settings.shared_network else "0.0.0.0"
+
+
 def _vllm(
     name: str, choice: Choice, embedding: bool, adapter: bool, params: inference_params.Params, settings: Settings
 ) -> Container:
     """vLLM ("vllm serve" reference). Requests call the adapter by the Inference's name where there is one."""
     served = f"{name}-base" if adapter else name
-    words = [MODEL_PATH, f"--served-model-name={served}", "--host=$(POD_IP)", f"--port={PORT}"]
+    words = [MODEL_PATH, f"--served-model-name={served}", f"--host={_host(settings)}", f"--port={PORT}"]
     if choice.gpus > 1:
         words.append(f"--tensor-parallel-size={choice.gpus}")
     ours = {**(POOLING if embedding else {}), **({"max_lora_rank": LORA_RANK} if adapter else {})}
@@ -171,8 +179,7 @@ def _runtime(name: str, embedding: bool, params: inference_params.Params, settin
             "the model's category is Embedding, and the server for CPUs (transformers) has no /v1/embeddings: "
             "set gpuCount, so that vLLM serves it, or give a predictor of your own",
         )
-    # On the pod's own address: the probe comes from outside, and so do the requests.
-    where = ["--host", "$(POD_IP)", "--port", str(PORT)]
+    where = ["--host", _host(settings), "--port", str(PORT)]
     return {
         "name": build.CONTAINER,
         "image": settings.runtime_image,

@@ -26,6 +26,7 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.api.trainjob import LABEL_ANCESTOR
 from cpod_jupyter.engine.controllers.trainer import shipped_runtimes
+from cpod_jupyter.errors import Invalid
 
 MEET = MEET_AT.format(
     number="os.environ['PET_NODE_RANK']",
@@ -267,6 +268,17 @@ def test_what_a_runtime_cannot_do_is_refused_in_words(trainer: Cluster, spec: di
     assert condition["reason"] == "TrainJobRuntimeNotSupported"
     assert words in condition["message"]
     assert trainer.api.list(JOBS).items == []
+
+
+def test_what_a_job_was_made_with_is_fixed_and_suspend_is_not(trainer: Cluster) -> None:
+    train(trainer, "fixed", "print(1)", suspend=True)
+    for change in ({"trainer": {"numNodes": 3}}, {"runtimeRef": {"name": "other"}}, {"initializer": {"model": {}}}):
+        with pytest.raises(Invalid, match=rf"spec.{next(iter(change))} cannot be changed"):
+            trainer.api.patch(TRAINJOBS, "fixed", {"spec": change}, NAMESPACE)
+    trainer.api.patch(TRAINJOBS, "fixed", {"spec": {"suspend": False}}, NAMESPACE)
+    wait_condition(trainer, TRAINJOBS, "fixed", "Complete")
+    with pytest.raises(Invalid, match="must be a DNS label"):
+        train(trainer, "1st", "print(1)")
 
 
 def test_a_job_that_another_manages_is_left_alone(trainer: Cluster) -> None:
