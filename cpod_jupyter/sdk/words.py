@@ -114,7 +114,10 @@ def _waiting(family: Family, status: Status) -> Words:
         return Words(status, status.message)
     if not family.root.get("status"):
         return Words(status, "submitted; the operator has not looked at it yet")
-    return Words(status, "" if family.pods() else "waits for its pods")
+    if family.pods():
+        return Words(status)
+    told = family.told(warnings=True)
+    return Words(status, str(told[-1].get("message") or "") if told else "waits for its pods")
 
 
 def _failed(family: Family, status: Status, trouble: _Trouble | None, log: Iterable[str]) -> Words:

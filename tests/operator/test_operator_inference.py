@@ -226,6 +226,32 @@ def test_a_crash_loop_is_never_ready(cluster: Cluster) -> None:
     assert status(cluster)["failureMessage"] == "the model has no tokenizer"
 
 
+def test_a_service_that_is_stopped_is_not_said_to_start(cluster: Cluster) -> None:
+    cluster.apply(INFERENCES, "chat", {"modelId": "smol"}, {"serving.kserve.io/stop": "true"})
+    stopped = {"type": "Stopped", "status": "True"}
+    serve(cluster, conditions=[{"type": "Ready", "status": "False", "message": "stopped"}, stopped])
+    assert condition(cluster, "Ready")[:2] == ("False", "Stopped")
+    assert "serving.kserve.io/stop" in condition(cluster, "UpToDate")[2]
+    assert status(cluster)["failureMessage"] == ""
+
+
+def test_what_kserve_waits_for_is_told_in_its_words(cluster: Cluster) -> None:
+    cluster.apply(INFERENCES, "chat", {"modelId": "smol"})
+    serve(cluster, conditions=[{"type": "Ready", "status": "False", "message": "the gateway has no address"}])
+    assert condition(cluster, "Ready") == ("False", "Starting", "the gateway has no address")
+
+
+def test_a_rollout_that_waits_for_the_gpus_of_the_old_one_says_how_to_give_them_up(cluster: Cluster) -> None:
+    cluster.apply(INFERENCES, "chat", {"modelId": "smol", "gpuCount": 1})
+    serve(cluster)
+    pod(cluster, RUNNING)
+    cluster.edit(INFERENCES, "chat", {"params": '{"max_model_len": 512}'})
+    serve(cluster, components={"predictor": {"latestCreatedRevision": "new"}})
+    pod(cluster, unschedulable("0/1 nodes are available: 1 Insufficient nvidia.com/gpu."), "new")
+    assert status(cluster)["ready"] is True
+    assert "predictor.deploymentStrategy.type to Recreate" in status(cluster)["failureMessage"]
+
+
 def test_a_url_without_scheme_gets_one(cluster: Cluster) -> None:
     """Fault 12 (B28)."""
     cluster.apply(INFERENCES, "chat", {"modelId": "smol"})

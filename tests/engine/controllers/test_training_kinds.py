@@ -105,6 +105,16 @@ def test_jax_processes_meet_at_the_coordinator(cluster: Cluster) -> None:
     assert cluster.get(PODS, "jax-worker-0")["metadata"]["labels"]["training.kubeflow.org/job-role"] == "master"
 
 
+def test_a_pod_of_another_kinds_job_of_the_same_name_is_told_of(cluster: Cluster) -> None:
+    submit(cluster, PADDLEJOBS, "twin", paddleReplicaSpecs={"Worker": replica("paddle", "sleep", "300")})
+    cluster.wait_phase("twin-worker-0", "Running")
+    submit(cluster, JAXJOBS, "twin", jaxReplicaSpecs={"Worker": replica("jax", "true")})
+    wanted = "there is a pod twin-worker-0 already, which belongs to PaddleJob twin"
+    cluster.wait(lambda: any(said.startswith(wanted) for said in cluster.events("FailedCreatePod")), "it is told of")
+    cluster.api.delete(PADDLEJOBS, "twin", NAMESPACE)
+    wait_condition(cluster, JAXJOBS, "twin", "Succeeded")
+
+
 def test_paddle_trainers_meet_at_the_first_of_them(cluster: Cluster) -> None:
     number = "os.environ['HOSTNAME'].rsplit('-', 1)[1]"
     script = MEET_AT.format(number=number, count="os.environ['PADDLE_NNODES']", address="os.environ['PADDLE_MASTER']")

@@ -173,7 +173,7 @@ def test_a_failed_node_is_told_with_its_last_words(trainer: Cluster) -> None:
     assert condition["reason"] == "FailedJobs"
     assert "exited with 3" in condition["message"]
     assert "row 7 is empty" in condition["message"]
-    assert "FailedJobs" in events(trainer, "bad")
+    trainer.wait(lambda: "FailedJobs" in events(trainer, "bad"), "that is told of")
 
 
 def test_jobs_wait_for_what_they_depend_on_and_the_success_policy_decides(cluster: Cluster) -> None:
@@ -246,7 +246,16 @@ def test_runtime_patches_change_the_pods_of_this_job(trainer: Cluster) -> None:
     assert pod["metadata"]["labels"]["by"] == "me"
 
 
+def test_a_job_of_anothers_with_the_name_that_is_wanted_is_told_of(trainer: Cluster) -> None:
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox", "command": ["true"]}]}
+    trainer.create(JOBS, "same-node-0", spec={"template": {"spec": pod}})
+    train(trainer, "same", "print(1)")
+    said = wait_condition(trainer, TRAINJOBS, "same", "Waiting")["message"]
+    assert said.startswith("there is a Job same-node-0 already, which is not this TrainJob's")
+
+
 REFUSED = {
+    "too long a name": ({"name": "n" * 60}, "the name is too long"),
     "a job that the runtime lacks": ({"runtimePatches": [patch("nod")]}, 'names the job "nod"'),
     "a container that the job lacks": (
         {"runtimePatches": [patch("node", containers=[{"name": "nodes"}])]},
@@ -263,8 +272,9 @@ REFUSED = {
 
 @pytest.mark.parametrize(("spec", "words"), REFUSED.values(), ids=REFUSED)
 def test_what_a_runtime_cannot_do_is_refused_in_words(trainer: Cluster, spec: dict[str, Any], words: str) -> None:
-    train(trainer, "no", **spec)
-    condition = wait_condition(trainer, TRAINJOBS, "no", "Failed")
+    name = spec.get("name", "no")
+    train(trainer, **{"name": name, **spec})
+    condition = wait_condition(trainer, TRAINJOBS, name, "Failed")
     assert condition["reason"] == "TrainJobRuntimeNotSupported"
     assert words in condition["message"]
     assert trainer.api.list(JOBS).items == []
