@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="show what is mapped", parents=[output])
     for action, parser_of in (("map", mapping), ("unmap", unmapping)):
         parser_of.set_defaults(action=action)
-    cli_cluster.add_commands(add, where)
+    cli_cluster.add_commands(add, where, output)
     add("version", _version, "print the version")
     return parser
 

@@ -1,10 +1,12 @@
-"""The commands that concern a cluster as a whole: `cpod install`."""
+"""The commands that concern a cluster as a whole: `cpod install`, `cpod doctor`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 AddCommand = Callable[..., argparse.ArgumentParser]
 
 
-def add_commands(add: AddCommand, where: argparse.ArgumentParser) -> None:
+def add_commands(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
     """Add them to the parser of `cpod`, by its own function for a command."""
+    add("doctor", _doctor, "say what is missing or wrong with the cluster or the engine, and what to do",
+        where, output, example="cpod doctor --context lab")  # fmt: skip
     install = add("install", _install, "put the operator and its kinds on a cluster, or print the manifests for it",
                   example="cpod install --print | kubectl apply -f -")  # fmt: skip
     install.add_argument("--print", action="store_true", help="write the manifests, and touch nothing")
@@ -53,11 +57,32 @@ def _install(options: argparse.Namespace) -> None:
     client = Client.connect(options.context)
     print(f"installing into context {client.context} at {client.server}", file=sys.stderr)
     install(client, choices, lambda step: print(step, flush=True), wait=not options.no_wait)
+    from cpod_jupyter.sdk import Session
+    from cpod_jupyter.sdk.doctor import Level, examine, text
+
+    missing = [finding for finding in examine(Session(options.context)) if finding.level is not Level.OK]
+    if missing:
+        print(f"\nwhat this cluster lacks (cpod doctor):\n{text(missing)}")
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from cpod_jupyter.sdk import Session
+    from cpod_jupyter.sdk.doctor import examine, is_healthy, text
+
+    found = examine(Session(options.context, options.namespace))
+    if options.output == "json":
+        print(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+    elif options.output == "yaml":
+        import yaml
+
+        listed = [{**asdict(finding), "level": str(finding.level)} for finding in found]
+        print(yaml.safe_dump(listed, sort_keys=False, allow_unicode=True), end="")
+    else:
+        print(text(found))
+    return 0 if is_healthy(found) else 1
 
 
 def _choices(options: argparse.Namespace, defaults: Choices) -> Choices:
-    from dataclasses import replace
-
     from cpod_jupyter.operator.settings_file import parse_settings
 
     text = ""

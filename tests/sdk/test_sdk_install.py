@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -192,6 +193,10 @@ def test_an_installation_comes_up_and_does_the_work(engine: Engine, eventually: 
     del pod["priorityClassName"]
     container = pod["containers"][0]
     del pod["volumes"][1], container["volumeMounts"][1]  # its /tmp would hide the engine's home, which is in /tmp
+    with socket.create_server(("127.0.0.1", 0)) as probe:  # what else runs on this machine may have 8081 everywhere
+        port = probe.getsockname()[1]
+    container["args"] = [said.replace("8081", str(port)) for said in container["args"]]
+    container["ports"][0]["containerPort"] = port
     container["env"].append({"name": "KUBECONFIG", "value": str(engine.kubeconfig)})
     steps: list[str] = []
     try:

@@ -1,0 +1,181 @@
+"""The operator against Kubernetes' own API server, as the account that `cpod install` makes, with RBAC enforced.
+
+There is no kubelet and no other controller: the test plays their part through the API.
+"""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kube_apiserver import ApiServer
+
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import (
+    CPODJOBS,
+    CRDS,
+    DATASETSTORAGES,
+    EVENTS,
+    FINETUNES,
+    INFERENCES,
+    INFERENCESERVICES,
+    JOBS,
+    LEASES,
+    MODELSTORAGES,
+    PVCS,
+    PYTORCHJOBS,
+    Object,
+    Resource,
+)
+from cpod_jupyter.client.client import Client
+from cpod_jupyter.errors import NotFound
+from cpod_jupyter.sdk.install import Choices, install, manifests
+
+pytestmark = pytest.mark.timeout(240)
+
+UPSTREAM = Path(__file__).parents[3] / "shared" / "crds"
+WANTED = ("kubeflow.org_v1_pytorchjobs", "serving.kserve.io_inferenceservices", "kubeflow.org_v2beta1_mpijobs",
+          "kubeflow.org_v1_tfjobs")  # fmt: skip
+NEEDS_CEL = (1, 25)
+"""The first Kubernetes that knows CEL rules in definitions; an older one is given the definitions without them."""
+
+
+def wait(condition: Callable[[], Any], wanted: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{wanted} did not come true"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def admin(server: ApiServer) -> Iterator[Client]:
+    client = Client.from_kubeconfig(server.admin)
+    steps: list[str] = []
+    version = client.ping().removeprefix("v").split(".")
+    old = not version[0].isdigit() or (int(version[0]), int(version[1])) < NEEDS_CEL
+    wanted = [_without_rules(obj) for obj in manifests(Choices())] if old else None
+    install(client, Choices(), steps.append, wait=False, wanted=wanted)
+    if not UPSTREAM.exists():
+        pytest.skip(f"needs upstream's definitions in {UPSTREAM}")
+    for name in WANTED:
+        definition = yaml.load((UPSTREAM / f"{name}.yaml").read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        client.create(CRDS, _without_rules(definition) if old else definition)
+    for definition in client.list(CRDS).items:
+        name = meta.name_of(definition)
+        wait(lambda name=name: meta.is_true(client.get(CRDS, name), "Established"), f"{name} is served")
+    yield client
+    client.close()
+
+
+def _without_rules(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_rules(value) for key, value in node.items() if key != "x-kubernetes-validations"}
+    return [_without_rules(item) for item in node] if isinstance(node, list) else node
+
+
+@pytest.fixture(scope="module")
+def operator(admin: Client, server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Its log."""
+    log = tmp_path_factory.mktemp("operator") / "operator.log"
+    command = [
+        sys.executable,
+        "-m",
+        "cpod_jupyter.operator",
+        "--kubeconfig",
+        str(server.operator),
+        "--health-port",
+        "0",
+    ]
+    with log.open("wb") as file:
+        process = subprocess.Popen([*command, "--health-port", "0"], stderr=file)
+    try:
+        wait(lambda: "leads now" in log.read_text(), "the operator leads")
+        yield log
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+    assert "orbidden" not in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def make(client: Client, resource: Resource, name: str, spec: Object) -> None:
+    client.create(resource, {"metadata": {"name": name, "namespace": "default"}, "spec": spec})
+
+
+def status(client: Client, resource: Resource, name: str) -> Object:
+    return dict(client.get(resource, name, "default").get("status") or {})
+
+
+def there(client: Client, resource: Resource, name: str) -> bool:
+    try:
+        client.get(resource, name, "default")
+    except NotFound:
+        return False
+    return True
+
+
+def end(client: Client, resource: Resource, name: str, kind: str) -> None:
+    now = meta.now()
+    condition = {"type": kind, "status": "True", "reason": kind, "message": "", "lastTransitionTime": now}
+    if resource is not INFERENCESERVICES:
+        condition["lastProbeTime" if resource is JOBS else "lastUpdateTime"] = now
+    client.patch(resource, name, {"status": {"conditions": [condition]}}, "default", subresource="status")
+
+
+def test_from_a_model_and_data_to_a_fine_tuned_model_that_is_served(admin: Client, operator: Path) -> None:
+    """Every child passes the API server's validation, and every call its authorization: least privilege suffices."""
+    make(admin, MODELSTORAGES, "base", {"modeltype": "huggingface", "modelname": "org/base"})
+    make(admin, DATASETSTORAGES, "facts", {"datasettype": "huggingface", "datasetname": "org/facts"})
+    for kind, resource, name in (("model", MODELSTORAGES, "base"), ("dataset", DATASETSTORAGES, "facts")):
+        wait(lambda kind=kind, name=name: there(admin, JOBS, f"{kind}-{name}"), f"the download of {name} begins")
+        end(admin, JOBS, f"{kind}-{name}", "Complete")
+        wait(
+            lambda resource=resource, name=name: status(admin, resource, name).get("phase") == "done", f"{name} is done"
+        )
+    assert there(admin, PVCS, "pvc-model-base")
+
+    make(admin, FINETUNES, "tune", {"model": "base", "dataset": "facts", "hyperParameters": {"n_epochs": "1"}})
+    wait(lambda: there(admin, CPODJOBS, "tune-cpodjob"), "the fine-tune's job is there")
+    wait(lambda: _training(admin), "the training begins")
+    training = _training(admin)[0]
+    end(admin, training, "tune-cpodjob", "Complete" if training is JOBS else "Succeeded")
+    wait(lambda: status(admin, FINETUNES, "tune").get("phase") == "Succeeded", "the fine-tune succeeds")
+    result = status(admin, FINETUNES, "tune")["modelStorage"]
+    assert status(admin, MODELSTORAGES, result)["phase"] == "done"
+
+    make(admin, INFERENCES, "serve", {"modelId": result})
+    wait(lambda: there(admin, INFERENCESERVICES, "serve-is"), "the InferenceService is there")
+    end(admin, INFERENCESERVICES, "serve-is", "Ready")
+    wait(lambda: status(admin, INFERENCES, "serve").get("conditions"), "the inference has a status")
+
+    events = {(event["involvedObject"]["kind"], event["reason"]) for event in admin.list(EVENTS, "default").items}
+    assert ("FineTune", "Succeeded") in events
+    assert admin.get(LEASES, "cpod-operator", "cpod-system")["spec"]["holderIdentity"]
+
+
+def _training(client: Client) -> list[Resource]:
+    return [resource for resource in (PYTORCHJOBS, JOBS) if there(client, resource, "tune-cpodjob")]
+
+
+@pytest.mark.parametrize("kind", ["pytorch", "mpi", "tensorFlow", "general"])
+def test_each_type_of_job_passes_the_servers_validation(admin: Client, operator: Path, kind: str) -> None:
+    spec: Object = {"jobType": kind, "image": "image", "command": ["true"]}
+    if kind != "general":
+        spec |= {"workerReplicas": 2, "gpuRequiredPerReplica": 2}
+    name = f"job-{kind.lower()}"
+    if kind == "tensorFlow":
+        replica = {"replicas": 1, "template": {"spec": {"containers": [{"name": "tensorflow", "image": "image"}]}}}
+        spec = {**copy.deepcopy(spec), "replicaSpecs": {"Chief": replica, "Worker": replica}}
+    make(admin, CPODJOBS, name, spec)
+    wait(lambda: status(admin, CPODJOBS, name).get("conditions"), "the job has a status")
+    job = admin.get(CPODJOBS, name, "default")
+    wait(
+        lambda: meta.is_true(admin.get(CPODJOBS, name, "default"), "DataPreparing"), f"its job is made: {job['status']}"
+    )
