@@ -117,6 +117,31 @@ def test_llama_factory_is_told_the_models_template_unless_the_user_has_a_command
         assert ("--template=gemma" in made.get("args", [])) is told
 
 
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        pytest.param("vllm serve m", "VLLM_API_KEY", id="vLLM"),
+        pytest.param("llamafactory-cli api", "API_KEY", id="LLaMA-Factory"),
+        pytest.param("python -m cpod_jupyter.runtime serve", "CPOD_API_KEY", id="our runtime"),
+        pytest.param("tritonserver", "", id="Triton"),
+        pytest.param("python -m mine", "", id="somebody's own"),
+    ],
+)
+def test_a_key_is_asked_for_by_the_name_of_its_secret_or_refused(command: str, variable: str) -> None:
+    """B31 and B32: there is authentication, and no secret in what a person sees."""
+    keyed = {"cpod.cpod/api-key-secret": "chat-key"}
+    if not variable:
+        with pytest.raises(Refused, match="no API key can be asked for"):
+            served(container(command=command), keyed)
+        return
+    made = served(container(command=command), keyed)
+    reference = {"secretKeyRef": {"name": "chat-key", "key": "token"}}
+    assert made["env"] == [{"name": variable, "valueFrom": reference}]
+    assert "chat-key" not in " ".join(engines.words_of(made))
+    knocks = "tcpSocket" in made["readinessProbe"]
+    assert knocks is (variable == "API_KEY"), "a probe below /v1 would be refused"
+
+
 def test_ports_and_probes_of_the_users_own_stay() -> None:
     mine = {"ports": [{"containerPort": 7}], "readinessProbe": {"tcpSocket": {"port": 7}}}
     made = served(container(command="vllm serve m", **mine))
@@ -273,14 +298,16 @@ def test_older_gpus_get_float16(nodes: list[Any], spec: dict[str, Any], dtype: s
     wanted = build.spec_of({"spec": {"modelId": "m", "gpuCount": 1, **spec}})
     choice = short.choose(wanted, {"spec": {}}, nodes, SETTINGS)
     assert choice.dtype == dtype
-    model = {"spec": {}}
+    model: dict[str, Any] = {"metadata": {}, "spec": {}}
     made = short.own_predictor(inference({}, gpuCount=1), choice, model, "files", "", SETTINGS)
     assert ("--dtype=half" in made.predictor["containers"][0]["args"]) is bool(dtype)
 
 
 def test_requests_reach_an_adapter_in_vllm_by_the_inferences_name() -> None:
     choice = short.Choice(engines.VLLM, 1, "")
-    made = short.own_predictor(inference({}, gpuCount=1), choice, {"spec": {}}, "files", "adapter-files", SETTINGS)
+    made = short.own_predictor(
+        inference({}, gpuCount=1), choice, {"metadata": {}, "spec": {}}, "files", "adapter-files", SETTINGS
+    )
     words = made.predictor["containers"][0]["args"]
     assert words[-3:] == ["--enable-lora", "--lora-modules", "chat=/mnt/adapter"]
     assert {"--served-model-name=chat-base", "--max-lora-rank=64"} <= set(words)
@@ -289,14 +316,14 @@ def test_requests_reach_an_adapter_in_vllm_by_the_inferences_name() -> None:
 def test_a_predictor_may_say_where_and_leave_open_what() -> None:
     choice = short.Choice(engines.RUNTIME_SERVER, 0, "")
     given = {"nodeSelector": {"zone": "a"}, "minReplicas": 2}
-    made = short.own_predictor(inference(given), choice, {"spec": {}}, "files", "", SETTINGS).predictor
+    made = short.own_predictor(inference(given), choice, {"metadata": {}, "spec": {}}, "files", "", SETTINGS).predictor
     assert {key: made[key] for key in given} == given
     assert made["containers"][0]["args"][0] == "serve"
 
 
 def test_where_pods_share_a_network_a_server_listens_on_its_own_address_only() -> None:
     choice, settings = short.Choice(engines.VLLM, 1, ""), Settings(shared_network=True)
-    made = short.own_predictor(inference({}, gpuCount=1), choice, {"spec": {}}, "files", "", settings)
+    made = short.own_predictor(inference({}, gpuCount=1), choice, {"metadata": {}, "spec": {}}, "files", "", settings)
     served = made.predictor["containers"][0]
     assert "--host=$(POD_IP)" in served["args"]
     assert served["env"][0] == {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}

@@ -165,6 +165,8 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
     notes = _place_model(inference, predictor, server, claims)
     engine = engines.engine_of(server, settings) if implementations(predictor) == ["containers"] else None
     result = Deployable(predictor, engine, notes=notes)
+    if secret := annotation(inference, names.ANNOTATION_API_KEY):
+        engines.ask_for_key(engine, server, secret)
     if engine is not None:
         engines.fill_in(engine, server, template, startup_probe=not engines.on_knative(settings))
     if spec.gpu_count and GPU not in ((server.get("resources") or {}).get("limits") or {}):

@@ -121,6 +121,8 @@ def own_predictor(
         *([_POD_IP] if settings.shared_network else []),
         {"name": build.STORAGE_URI, "value": f"pvc://{model_claim}"},
     ]
+    if secret := annotation(inference, names.ANNOTATION_API_KEY):
+        engines.ask_for_key(choice.engine, container, secret)
     container["ports"] = [{"containerPort": PORT, "protocol": "TCP"}]
     container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     # A predictor may be given for where and how many, and leave open what: that is the operator's choice then.
@@ -140,7 +142,9 @@ def own_predictor(
 
 
 def is_embedding(model: Object) -> bool:
-    return str(model["spec"].get("category") or "").lower() == "embedding"
+    """By the category of its ModelStorage, or what an original operator annotated it with."""
+    said = (str(model["spec"].get("category") or ""), annotation(model, names.ANNOTATION_CATEGORY))
+    return any(category.lower() == "embedding" for category in said)
 
 
 def _host(settings: Settings) -> str:
@@ -162,9 +166,9 @@ def _vllm(
     words += inference_params.vllm({**ours, **params})
     container: Container = {"name": build.CONTAINER, "image": settings.vllm_image, "command": ["vllm", "serve"]}
     container["args"] = words
-    container["readinessProbe"] = engines.ready_probe("/health", PORT)
+    container["readinessProbe"] = engines.ready_probe(engines.VLLM, PORT)
     if not engines.on_knative(settings):
-        container["startupProbe"] = engines.startup("/health", PORT)
+        container["startupProbe"] = engines.startup(engines.VLLM, PORT)
     return container
 
 
@@ -185,5 +189,5 @@ def _runtime(name: str, embedding: bool, params: inference_params.Params, settin
         "image": settings.runtime_image,
         "command": list(RUNTIME),
         "args": ["serve", "--model", MODEL_PATH, "--name", name, *where, *inference_params.runtime(params)],
-        "readinessProbe": engines.ready_probe("/health", PORT, period=1),
+        "readinessProbe": engines.ready_probe(engines.RUNTIME_SERVER, PORT, period=1),
     }
