@@ -1,13 +1,14 @@
 """The table of the operator's settings in docs/cluster.md, from their docstrings.
 
-    python tools/settings_table.py            # print it
-    python tools/settings_table.py --write    # put it into docs/cluster.md
+python tools/settings_table.py            # print it
+python tools/settings_table.py --write    # put it into docs/cluster.md
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import json
 import sys
 from dataclasses import fields
@@ -36,7 +37,7 @@ def _docstrings() -> dict[str, str]:
     tree = ast.parse(inspect.getsource(settings))
     (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
     found = {}
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in itertools.pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
             found[field.target.id] = " ".join(str(ast.literal_eval(text.value)).split())
     return found
