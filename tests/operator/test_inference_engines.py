@@ -110,6 +110,20 @@ def test_what_a_known_server_leaves_out_is_filled_in(
     assert made["startupProbe"]["httpGet"] == made["readinessProbe"]["httpGet"]
 
 
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        pytest.param("vllm/vllm-openai:v0.18.0", "--port=9009", id="vLLM"),
+        pytest.param("nvcr.io/nvidia/tritonserver:26.01-py3", "--http-port=9009", id="Triton"),
+        pytest.param("hiyouga/llamafactory:0.9.3", {"name": "API_PORT", "value": "9009"}, id="LLaMA-Factory"),
+    ],
+)
+def test_a_server_that_is_started_for_the_user_listens_where_its_container_says(image: str, told: Any) -> None:
+    made = served(container(image, ports=[{"containerPort": 9009}]))
+    assert told in [*made["args"], *made.get("env", [])]
+    assert made["readinessProbe"]["httpGet"]["port"] == 9009
+
+
 def test_llama_factory_is_told_the_models_template_unless_the_user_has_a_command() -> None:
     for command, told in (("", True), ("llamafactory-cli api", False)):
         given = inference({"containers": [container("hiyouga/llamafactory:0.9.3", command)]})

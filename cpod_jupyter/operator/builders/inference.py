@@ -172,19 +172,16 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
     if spec.gpu_count and GPU not in ((server.get("resources") or {}).get("limits") or {}):
         ask_for_gpus(server, spec.gpu_count)
     result.gpus = _gpus_of(server)
-    if engine is engines.VLLM and spec.gpu_count > 1 and not engines.has_argument(server, "--tensor-parallel-size"):
-        engines.add_arguments(server, [f"--tensor-parallel-size={spec.gpu_count}"])
+    if engine is engines.VLLM and spec.gpu_count > 1:
+        if not any(engines.has_argument(server, flag) for flag in ("--tensor-parallel-size", "-tp")):
+            engines.add_arguments(server, [f"--tensor-parallel-size={spec.gpu_count}"])
         share_memory(predictor, server, settings)
     if adapter := annotation(inference, names.ANNOTATION_ADAPTER):
         _give_adapter(result, server, adapter, claims[adapter])
     if params := inference_params.parse(spec.params):
         if engine is None or engine.params is None:
-            what = (
-                f"{engine.name} takes"
-                if engine
-                else "the operator does not know the server in the predictor, which has"
-            )
-            raise Refused("BadParams", f"params cannot be handed on: {what} none; put arguments into the predictor")
+            what = f"{engine.name} takes none" if engine else "the operator does not know the server in the predictor"
+            raise Refused("BadParams", f"params cannot be handed on: {what}; put its arguments into the predictor")
         engines.add_arguments(server, engine.params(params))
     finish(result, spec, annotations_of(inference, settings), settings)
     return result

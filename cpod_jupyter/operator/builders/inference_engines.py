@@ -224,6 +224,7 @@ def fill_in(engine: Engine, container: Container, template: str, startup_probe: 
         container["args"] = list(engine.model_arguments)
         if engine is LLAMA_FACTORY and template:
             container["args"].append(f"--template={template}")
+        _listen_where_declared(engine, container)
     port = port_of(engine, container)
     container.setdefault("ports", [{"containerPort": port, "protocol": "TCP"}])
     if not container.get("readinessProbe"):
@@ -231,6 +232,18 @@ def fill_in(engine: Engine, container: Container, template: str, startup_probe: 
         container["readinessProbe"] = ready_probe(engine, port, keyed=keyed)
         if startup_probe and not container.get("startupProbe"):
             container["startupProbe"] = startup(engine, port, keyed=keyed)
+
+
+def _listen_where_declared(engine: Engine, container: Container) -> None:
+    """A server that the operator starts listens on the port that the container declares."""
+    ports = container.get("ports") or []
+    if not ports or int(ports[0]["containerPort"]) == engine.port:
+        return
+    port = str(ports[0]["containerPort"])
+    if engine.port_flag:
+        container["args"].append(f"{engine.port_flag}={port}")
+    elif not any(variable.get("name") == engine.port_variable for variable in container.get("env") or []):
+        container["env"] = [*(container.get("env") or []), {"name": engine.port_variable, "value": port}]
 
 
 def ready_probe(engine: Engine, port: int, period: int = 5, *, keyed: bool = False) -> dict[str, Any]:
