@@ -1,6 +1,6 @@
 """Kubernetes' API server with etcd, as processes for tests (as controller-runtime's envtest does it).
 
-No kubelet and no controllers: what a test wants of those it does itself. The programs are looked for in
+No kubelet and next to no controllers: what a test wants of those it does itself. The programs are looked for in
 KUBEBUILDER_ASSETS and on PATH.
 """
 
@@ -33,17 +33,21 @@ class ApiServer:
     url: str
     admin: Path
     operator: Path
+    controllers: bool
+    """Whether kube-controller-manager runs, which is optional: roles are aggregated, and orphans collected."""
 
 
-def binaries() -> tuple[str, str] | None:
-    """Paths of kube-apiserver and etcd."""
+def binaries() -> tuple[str, str, str | None] | None:
+    """Paths of kube-apiserver and etcd, and of kube-controller-manager where that is there too."""
     path = os.pathsep.join([os.environ.get("KUBEBUILDER_ASSETS", ""), os.environ.get("PATH", "")])
-    found = [shutil.which(name, path=path) for name in ("kube-apiserver", "etcd")]
-    return (found[0], found[1]) if found[0] and found[1] else None
+    apiserver, etcd, controllers = (
+        shutil.which(name, path=path) for name in ("kube-apiserver", "etcd", "kube-controller-manager")
+    )
+    return (apiserver, etcd, controllers) if apiserver and etcd else None
 
 
 @contextmanager
-def kube_apiserver(folder: Path, apiserver: str, etcd: str) -> Iterator[ApiServer]:
+def kube_apiserver(folder: Path, apiserver: str, etcd: str, controllers: str | None) -> Iterator[ApiServer]:
     peer, client, port = _free(), _free(), _free()
     storage = f"http://127.0.0.1:{client}"
     _write_key(folder / "accounts.key")
@@ -75,11 +79,18 @@ def kube_apiserver(folder: Path, apiserver: str, etcd: str) -> Iterator[ApiServe
         url = f"https://127.0.0.1:{port}"
         _wait_until_ready(url, folder)
         certificate = folder / "certs" / "apiserver.crt"
-        yield ApiServer(
-            url,
-            _kubeconfig(folder / "admin.yaml", url, certificate, _ADMIN),
-            _kubeconfig(folder / "operator.yaml", url, certificate, _OPERATOR),
-        )
+        admin = _kubeconfig(folder / "admin.yaml", url, certificate, _ADMIN)
+        if controllers:
+            stack.enter_context(
+                _running(
+                    folder / "kube-controller-manager.log", controllers, "--kubeconfig", str(admin),
+                    "--controllers", "garbagecollector,clusterrole-aggregation", "--leader-elect=false",
+                    "--secure-port", str(_free()), "--bind-address", "127.0.0.1",
+                    "--cert-dir", str(folder / "certs-cm"),
+                )
+            )  # fmt: skip
+        operator = _kubeconfig(folder / "operator.yaml", url, certificate, _OPERATOR)
+        yield ApiServer(url, admin, operator, controllers is not None)
 
 
 def _free() -> int:

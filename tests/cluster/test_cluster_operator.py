@@ -19,6 +19,7 @@ from kube_apiserver import ApiServer
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import (
+    CPOD_KINDS,
     CPODJOBS,
     CRDS,
     DATASETSTORAGES,
@@ -29,20 +30,26 @@ from cpod_jupyter.api.resources import (
     JOBS,
     LEASES,
     MODELSTORAGES,
+    MPIJOBS_V2BETA1,
+    NAMESPACES,
     PVCS,
     PYTORCHJOBS,
+    ROLEBINDINGS,
+    TFJOBS,
     Object,
     Resource,
+    of_object,
 )
 from cpod_jupyter.client.client import Client
-from cpod_jupyter.errors import NotFound
+from cpod_jupyter.errors import AlreadyExists, NotFound
 from cpod_jupyter.sdk.install import Choices, install, manifests
 
 pytestmark = pytest.mark.timeout(240)
 
 UPSTREAM = Path(__file__).parents[3] / "shared" / "crds"
-WANTED = ("kubeflow.org_v1_pytorchjobs", "serving.kserve.io_inferenceservices", "kubeflow.org_v2beta1_mpijobs",
-          "kubeflow.org_v1_tfjobs")  # fmt: skip
+NOT_THESE = ("kubeflow.org_v1_mpijobs",)
+"""mpi-operator's v2beta1 has the same name, and is the one that CPodJobs need."""
+REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False)
 NEEDS_CEL = (1, 25)
 """The first Kubernetes that knows CEL rules in definitions; an older one is given the definitions without them."""
 
@@ -64,8 +71,8 @@ def admin(server: ApiServer) -> Iterator[Client]:
     install(client, Choices(), steps.append, wait=False, wanted=wanted)
     if not UPSTREAM.exists():
         pytest.skip(f"needs upstream's definitions in {UPSTREAM}")
-    for name in WANTED:
-        definition = yaml.load((UPSTREAM / f"{name}.yaml").read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    for path in sorted(path for path in UPSTREAM.glob("*.yaml") if path.stem not in NOT_THESE):
+        definition = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         client.create(CRDS, _without_rules(definition) if old else definition)
     for definition in client.list(CRDS).items:
         name = meta.name_of(definition)
@@ -179,3 +186,95 @@ def test_each_type_of_job_passes_the_servers_validation(admin: Client, operator:
     wait(
         lambda: meta.is_true(admin.get(CPODJOBS, name, "default"), "DataPreparing"), f"its job is made: {job['status']}"
     )
+
+
+def test_who_may_edit_a_namespace_may_so_with_the_kinds(admin: Client, server: ApiServer) -> None:
+    """Fault 18 (B32): nobody needs cluster-admin."""
+    if not server.controllers:
+        pytest.skip("needs kube-controller-manager, which fills aggregated roles")
+    admin.create(NAMESPACES, {"metadata": {"name": "team"}})
+    for user in ("edit", "view"):
+        binding = {
+            "metadata": {"name": user, "namespace": "team"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        }
+        admin.create(ROLEBINDINGS, binding)
+    for resource in CPOD_KINDS:
+        wait(
+            lambda resource=resource: may(admin, "edit", "create", resource, "team"), f"edit creates {resource.plural}"
+        )
+        wait(lambda resource=resource: may(admin, "view", "watch", resource, "team"), f"view sees {resource.plural}")
+        assert not may(admin, "view", "create", resource, "team")
+        assert not may(admin, "edit", "create", resource, "default")
+
+
+def may(client: Client, user: str, verb: str, resource: Resource, namespace: str) -> bool:
+    attributes = {"verb": verb, "group": resource.group, "resource": resource.plural, "namespace": namespace}
+    review = {"metadata": {}, "spec": {"user": user, "resourceAttributes": attributes}}
+    return bool(client.create(REVIEWS, review)["status"]["allowed"])
+
+
+def test_deleting_a_fine_tune_takes_its_children_with_it(admin: Client, operator: Path, server: ApiServer) -> None:
+    if not server.controllers:
+        pytest.skip("needs kube-controller-manager, which collects what nobody owns any more")
+    make(admin, DATASETSTORAGES, "given", {"pvc": "given"})
+    claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    make(admin, PVCS, "given", claim)
+    make(admin, MODELSTORAGES, "given", {"pvc": "given"})
+    wait(lambda: status(admin, MODELSTORAGES, "given").get("phase") == "done", "the model is taken over")
+    make(admin, FINETUNES, "short-lived", {"model": "given", "dataset": "given"})
+    wait(lambda: there(admin, CPODJOBS, "short-lived-cpodjob"), "its job is there")
+    admin.delete(FINETUNES, "short-lived", "default")
+    wait(lambda: not there(admin, CPODJOBS, "short-lived-cpodjob"), "its job is gone")
+    assert there(admin, MODELSTORAGES, "given")
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+ENDS = {JOBS: "Complete", PYTORCHJOBS: "Succeeded", MPIJOBS_V2BETA1: "Succeeded", TFJOBS: "Succeeded",
+        INFERENCESERVICES: "Ready"}  # fmt: skip
+FINAL = {"done", "Done", "fail", "Failed", "Succeeded", "Pending"}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_children_of_an_example_pass_the_servers_validation(admin: Client, operator: Path, path: Path) -> None:
+    documents = list(yaml.safe_load_all(path.read_text("utf-8")))
+    ours = []
+    for document in documents:
+        resource = of_object(document)
+        assert resource is not None
+        if resource.namespaced:
+            document["metadata"].setdefault("namespace", "default")
+        try:
+            admin.create(resource, document)
+        except AlreadyExists:
+            pass  # the model or the dataset that several have
+        except NotFound:
+            pytest.skip(f"{resource.qualified} {resource.version} is not installed in this test")
+        if resource in CPOD_KINDS:
+            ours.append((resource, meta.name_of(document)))
+    wait(lambda: _played(admin, ours), "all of it comes to an end")
+    reasons = {
+        (event["reason"], event["message"])
+        for event in admin.list(EVENTS, "default").items
+        if event["type"] == "Warning"
+    }
+    assert [said for reason, said in reasons if "does not accept" in said or reason == "Rejected"] == []
+
+
+def _played(client: Client, ours: list[tuple[Resource, str]]) -> bool:
+    """Ends what runs, as a cluster would; whether everything of ours has come to its end."""
+    for resource, kind in ENDS.items():
+        for child in client.list(resource, "default").items:
+            if not (child.get("status") or {}).get("conditions"):
+                end(client, resource, meta.name_of(child), kind)
+    return all(_has_ended(client.get(resource, name, "default")) for resource, name in ours)
+
+
+def _has_ended(obj: Object) -> bool:
+    status = obj.get("status") or {}
+    if status.get("observedGeneration") != obj["metadata"]["generation"]:
+        return False
+    if obj["kind"] == INFERENCES.kind:
+        return bool(status.get("dataReady") or status.get("failureMessage"))
+    return status.get("phase") in FINAL or meta.is_true(obj, "Succeeded") or meta.is_true(obj, "Failed")
