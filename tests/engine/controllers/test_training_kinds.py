@@ -138,7 +138,7 @@ def test_paddle_masters_are_servers_and_workers_are_trainers(cluster: Cluster) -
 
 @pytest.mark.parametrize("resource", [ELASTICDLJOBS, ELASTICDLJOBS_OLD], ids=lambda found: found.group)
 def test_an_elasticdl_master_is_let_into_the_api(cluster: Cluster, resource: Resource) -> None:
-    submit(cluster, resource, "dl", elasticdlReplicaSpecs={"Master": python("elasticdl", SHOW_ENV)})
+    submit(cluster, resource, "dl", elasticdlReplicaSpecs={"Master": python("elasticdl-test-mnist-master", SHOW_ENV)})
     condition = wait_condition(cluster, resource, "dl", "Succeeded")
     assert condition["reason"] == "JobSucceeded"
     assert env_of(cluster, "dl-master-0")["KUBECONFIG"] == str(cluster.home.resolve() / "kubeconfig")

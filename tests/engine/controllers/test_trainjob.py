@@ -43,7 +43,7 @@ def trainer(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def train(cluster: Cluster, name: str, script: str = "", runtime: str = "torch-distributed", **spec: Any) -> Object:
+def train(cluster: Cluster, name: str, script: str = "", runtime: Any = "torch-distributed", **spec: Any) -> Object:
     own = {"command": [sys.executable, "-c", script], **spec.pop("trainer", {})} if script else spec.pop("trainer", {})
     reference = {"name": runtime} if isinstance(runtime, str) else runtime
     return cluster.create(TRAINJOBS, name, spec={"runtimeRef": reference, "trainer": own, **spec})
@@ -51,7 +51,8 @@ def train(cluster: Cluster, name: str, script: str = "", runtime: str = "torch-d
 
 def job(name: str, *command: str, ancestor: str = "", needs: str = "", **spec: Any) -> dict[str, Any]:
     """A job of a runtime's template."""
-    pod = {"restartPolicy": "Never", "containers": [{"name": name, "image": "busybox", "command": list(command)}]}
+    container = {"name": name, "image": "busybox", **({"command": list(command)} if command else {})}
+    pod = {"restartPolicy": "Never", "containers": [container]}
     template: dict[str, Any] = {"spec": {"backoffLimit": 0, "template": {"spec": pod}, **spec}}
     if ancestor:
         template["metadata"] = {"labels": {LABEL_ANCESTOR: ancestor}}
@@ -141,6 +142,25 @@ def test_mpirun_starts_a_rank_in_each_node(trainer: Cluster) -> None:
     assert "sum 3.0 of 2 in ranks-node-0-0" in said
     assert "sum 3.0 of 2 in ranks-node-0-1" in said
     trainer.wait(lambda: pods_of(trainer, "ranks") == [launcher], "the nodes, which wait for ever, have been ended")
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed (Debian: openmpi-bin)")
+@pytest.mark.timeout(120)
+def test_a_launcher_may_be_a_node_itself_as_in_upstreams_deepspeed_runtime(cluster: Cluster) -> None:
+    probe = {"tcpSocket": {"port": 2222}, "initialDelaySeconds": 5}
+    node = job("node", "/usr/sbin/sshd", "-De", "-f", "/home/mpiuser/.sshd_config")
+    node["template"]["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = probe
+    launcher = job("launcher", ancestor="trainer", needs="node Ready")
+    launcher["template"]["spec"]["template"]["spec"]["containers"][0]["name"] = "node"
+    policy = {"numNodes": 1, "mpi": {"runLauncherAsNode": True, "sshAuthMountPath": "/home/mpiuser/.ssh"}}
+    success = {"operator": "All", "targetReplicatedJobs": ["launcher"]}
+    reference = runtime(cluster, "deepspeed-distributed", node, launcher, policy=policy, successPolicy=success)
+    command = ["mpirun", "-np", "2", sys.executable, "-c", REDUCE]
+    train(cluster, "deep", runtime=reference, trainer={"command": command, "numNodes": 2})
+    wait_condition(cluster, TRAINJOBS, "deep", "Complete", 90)
+    said = printed(cluster, next(pod for pod in pods_of(cluster, "deep") if "launcher" in pod))
+    assert "sum 3.0 of 2 in deep-launcher-0-0" in said
+    assert "sum 3.0 of 2 in deep-node-0-0" in said
 
 
 def test_what_is_fetched_comes_first_and_lies_where_the_nodes_look(trainer: Cluster, tmp_path: Path) -> None:
