@@ -42,6 +42,8 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.client.client import Client
 from cpod_jupyter.errors import AlreadyExists, NotFound
+from cpod_jupyter.sdk import Session
+from cpod_jupyter.sdk.doctor import Level, examine
 from cpod_jupyter.sdk.install import Choices, install, manifests
 
 pytestmark = pytest.mark.timeout(240)
@@ -278,3 +280,24 @@ def _has_ended(obj: Object) -> bool:
     if obj["kind"] == INFERENCES.kind:
         return bool(status.get("dataReady") or status.get("failureMessage"))
     return status.get("phase") in FINAL or meta.is_true(obj, "Succeeded") or meta.is_true(obj, "Failed")
+
+
+def test_the_doctor_examines_it(
+    admin: Client, operator: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CPOD_CONTEXT", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(server.admin))
+    found = {finding.about: finding for finding in examine(Session())}
+    assert found["server"].message.startswith(f"Kubernetes {admin.ping()} at {server.url}, context k")
+    assert found["operator"].message.endswith(" acts")
+    assert all(
+        found[kind].level is Level.OK for kind in ("PyTorchJob", "MPIJob", "TFJob", "InferenceService", "rights")
+    )
+    assert (found["storage"].level, found["storage"].message) == (
+        Level.PROBLEM,
+        "there is no default class: claims stay Pending",
+    )
+    monkeypatch.setenv("KUBECONFIG", str(server.operator))  # an account that may see little
+    narrow = [finding.message for finding in examine(Session()) if finding.about in ("rights", "storage", "quota")]
+    assert any("you may not: " in message for message in narrow)
+    assert any(message.startswith("not looked at: ") and "forbidden" in message for message in narrow)

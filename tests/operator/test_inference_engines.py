@@ -329,7 +329,7 @@ def test_requests_reach_an_adapter_in_vllm_by_the_inferences_name() -> None:
 
 def test_a_predictor_may_say_where_and_leave_open_what() -> None:
     choice = short.Choice(engines.RUNTIME_SERVER, 0, "")
-    given = {"nodeSelector": {"zone": "a"}, "minReplicas": 2}
+    given = {"nodeSelector": {"zone": "a"}, "minReplicas": 2, "timeout": 30}
     made = short.own_predictor(inference(given), choice, {"metadata": {}, "spec": {}}, "files", "", SETTINGS).predictor
     assert {key: made[key] for key in given} == given
     assert made["containers"][0]["args"][0] == "serve"

@@ -6,6 +6,7 @@ manifest in examples/ is tried, so new ones come in by themselves, and a table o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ NOT_THESE = {"kubeflow.org_v1_mpijobs"}
 """mpi-operator's v2beta1 has the same name, and is the one that CPodJobs need."""
 ENDS = {JOBS: "Complete", PYTORCHJOBS: "Succeeded", MPIJOBS_V2BETA1: "Succeeded", TFJOBS: "Succeeded",
         INFERENCESERVICES: "Ready"}  # fmt: skip
+_KEY = re.compile(r"KEY|SECRET|TOKEN|PASSWORD")
 NODE = {"cpu": "64", "memory": "512Gi", "nvidia.com/gpu": "8", "rdma/rdma_shared_device_a": "4"}
 LABELS = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB", "nvidia.com/gpu.memory": "81920"}
 
@@ -58,7 +60,10 @@ pytestmark = [
 
 
 class StrictApi(PassingApi):
-    """As with fieldValidation=Strict: notes what is refused, and what is not stored as it was given."""
+    """As with fieldValidation=Strict: notes what is refused, and what is not stored as it was given.
+
+    Keys written out are noted too: faults 9 and 18 (B32).
+    """
 
     def __init__(self, api: LocalApi) -> None:
         super().__init__(api)
@@ -84,7 +89,20 @@ class StrictApi(PassingApi):
             raise
         self.made.append((resource, meta.name_of(obj)))
         self.faults += [f"{title}: {path} is pruned" for path in _lost(obj.get("spec"), stored.get("spec"), "spec")]
+        self.faults += [f"{title}: the value of {name} is written out" for name in _keys_written_out(obj)]
         return stored
+
+
+def _keys_written_out(node: Any) -> Iterator[str]:
+    """Names of environment variables that hold a key, and have it as a value instead of from a Secret."""
+    if isinstance(node, dict):
+        if _KEY.search(str(node.get("name", ""))) and isinstance(node.get("value"), str) and node["value"]:
+            yield str(node["name"])
+        for value in node.values():
+            yield from _keys_written_out(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _keys_written_out(item)
 
 
 def _lost(given: Any, stored: Any, path: str) -> Iterator[str]:

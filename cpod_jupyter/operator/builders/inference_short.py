@@ -30,6 +30,8 @@ _POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.pod
 LORA_RANK = 64
 """The largest rank of an adapter that vLLM makes room for, where params name none: its own default of 16 is small."""
 HALF = "half"
+ANSWER_SECONDS = 600
+"""What an answer may take: KServe's minute would cut long ones off. Knative allows no more unless it is told to."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def own_predictor(
             engines.add_arguments(container, choice.engine.adapter_arguments(name))
     build.finish(result, spec, build.annotations_of(inference, settings), settings)
     predictor.setdefault("minReplicas", 1)
+    predictor.setdefault("timeout", ANSWER_SECONDS)
     return result
 
 
