@@ -54,7 +54,7 @@ class KServeBackend:
         """What to deploy, and why with that engine where it was the operator's choice."""
         spec = build.spec_of(inference)
         if build.implementations(inference["spec"].get("predictor") or {}):
-            return build.given_predictor(inference, found.claims, self.settings), ""
+            return build.given_predictor(inference, found.claims, self.settings, found.template), ""
         assert found.model is not None  # without a predictor there is a model, or it was refused
         choice = short.remembered(inference, existing, self.settings)
         if choice is None:
@@ -96,7 +96,8 @@ class KServeBackend:
         before, after = _replicas(old), _replicas(new)
         if before != after:
             self.recorder.normal(inference, "Scaled", f"InferenceService {name} has {after} replicas, before {before}")
-        if annotation(old, names.ANNOTATION_ENGINE) != annotation(new, names.ANNOTATION_ENGINE) or deployable.notes:
+        chosen = (names.ANNOTATION_ENGINE, names.ANNOTATION_GPUS)
+        if any(annotation(old, key) != annotation(new, key) for key in chosen) or deployable.notes:
             self._say_chosen(inference, deployable, why)
         self.recorder.normal(
             inference,

@@ -45,6 +45,8 @@ class RayBackend:
             if created:
                 self._say_created(inference)
         elif _mark(existing) != _mark(wanted):
+            if (replicas := _replicas(wanted)) != _replicas(existing):
+                self.recorder.normal(inference, "Scaled", f"RayService {name} has {replicas} replicas")
             annotations = {**(existing["metadata"].get("annotations") or {}), **wanted["metadata"]["annotations"]}
             metadata = {**existing["metadata"], "annotations": annotations}
             update_child(self.api, RAYSERVICES, {**existing, "metadata": metadata, "spec": wanted["spec"]})
@@ -82,3 +84,8 @@ class RayBackend:
 
 def _mark(service: Object) -> str:
     return annotation(service, names.ANNOTATION_SPEC_HASH)
+
+
+def _replicas(service: Object) -> str:
+    (workers,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    return f"{workers['minReplicas']} to {workers['maxReplicas']}"

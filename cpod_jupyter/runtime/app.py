@@ -8,11 +8,12 @@ Here is one model, known by the name it was given. Errors have OpenAI's form,
 
 from __future__ import annotations
 
+import hmac
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from jinja2 import TemplateError
@@ -82,8 +83,10 @@ def context_length(model: PreTrainedModel) -> int | None:
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
-def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, limits: Limits) -> FastAPI:
-    """The routes over `model`, which requests call `name`."""
+def build_app(
+    name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, limits: Limits, key: str = ""
+) -> FastAPI:
+    """The routes over `model`, which requests call `name`. With a `key` all but /health must bring it."""
     context, answer = limits.context or context_length(model), limits.answer or DEFAULT_MAX_TOKENS
     pinned, state = PinnedModel(name, model, tokenizer, context), GenerationState()
     chat, text = ChatCompletionHandler(pinned, state), CompletionHandler(pinned, state)
@@ -95,7 +98,8 @@ def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
         temperature = limits.temperature
     config.do_sample = True
 
-    app = FastAPI(title=name, docs_url=None, redoc_url=None, openapi_url=None)
+    checks = [Depends(_asks_for(key))]
+    app = FastAPI(title=name, docs_url=None, redoc_url=None, openapi_url=None, dependencies=checks)
     _answer_errors(app)
 
     @app.get("/health")
@@ -240,6 +244,18 @@ def _with_done(response: Response) -> Response:
 
     response.body_iterator = all_chunks()
     return response
+
+
+def _asks_for(key: str) -> Callable[[Request], None]:
+    """Refuses requests without the key, as OpenAI's API does (HTTP authentication, scheme Bearer)."""
+    expected = f"Bearer {key}".encode()
+
+    def check(request: Request) -> None:
+        given = request.headers.get("authorization", "").encode()
+        if key and request.url.path != "/health" and not hmac.compare_digest(given, expected):
+            raise RequestError("the API key is wrong or missing", code="invalid_api_key", status=401)
+
+    return check
 
 
 def _answer_errors(app: FastAPI) -> None:

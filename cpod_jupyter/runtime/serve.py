@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+KEY_VARIABLE = "CPOD_API_KEY"
+"""In the environment, and never in arguments, which others see: the key that requests must bring; empty for none."""
 GRACE_SECONDS = 5
 """What answers in progress are given after SIGTERM."""
 
@@ -62,7 +64,7 @@ def serve(
         known = context_length(model)
         if known is not None and limits.context > known:
             raise WorkFailed(f"--max-model-len is {limits.context}, and the model was made for {known} tokens at most")
-        app = build_app(name, model, tokenizer, limits)
+        app = build_app(name, model, tokenizer, limits, os.environ.get(KEY_VARIABLE, ""))
         run_until_signal(app, sock, f"{name} answers on http://{host}:{sock.getsockname()[1]}/v1")
 
 

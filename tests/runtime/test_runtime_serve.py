@@ -169,3 +169,18 @@ def test_a_context_beyond_the_models_own_is_refused(run: Run, tiny_model: Path) 
     ended = run("serve", "--model", tiny_model, "--name", "boats", "--port", 0, "--max-model-len", 512)
     assert ended.code == 1
     assert "the model was made for 256 tokens" in ended.message
+
+
+def test_a_key_in_the_environment_must_come_with_every_request_but_a_probe(start: Start, tiny_model: Path) -> None:
+    """B31: no authentication anywhere."""
+    started = start("serve", "--model", tiny_model, "--name", "boats", "--port", 0, CPOD_API_KEY="secret")
+    base = ready(started)
+    with openai.OpenAI(base_url=base, api_key="wrong", max_retries=0) as stranger:
+        with pytest.raises(openai.AuthenticationError, match="the API key is wrong or missing"):
+            stranger.models.list()
+        with pytest.raises(openai.AuthenticationError):
+            stranger.chat.completions.create(model="boats", messages=QUESTION)
+    with openai.OpenAI(base_url=base, api_key="secret", max_retries=0) as friend:
+        assert [model.id for model in friend.models.list()] == ["boats"]
+    with urllib.request.urlopen(base.replace("/v1", "/health")) as health:
+        assert health.status == 200

@@ -80,11 +80,19 @@ class Models:
 def models_of(inference: Object) -> Models:
     """The names; the one in a URI counts, not `modelId`, where there is a predictor with something in it."""
     adapter = annotation(inference, names.ANNOTATION_ADAPTER)
-    predictor = inference["spec"].get("predictor") or {}
+    predictor, model_id = inference["spec"].get("predictor") or {}, str(inference["spec"].get("modelId") or "")
     if not implementations(predictor):
-        return Models(model=str(inference["spec"].get("modelId") or ""), adapter=adapter)
+        return Models(model=model_id, adapter=adapter)
+    if model_id and not _has_place(predictor):
+        return Models(in_uris=(model_id,), adapter=adapter)
     found = (storage_of(str(holder[key])) for holder, key in _uris(predictor))
     return Models(in_uris=tuple(dict.fromkeys(name for name, _ in found if name)), adapter=adapter)
+
+
+def _has_place(predictor: dict[str, Any]) -> bool:
+    """Whether a predictor says itself where its model is, in KServe's ways."""
+    models = (predictor.get(key) or {} for key in ("model", *FRAMEWORKS))
+    return any(True for _ in _uris(predictor)) or any(model.get("storage") for model in models)
 
 
 def storage_of(uri: str) -> tuple[str, str]:
@@ -145,7 +153,7 @@ def check_predictor(predictor: Mapping[str, Any]) -> None:
         raise Refused("BadPredictor", f"predictor has {' and '.join(found)}, and KServe takes one of them")
 
 
-def given_predictor(inference: Object, claims: Mapping[str, str], settings: Settings) -> Deployable:
+def given_predictor(inference: Object, claims: Mapping[str, str], settings: Settings, template: str = "") -> Deployable:
     """The user's predictor, its `modelstorage://NAME[/path]` resolved to `pvc://CLAIM[/path]`; `claims` is by name."""
     spec = spec_of(inference)
     predictor: dict[str, Any] = copy.deepcopy(inference["spec"]["predictor"])
@@ -154,26 +162,26 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
         if name:
             holder[key] = f"pvc://{claims[name]}" + (f"/{path}" if path else "")
     server = _server_of(predictor)
+    notes = _place_model(inference, predictor, server, claims)
     engine = engines.engine_of(server, settings) if implementations(predictor) == ["containers"] else None
-    result = Deployable(predictor, engine)
+    result = Deployable(predictor, engine, notes=notes)
+    if secret := annotation(inference, names.ANNOTATION_API_KEY):
+        engines.ask_for_key(engine, server, secret)
     if engine is not None:
-        engines.fill_in(engine, server, startup_probe=not engines.on_knative(settings))
+        engines.fill_in(engine, server, template, startup_probe=not engines.on_knative(settings))
     if spec.gpu_count and GPU not in ((server.get("resources") or {}).get("limits") or {}):
         ask_for_gpus(server, spec.gpu_count)
     result.gpus = _gpus_of(server)
-    if engine is engines.VLLM and spec.gpu_count > 1 and not engines.has_argument(server, "--tensor-parallel-size"):
-        engines.add_arguments(server, [f"--tensor-parallel-size={spec.gpu_count}"])
+    if engine is engines.VLLM and spec.gpu_count > 1:
+        if not any(engines.has_argument(server, flag) for flag in ("--tensor-parallel-size", "-tp")):
+            engines.add_arguments(server, [f"--tensor-parallel-size={spec.gpu_count}"])
         share_memory(predictor, server, settings)
     if adapter := annotation(inference, names.ANNOTATION_ADAPTER):
         _give_adapter(result, server, adapter, claims[adapter])
     if params := inference_params.parse(spec.params):
         if engine is None or engine.params is None:
-            what = (
-                f"{engine.name} takes"
-                if engine
-                else "the operator does not know the server in the predictor, which has"
-            )
-            raise Refused("BadParams", f"params cannot be handed on: {what} none; put arguments into the predictor")
+            what = f"{engine.name} takes none" if engine else "the operator does not know the server in the predictor"
+            raise Refused("BadParams", f"params cannot be handed on: {what}; put its arguments into the predictor")
         engines.add_arguments(server, engine.params(params))
     finish(result, spec, annotations_of(inference, settings), settings)
     return result
@@ -188,6 +196,24 @@ def _server_of(predictor: dict[str, Any]) -> Container:
     containers: list[Container] = predictor["containers"]
     named = [container for container in containers if container.get("name") == CONTAINER]
     return [*named, *containers][0]
+
+
+def _place_model(
+    inference: Object, predictor: dict[str, Any], server: Container, claims: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """The model of modelId to a predictor that names none; else what there is to say of a modelId beside another."""
+    model_id, models = str(inference["spec"].get("modelId") or ""), models_of(inference).in_uris
+    if not model_id or (model_id in models and _has_place(predictor)):
+        return []
+    if _has_place(predictor):
+        sentence = f"the predictor says itself where its model is, so that modelId {model_id!r} is not used"
+        return [("ModelIdNotUsed", sentence)]
+    uri = f"pvc://{claims[model_id]}"
+    if implementations(predictor) == ["containers"]:
+        server["env"] = [*(server.get("env") or []), {"name": STORAGE_URI, "value": uri}]
+    else:
+        server["storageUri"] = uri
+    return []
 
 
 def _gpus_of(server: Container) -> int:

@@ -20,7 +20,7 @@ from cpod_jupyter.operator.builders.claims import claim_volume
 from cpod_jupyter.operator.builders.inference_engines import MODEL_PATH
 from cpod_jupyter.operator.builders.inference_short import POOLING
 from cpod_jupyter.operator.builders.workload import GPU_PRODUCT
-from cpod_jupyter.operator.metadata import child_metadata, generation
+from cpod_jupyter.operator.metadata import annotation, child_metadata, generation
 from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.operator.settings import Settings
 
@@ -50,6 +50,12 @@ def check(inference: Object) -> None:
                 f"backend ray serves the model of modelId, and predictor.{key} means nothing there; leave it out, or "
                 f"take backend kserve (of a predictor it takes {', '.join((*_SCALING_FIELDS, *_POD_FIELDS))})",
             )
+    if annotation(inference, names.ANNOTATION_API_KEY):
+        raise Refused(
+            "NotSupported",
+            f"no API key can be asked for ({names.ANNOTATION_API_KEY}): Ray Serve takes none; put a gateway before it, "
+            "or take backend kserve",
+        )
     inference_params.engine_kwargs(inference_params.parse(spec.params))
     replicas(inference)
 

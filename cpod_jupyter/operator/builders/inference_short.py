@@ -30,6 +30,8 @@ _POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.pod
 LORA_RANK = 64
 """The largest rank of an adapter that vLLM makes room for, where params name none: its own default of 16 is small."""
 HALF = "half"
+ANSWER_SECONDS = 600
+"""What an answer may take: KServe's minute would cut long ones off. Knative allows no more unless it is told to."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,12 @@ def own_predictor(
         container = _vllm(name, choice, is_embedding(model), bool(adapter_claim), params, settings)
     else:
         container = _runtime(name, is_embedding(model), params, settings)
-    container["env"] = [_POD_IP, {"name": build.STORAGE_URI, "value": f"pvc://{model_claim}"}]
+    container["env"] = [
+        *([_POD_IP] if settings.shared_network else []),
+        {"name": build.STORAGE_URI, "value": f"pvc://{model_claim}"},
+    ]
+    if secret := annotation(inference, names.ANNOTATION_API_KEY):
+        engines.ask_for_key(choice.engine, container, secret)
     container["ports"] = [{"containerPort": PORT, "protocol": "TCP"}]
     container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     # A predictor may be given for where and how many, and leave open what: that is the operator's choice then.
@@ -133,11 +140,19 @@ def own_predictor(
             engines.add_arguments(container, choice.engine.adapter_arguments(name))
     build.finish(result, spec, build.annotations_of(inference, settings), settings)
     predictor.setdefault("minReplicas", 1)
+    predictor.setdefault("timeout", ANSWER_SECONDS)
     return result
 
 
 def is_embedding(model: Object) -> bool:
-    return str(model["spec"].get("category") or "").lower() == "embedding"
+    """By the category of its ModelStorage, or what an original operator annotated it with."""
+    said = (str(model["spec"].get("category") or ""), annotation(model, names.ANNOTATION_CATEGORY))
+    return any(category.lower() == "embedding" for category in said)
+
+
+def _host(settings: Settings) -> str:
+    """Not 127.0.0.1 alone: probes and requests come from outside. Knative's own proxy comes from there, though."""
+    return "$(POD_IP)" if settings.shared_network else "0.0.0.0"
 
 
 def _vllm(
@@ -145,7 +160,7 @@ def _vllm(
 ) -> Container:
     """vLLM ("vllm serve" reference). Requests call the adapter by the Inference's name where there is one."""
     served = f"{name}-base" if adapter else name
-    words = [MODEL_PATH, f"--served-model-name={served}", "--host=$(POD_IP)", f"--port={PORT}"]
+    words = [MODEL_PATH, f"--served-model-name={served}", f"--host={_host(settings)}", f"--port={PORT}"]
     if choice.gpus > 1:
         words.append(f"--tensor-parallel-size={choice.gpus}")
     ours = {**(POOLING if embedding else {}), **({"max_lora_rank": LORA_RANK} if adapter else {})}
@@ -154,9 +169,9 @@ def _vllm(
     words += inference_params.vllm({**ours, **params})
     container: Container = {"name": build.CONTAINER, "image": settings.vllm_image, "command": ["vllm", "serve"]}
     container["args"] = words
-    container["readinessProbe"] = engines.ready_probe("/health", PORT)
+    container["readinessProbe"] = engines.ready_probe(engines.VLLM, PORT)
     if not engines.on_knative(settings):
-        container["startupProbe"] = engines.startup("/health", PORT)
+        container["startupProbe"] = engines.startup(engines.VLLM, PORT)
     return container
 
 
@@ -171,12 +186,11 @@ def _runtime(name: str, embedding: bool, params: inference_params.Params, settin
             "the model's category is Embedding, and the server for CPUs (transformers) has no /v1/embeddings: "
             "set gpuCount, so that vLLM serves it, or give a predictor of your own",
         )
-    # On the pod's own address: the probe comes from outside, and so do the requests.
-    where = ["--host", "$(POD_IP)", "--port", str(PORT)]
+    where = ["--host", _host(settings), "--port", str(PORT)]
     return {
         "name": build.CONTAINER,
         "image": settings.runtime_image,
         "command": list(RUNTIME),
         "args": ["serve", "--model", MODEL_PATH, "--name", name, *where, *inference_params.runtime(params)],
-        "readinessProbe": engines.ready_probe("/health", PORT, period=1),
+        "readinessProbe": engines.ready_probe(engines.RUNTIME_SERVER, PORT, period=1),
     }
