@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         type=Path,
         metavar="FILE",
-        help='JSON: {"finetuneType": "lora"|"full", "autoMerge": bool, "arguments": {…}}, the arguments by the '
+        help='JSON: {"finetuneType": "lora"|"qlora"|"full", "autoMerge": bool, "arguments": {…}}, the arguments by the '
         "names of TRL's SFTConfig, and lora_rank, lora_alpha, lora_dropout, lora_target",
     )
     train.add_argument("--model", required=True, type=Path, metavar="DIR", help="the base model")

@@ -121,6 +121,10 @@ def _jobs(cluster: Cluster) -> None:
         "tf",
         {"jobType": "tensorFlow", "image": "image", "replicaSpecs": {"Chief": REPLICA, "Worker": REPLICA}},
     )
+    _end_jobs(cluster, "Failed")
+    for name in ("general", "pytorch", "mpi", "tf"):
+        cluster.edit(CPODJOBS, name, {"duration": 1})
+        cluster.until(lambda name=name: meta.is_true(cluster.get(CPODJOBS, name), "DataPreparing"))
     _end_jobs(cluster)
     ended = [cluster.get(CPODJOBS, name) for name in ("general", "pytorch", "mpi", "tf")]
     assert all(meta.is_true(job, "Succeeded") for job in ended), [job.get("status") for job in ended]
