@@ -90,7 +90,10 @@ def served(
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     revisions = _by_revision(alive)
     stands = {name: words.any_ready(some) and not words.crash_looping(some) for name, some in revisions.items()}
-    empty = observed.may_be_empty and not alive
+    # also while a request waits for the first pod, unless that pod can't start
+    empty = observed.may_be_empty and not any(
+        words.any_ready(some) or words.crash_looping(some) for some in revisions.values()
+    )
     ready = observed.accepting and (empty or any(stands.values()))
     current = _current(observed, revisions)
     rolling = not data.holds or refusal is not None or observed.rolling or len(revisions) > 1
