@@ -90,7 +90,9 @@ class FineTuneReconciler:
             self.recorder.normal(finetune, "Succeeded", f"the result is ModelStorage {changes['modelStorage']}")
         elif phase == FineTunePhase.RUNNING:
             self.recorder.normal(finetune, "Running", "the model is being trained")
-        else:
+        elif message:
+            self.recorder.warning(finetune, "Waiting", message)
+        elif phase != old.get("phase"):
             self.recorder.normal(finetune, "DataPreparing", "model and dataset are being made ready")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import SERVICES, Object, Resource
-from cpod_jupyter.errors import CpodError, NotFound
+from cpod_jupyter.api import meta, names
+from cpod_jupyter.api.resources import SECRETS, SERVICES, Object, Resource
+from cpod_jupyter.errors import CpodError, Forbidden, NotFound
 from cpod_jupyter.sdk.handles import Handle
 from cpod_jupyter.sdk.states import status_of
 
@@ -124,10 +125,10 @@ class Deployment(Handle):
         raise CpodError(f"{self.title} is ready, but cannot be reached from here:\n{listed}")
 
     def _ways(self) -> Iterator[tuple[str, dict[str, str], Any]]:
-        """Base URLs to try; only the API server is ever sent the user's credentials."""
+        """Base URLs to try. Only the API server is sent the user's credentials, and only a deployment its own key."""
         url = (self.object.get("status") or {}).get("url")
         if url:
-            yield str(url).rstrip("/").removesuffix("/v1").removesuffix("/openai"), {}, True
+            yield str(url).rstrip("/").removesuffix("/v1").removesuffix("/openai"), self._api_key(), True
         for service in (f"{self.name}-is-predictor", f"{self.name}-serve-svc"):
             try:
                 found = self._client.get(SERVICES, service, self.namespace)
@@ -137,6 +138,18 @@ class Deployment(Handle):
                 base, headers, verify = self._client.proxy(self.namespace, meta.name_of(found), port["port"])
                 yield base, headers, verify
                 break
+
+    def _api_key(self) -> dict[str, str]:
+        """The header with the key that the Inference asks for, if its Secret may be read."""
+        secret = (self.object["metadata"].get("annotations") or {}).get(names.ANNOTATION_API_KEY)
+        if not secret:
+            return {}
+        try:
+            data = self._client.get(SECRETS, secret, self.namespace).get("data") or {}
+        except (NotFound, Forbidden):
+            return {}
+        token = base64.b64decode(data.get("token") or "").decode("utf-8", "replace")
+        return {"Authorization": f"Bearer {token}"}
 
 
 def _may_sleep(inference: Object) -> bool:

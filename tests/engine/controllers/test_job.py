@@ -37,7 +37,7 @@ def test_a_job_completes_with_its_pod(cluster: Cluster) -> None:
     assert status["startTime"] <= status["completionTime"]
     (pod,) = cluster.pods("batch.kubernetes.io/job-name=once")
     assert pod["metadata"]["labels"]["job-name"] == "once"
-    assert cluster.events("Completed") == ["Job completed"]
+    cluster.wait(lambda: cluster.events("Completed") == ["Job completed"], "that is told of")
 
 
 def test_a_job_past_its_backoff_limit_carries_the_pods_last_words(cluster: Cluster) -> None:
