@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cpod_jupyter import cli_cluster
 from cpod_jupyter.errors import CpodError, ManifestError
 from cpod_jupyter.version import VERSION
 
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="show what is mapped", parents=[output])
     for action, parser_of in (("map", mapping), ("unmap", unmapping)):
         parser_of.set_defaults(action=action)
+    cli_cluster.add_commands(add, where, output)
     add("version", _version, "print the version")
     return parser
 

@@ -6,15 +6,10 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from cpod_jupyter.api.kserve import PredictorSpec
+from cpod_jupyter.api.kserve import FRAMEWORKS, PredictorSpec
 from cpod_jupyter.api.model import Column, KubeModel, Rule, crd
 from cpod_jupyter.api.resources import INFERENCES, Object
 from cpod_jupyter.api.schema import PRESERVE
-
-FRAMEWORKS = (
-    "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle",
-)  # fmt: skip
-"""KServe's older spelling of `predictor.model`: a field for each model format (v1beta1 PredictorSpec)."""
 
 PREDICTOR_FIELDS = frozenset(
     (

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cpod_jupyter.api.model import Column, KubeModel, crd, kubernetes_type
+from cpod_jupyter.api.model import Column, KubeModel, Rule, crd, kubernetes_type
 from cpod_jupyter.api.resources import CLUSTERTRAININGRUNTIMES, TRAININGRUNTIMES, TRAINJOBS, Object
 
 MANAGER = "trainer.kubeflow.org/trainjob-controller"
@@ -338,10 +338,30 @@ class TrainingRuntimeSpec(KubeModel):
     template: JobSetTemplate | None = Field(default=None, description="The jobs, as a JobSet has them.")
 
 
+def _fixed(field: str) -> Rule:
+    """A field that stays as it was when the job was made; one that may be left out may not come or go either."""
+    this, before = f"self.spec.{field}", f"oldSelf.spec.{field}"
+    kept = f"has({this}) == has({before}) && (!has({this}) || {this} == {before})"
+    message = f"spec.{field} cannot be changed, because the job was made with it: submit another TrainJob"
+    return Rule(kept, message, f".spec.{field}")
+
+
+_RULES = (
+    *(_fixed(field) for field in ("runtimeRef", "initializer", "trainer", "activeDeadlineSeconds", "managedBy")),
+    Rule(
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 63",
+        "the name must be a DNS label that begins with a letter (RFC 1035), because its nodes have names made of it",
+        ".metadata",
+        "FieldValueInvalid",
+    ),
+)
+"""Those of upstream's definition, on the whole object."""
+
+
 def trainer_crds() -> list[Object]:
     """What the Trainer defines. Its runtimes have no status."""
     columns = (Column("State", ".status.conditions[-1:].type"), Column("Age", ".metadata.creationTimestamp", "date"))
-    found = [crd(TRAINJOBS, TrainJobSpec, TrainJobStatus, columns)]
+    found = [crd(TRAINJOBS, TrainJobSpec, TrainJobStatus, columns, _RULES)]
     for resource in (TRAININGRUNTIMES, CLUSTERTRAININGRUNTIMES):
         definition = crd(resource, TrainingRuntimeSpec, Nothing, ())
         (version,) = definition["spec"]["versions"]

@@ -46,7 +46,7 @@ def _value(node: Node, value: Any, path: Chain, found: list[Problem]) -> None:
         return
     kind = node.kind
     if node.int_or_string:
-        if isinstance(value, bool) or not isinstance(value, (int, str)):
+        if not (_is_a(value, "integer") or isinstance(value, str)):
             found.append(_wrong_type(node, value, path))
             return
     elif kind and not _is_a(value, kind):

@@ -24,13 +24,16 @@ _READ_SECONDS = 60.0
 _WATCH_SILENCE_SECONDS = 75.0
 """A watch with bookmarks is never silent for longer: past it the connection is dead."""
 _PAGE = 500
+_METADATA_ALONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class Client:
     """One API server as one user. Safe from several threads: connections come from one pool."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, patience: float = _READ_SECONDS) -> None:
+        """`patience` is how long an answer may take, s; what is followed or watched has times of its own."""
         self._connection = connection
+        self._patience = patience
         self._http = kubernetes_client.ApiClient(connection.configuration).rest_client.pool_manager
         self._schemas: dict[Resource, dict[str, Any]] = {}
 
@@ -69,18 +72,19 @@ class Client:
         body: Any = None,
         *,
         content_type: str = "application/json",
+        accept: str = "application/json",
         read_seconds: float | None = _READ_SECONDS,
     ) -> urllib3.BaseHTTPResponse:
         """A response whose body is still to be read; the caller releases it. Raises ApiError, ApiUnreachable."""
         url = self.server + path
         if query and (chosen := {key: value for key, value in query.items() if value not in (None, "", False)}):
             url += "?" + urlencode({key: "true" if value is True else value for key, value in chosen.items()})
-        headers = {"Accept": "application/json", **self._connection.headers()}
+        headers = {"Accept": accept, **self._connection.headers()}
         data = None
         if body is not None:
             headers["Content-Type"] = content_type
             data = json.dumps(body).encode()
-        timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds)
+        timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, self._patience), read=read_seconds)
         try:
             response = self._http.request(
                 method, url, body=data, headers=headers, timeout=timeout, preload_content=False, retries=False
@@ -95,7 +99,7 @@ class Client:
 
     def _json(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None,
               *, content_type: str = "application/json") -> dict[str, Any]:  # fmt: skip
-        response = self._open(method, path, query, body, content_type=content_type)
+        response = self._open(method, path, query, body, content_type=content_type, read_seconds=self._patience)
         try:
             return cast(dict[str, Any], json.loads(response.read()))
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -149,6 +153,22 @@ class Client:
             patch,
             content_type="application/merge-patch+json",
         )
+
+    def has(self, resource: Resource, name: str, namespace: str | None = None) -> bool:
+        """Whether there is such an object, asked without having its contents sent."""
+        try:
+            response = self._open("GET", resource.path(namespace, name), accept=_METADATA_ALONE)
+        except NotFound:
+            return False
+        response.read()
+        response.release_conn()
+        return True
+
+    def apply(self, resource: Resource, obj: Object, *, manager: str) -> Object:
+        """Server-side apply: create the object, or bring it to this, taking over fields that others own."""
+        path = resource.path(meta.namespace_of(obj) or None, meta.name_of(obj))
+        query = {"fieldManager": manager, "force": True}
+        return self._json("PATCH", path, query, _typed(resource, obj), content_type="application/apply-patch+yaml")
 
     def delete(
         self,

@@ -63,9 +63,9 @@ GRANTS = (
     Grant(INFERENCES, READ),
     Grant(INFERENCES, ("update",), "status"),
     Grant(JOBS, (*READ, "create", "delete")),
-    Grant(PYTORCHJOBS, (*READ, "create")),
-    Grant(MPIJOBS_V2BETA1, (*READ, "create")),
-    Grant(TFJOBS, (*READ, "create")),
+    Grant(PYTORCHJOBS, (*READ, "create", "delete")),
+    Grant(MPIJOBS_V2BETA1, (*READ, "create", "delete")),
+    Grant(TFJOBS, (*READ, "create", "delete")),
     Grant(INFERENCESERVICES, (*READ, "create", "update")),
     Grant(RAYSERVICES, (*READ, "create", "update")),
     Grant(INGRESSES, (*READ, "create", "update", "delete")),
@@ -84,6 +84,10 @@ OWNERS = (MODELSTORAGES, DATASETSTORAGES, FINETUNES, CPODJOBS, INFERENCES)
 OwnerReferencesPermissionEnforcement, as OpenShift has it on) asks that of whoever makes a child that its owner waits
 for (`blockOwnerDeletion`)."""
 
+RELEASED = Grant(PVCS, ("delete",))
+"""The same plug-in asks for `delete` on whatever has its owner changed, as a result's claim has: it is to outlive its
+job. No code deletes claims."""
+
 LEASE_VERBS = ("get", "update")
 """On the operator's own lease, by name; to make it, `create` on leases of its namespace."""
 
@@ -91,7 +95,8 @@ LEASE_VERBS = ("get", "update")
 def cluster_rules() -> list[Object]:
     """The rules of the ClusterRole (rbac.authorization.k8s.io/v1 PolicyRule), one for each grant."""
     rules = [_rule(grant.resource.group, [grant.name], grant.verbs) for grant in GRANTS]
-    return [*rules, _rule(OWNERS[0].group, [f"{owner.plural}/finalizers" for owner in OWNERS], ("update",))]
+    finalizers = _rule(OWNERS[0].group, [f"{owner.plural}/finalizers" for owner in OWNERS], ("update",))
+    return [*rules, finalizers, _rule(RELEASED.resource.group, [RELEASED.name], RELEASED.verbs)]
 
 
 def lease_rules(name: str) -> list[Object]:

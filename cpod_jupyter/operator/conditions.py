@@ -40,9 +40,25 @@ def ending_message(job: Object, pods: Sequence[Object], remembered: str = "") ->
     """
     condition = meta.condition(job, "Failed") or {}
     own = str(condition.get("message") or condition.get("reason") or "the job failed and gives no reason")
-    if condition.get("reason") == _DEADLINE:
+    if past_deadline(job):
         return own
     return words.failure(pods) or remembered or own
+
+
+def past_deadline(job: Object) -> bool:
+    """Whether a job failed because its time was up.
+
+    A batch Job gives that as its reason. Kubeflow's kinds have one reason for every failure (training-operator v1.9,
+    JobFailedReason), so it is told by the clock: whatever goes on until its deadline is ended by nothing else.
+    """
+    condition = meta.condition(job, "Failed") or {}
+    if condition.get("reason") == _DEADLINE:
+        return True
+    seconds = (job["spec"].get("runPolicy") or {}).get("activeDeadlineSeconds") if "spec" in job else None
+    started, failed = (job.get("status") or {}).get("startTime"), condition.get("lastTransitionTime")
+    if not (seconds and started and failed):
+        return False
+    return (meta.parse_time(str(failed)) - meta.parse_time(str(started))).total_seconds() >= float(seconds)
 
 
 @dataclass(frozen=True)
@@ -65,14 +81,15 @@ def observe(job: Object, pods: Sequence[Object], conditions: Conditions) -> Work
     remembered = str(running.get("message") or "") if running.get("reason") == _RESTARTED else ""
     outcome = ended(job)
     if outcome == "Failed":
-        return Work(CPodJobCondition.FAILED, True, "JobFailed", ending_message(job, pods, remembered))
+        reason = _DEADLINE if past_deadline(job) else "JobFailed"
+        return Work(CPodJobCondition.FAILED, True, reason, ending_message(job, pods, remembered))
     if outcome == "Succeeded":
         return Work(CPodJobCondition.SUCCEEDED, True, "JobSucceeded", f"the {job['kind']} ended well")
     if sentence := words.unschedulable(pods):
         return Work(CPodJobCondition.RUNNING, False, UNSCHEDULABLE, sentence)
     if reason := words.held_up(pods):
         return Work(CPodJobCondition.RUNNING, False, _HELD_UP, reason)
-    if words.restarts(pods) and (last_words := words.failure(pods) or remembered):
+    if (words.restarts(pods) or words.any_failed(pods)) and (last_words := words.failure(pods) or remembered):
         return Work(CPodJobCondition.RUNNING, words.any_running(pods), _RESTARTED, last_words)
     if words.any_running(pods) or words.all_ended(pods):  # ended pods are not the end of the job: it says so itself
         return Work(CPodJobCondition.RUNNING, True, "JobRunning", f"the {job['kind']} is running")

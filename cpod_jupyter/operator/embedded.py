@@ -25,11 +25,12 @@ _STOP_SECONDS = 15.0
 
 
 def fitted(settings: Settings, home: Path, runtime: str) -> Settings:
-    """The settings for an engine. Where pods are processes, they share this machine's files.
+    """The settings for an engine, whose pods share a network. Where they are processes, they share files as well.
 
     And vLLM is there only where this machine has it: on the PATH, or its image mapped to an environment. Without
     it the runtime serves on GPUs as well, unless an image was set by hand.
     """
+    settings = dataclasses.replace(settings, shared_network=True)
     if runtime != PROCESS:
         return settings
     settings = dataclasses.replace(settings, pods_share_files=True)

@@ -92,7 +92,9 @@ class FineTuneReconciler:
                 self.recorder.warning(finetune, "NotUploaded", message)
         elif phase == FineTunePhase.RUNNING:
             self.recorder.normal(finetune, "Running", "the model is being trained")
-        else:
+        elif message:
+            self.recorder.warning(finetune, "Waiting", message)
+        elif phase != old.get("phase"):
             self.recorder.normal(finetune, "DataPreparing", "model and dataset are being made ready")
 
 

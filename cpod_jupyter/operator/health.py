@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,12 +33,18 @@ def _verdict(good: bool, otherwise: str) -> Answer:
     return (200, "text/plain", "ok\n") if good else (503, "text/plain", otherwise + "\n")
 
 
+class _ServerOf6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 class HealthServer:
     """Serves until it is closed, in threads of its own. Raises CpodError when the port cannot be had."""
 
     def __init__(self, operator: Operator, address: str, port: int) -> None:
         try:
-            self._server = ThreadingHTTPServer((address, port), _handler(lambda path: answer(operator, path)))
+            handler = _handler(lambda path: answer(operator, path))
+            server = _ServerOf6 if ":" in address else ThreadingHTTPServer
+            self._server = server((address, port), handler)
         except OSError as error:
             raise CpodError(f"port {port} of {address} cannot be used for --health-port: {error.strerror}") from error
         self._server.daemon_threads = True

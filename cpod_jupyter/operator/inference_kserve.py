@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cpod_jupyter.api import meta, names
-from cpod_jupyter.api.resources import INFERENCES, INFERENCESERVICES, NODES, PODS, Object
+from cpod_jupyter.api.resources import INFERENCESERVICES, NODES, PODS, Object
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Recorder
 from cpod_jupyter.operator.builders import inference as build
@@ -14,7 +14,7 @@ from cpod_jupyter.operator.builders import inference_short as short
 from cpod_jupyter.operator.inference_models import Found
 from cpod_jupyter.operator.inference_status import Observed, from_inference_service
 from cpod_jupyter.operator.metadata import annotation
-from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_child, update_child
+from cpod_jupyter.operator.objects import ensure_child, find, find_child, update_child
 from cpod_jupyter.operator.settings import Settings
 
 
@@ -28,8 +28,7 @@ class KServeBackend:
 
     def check(self, inference: Object) -> None:
         """Raises Refused for what is wrong with the Inference by itself."""
-        if too_long := names.too_long(INFERENCES.kind, meta.name_of(inference)):
-            raise Refused("BadName", too_long)
+        build.check_name(inference)
         build.check_predictor(inference["spec"].get("predictor") or {})
         spec = build.spec_of(inference)
         inference_params.parse(spec.params)
@@ -55,9 +54,9 @@ class KServeBackend:
         """What to deploy, and why with that engine where it was the operator's choice."""
         spec = build.spec_of(inference)
         if build.implementations(inference["spec"].get("predictor") or {}):
-            return build.given_predictor(inference, found.claims, self.settings), ""
+            return build.given_predictor(inference, found.claims, self.settings, found.template), ""
         assert found.model is not None  # without a predictor there is a model, or it was refused
-        choice = short.remembered(spec, inference, existing, self.settings)
+        choice = short.remembered(inference, existing, self.settings)
         if choice is None:
             choice = short.choose(spec, found.model, self.api.list(NODES).items, self.settings)
         model_claim, adapter_claim = found.model_claim, found.adapter_claim
@@ -97,7 +96,8 @@ class KServeBackend:
         before, after = _replicas(old), _replicas(new)
         if before != after:
             self.recorder.normal(inference, "Scaled", f"InferenceService {name} has {after} replicas, before {before}")
-        if annotation(old, names.ANNOTATION_ENGINE) != annotation(new, names.ANNOTATION_ENGINE) or deployable.notes:
+        chosen = (names.ANNOTATION_ENGINE, names.ANNOTATION_GPUS)
+        if any(annotation(old, key) != annotation(new, key) for key in chosen) or deployable.notes:
             self._say_chosen(inference, deployable, why)
         self.recorder.normal(
             inference,

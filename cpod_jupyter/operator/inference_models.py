@@ -40,6 +40,8 @@ class Found:
 
     embeds: bool = False
     """Whether a model in it is for embeddings."""
+    template: str = ""
+    """Of a predictor's model: its chat template's name."""
 
 
 def find_models(api: KubeApi, inference: Object) -> Found:
@@ -71,7 +73,9 @@ def _in_predictor(api: KubeApi, inference: Object, wanted: Models, public: bool)
     if wanted.adapter:
         adapter = _adapter(api, inference, wanted.adapter)
         claims[wanted.adapter] = claim_of(adapter)
-    return Found(claims, None, adapter, any(is_embedding(storage) for storage in found.values()))
+    embeds = any(is_embedding(storage) for storage in found.values())
+    templates = (str(storage["spec"].get("template") or "") for storage in found.values())
+    return Found(claims, None, adapter, embeds, next(filter(None, templates), ""))
 
 
 def _done(api: KubeApi, inference: Object, name: str, public: bool) -> Object:

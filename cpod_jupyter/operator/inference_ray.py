@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cpod_jupyter.api import meta, names
-from cpod_jupyter.api.resources import INFERENCES, PODS, RAYSERVICES, Object
+from cpod_jupyter.api.resources import PODS, RAYSERVICES, Object
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Recorder
 from cpod_jupyter.operator.builders import inference as build
@@ -25,8 +25,7 @@ class RayBackend:
 
     def check(self, inference: Object) -> None:
         """Raises Refused for what is wrong with the Inference by itself."""
-        if too_long := names.too_long(INFERENCES.kind, meta.name_of(inference)):
-            raise Refused("BadName", too_long)
+        build.check_name(inference, ray.LONGEST_NAME)
         ray.check(inference)
 
     def deploy(self, inference: Object, found: Found) -> str:
@@ -46,6 +45,8 @@ class RayBackend:
             if created:
                 self._say_created(inference)
         elif _mark(existing) != _mark(wanted):
+            if (replicas := _replicas(wanted)) != _replicas(existing):
+                self.recorder.normal(inference, "Scaled", f"RayService {name} has {replicas} replicas")
             annotations = {**(existing["metadata"].get("annotations") or {}), **wanted["metadata"]["annotations"]}
             metadata = {**existing["metadata"], "annotations": annotations}
             update_child(self.api, RAYSERVICES, {**existing, "metadata": metadata, "spec": wanted["spec"]})
@@ -83,3 +84,8 @@ class RayBackend:
 
 def _mark(service: Object) -> str:
     return annotation(service, names.ANNOTATION_SPEC_HASH)
+
+
+def _replicas(service: Object) -> str:
+    (workers,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    return f"{workers['minReplicas']} to {workers['maxReplicas']}"

@@ -18,6 +18,9 @@ EXPOSED = "Exposed"
 RAY_SERVE = "Ray Serve"
 SCALED_TO_ZERO = "ScaledToZero"
 
+_GIVE_UP_FIRST = (
+    "if it holds the GPUs that the new one needs, set predictor.deploymentStrategy.type to Recreate: it then ends first"
+)
 _REVISION_LABELS = ("pod-template-hash", "serving.knative.dev/revision", "ray.io/cluster")
 """Tell pods of an older specification from those of the present one: Deployment, Knative, KubeRay."""
 
@@ -37,6 +40,10 @@ class Observed:
     """It may have scaled to zero, and answers without a pod."""
     failure: str = ""
     """Its own account of why it can't."""
+    waits: str = ""
+    """What it says of itself while it is not ready, which need not be a failure."""
+    stopped: bool = False
+    """Someone wants it stopped."""
     engine: str = ""
     conditions: Conditions = field(default_factory=list)
 
@@ -91,7 +98,9 @@ def served(
     revisions = _by_revision(alive)
     stands = {name: words.any_ready(some) and not words.crash_looping(some) for name, some in revisions.items()}
     empty = observed.may_be_empty and not alive
-    ready = observed.accepting and (empty or any(stands.values()))
+    # Of a service that comes from nothing, a request is held until the pod that it woke is ready.
+    wakes = observed.may_be_empty and not words.crash_looping(alive) and not _trouble(alive)
+    ready = observed.accepting and (empty or wakes or any(stands.values()))
     current = _current(observed, revisions)
     rolling = not data.holds or refusal is not None or observed.rolling or len(revisions) > 1
     trouble = refusal.message if refusal else ""
@@ -100,6 +109,8 @@ def served(
     if not trouble and (rolling or not ready):
         trouble = observed.failure
     newest = _standing(ready, rolling, empty, trouble)
+    if newest.reason == "Starting":
+        newest = _not_yet(observed)
     whole = Said(True, "ScaledToZero" if empty else "Serving", "") if ready else newest
     ours = _conditions(inference, {DATA_READY: data, UP_TO_DATE: newest, READY: whole}, deployed.exposed)
     others = [
@@ -120,11 +131,19 @@ def _standing(ready: bool, rolling: bool, empty: bool, trouble: str) -> Said:
     if not ready:
         return Said(False, "NotReady", trouble) if trouble else Said(False, "Starting", "the pods are being started")
     if rolling and trouble:
-        return Said(False, "RolloutHeldUp", f"{trouble} (what was deployed before goes on answering)")
+        hint = f"; {_GIVE_UP_FIRST}" if "Insufficient nvidia.com/gpu" in trouble else ""
+        return Said(False, "RolloutHeldUp", f"{trouble} (what was deployed before goes on answering{hint})")
     if rolling:
         message = "the new specification is being rolled out; the one before it answers until it is ready"
         return Said(False, "RollingOut", message)
     return Said(True, SCALED_TO_ZERO, "nothing runs until a request comes") if empty else Said(True, "Serving", "")
+
+
+def _not_yet(observed: Observed) -> Said:
+    """UpToDate of what neither answers nor has failed."""
+    if observed.stopped:
+        return Said(False, "Stopped", "the annotation serving.kserve.io/stop keeps it stopped; remove it to start")
+    return Said(False, "Starting", observed.waits or "the pods are being started")
 
 
 def _by_revision(pods: Sequence[Object]) -> dict[str, list[Object]]:
@@ -170,6 +189,7 @@ def from_inference_service(service: Object, engine: str) -> Observed:
     model = status.get("modelStatus") or {}
     seen = _has_seen(service)
     rolling = not seen or model.get("transitionStatus") in ("InProgress", "BlockedByFailedLoad", "InvalidSpec")
+    rolling = rolling or (meta.condition(service, "LatestDeploymentReady") or {}).get("status") == "False"
     # On Knative the service is not Ready while its latest revision can't start; the one before it has the route.
     routed = rolling and meta.is_true(service, "IngressReady")
     failure = model.get("lastFailureInfo") or {}
@@ -180,6 +200,8 @@ def from_inference_service(service: Object, engine: str) -> Observed:
         current=str(((status.get("components") or {}).get("predictor") or {}).get("latestCreatedRevision") or ""),
         may_be_empty=service["spec"]["predictor"].get("minReplicas") == 0,
         failure=str(failure.get("message") or failure.get("reason") or ""),
+        waits=str((meta.condition(service, READY) or {}).get("message") or ""),
+        stopped=meta.is_true(service, "Stopped"),
         engine=engine,
         conditions=list(status.get("conditions") or []),
     )
@@ -204,6 +226,7 @@ def from_ray_service(service: Object, url: str) -> Observed:
         url=url,
         current=str(pending.get("rayClusterName") or active.get("rayClusterName") or ""),
         failure=_application_failure(active, pending),
+        waits=str((meta.condition(service, READY) or {}).get("message") or ""),
         engine=RAY_SERVE,
         conditions=list(status.get("conditions") or []),
     )

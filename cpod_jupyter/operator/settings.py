@@ -40,6 +40,9 @@ class Settings:
     pods_share_files: bool = False
     """Whether pods see the files of this machine, so that one can upload to file://; on the embedded engine, whose
     pods are processes, they do, whatever is said here."""
+    shared_network: bool = False
+    """Whether pods share one network, each with an address of its own in it: a server then listens on its pod's
+    address only, and elsewhere on all, which Knative needs; on the embedded engine they do, whatever is said here."""
     hub_token_secret: str = "huggingface"
     """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""
     object_store_secret: str = "object-store"

@@ -66,9 +66,19 @@ def _run(arguments: argparse.Namespace) -> None:
 
         train(TrainPaths(arguments.config, arguments.model, arguments.dataset, arguments.output, arguments.checkpoints))
     else:
-        from cpod_jupyter.runtime.serve import serve
+        from cpod_jupyter.runtime.serve import Limits, serve
 
-        serve(arguments.model, arguments.adapter, arguments.name, arguments.host, arguments.port)
+        limits = Limits(arguments.max_model_len, arguments.max_tokens, arguments.temperature)
+        model, adapter, name = arguments.model, arguments.adapter, arguments.name
+        serve(model, adapter, name, arguments.host, arguments.port, limits, arguments.dtype)
+
+
+def _count(text: str) -> int:
+    """For argparse: a whole number from 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         type=Path,
         metavar="FILE",
-        help='JSON: {"finetuneType": "lora"|"full", "autoMerge": bool, "arguments": {…}}, the arguments by the '
+        help='JSON: {"finetuneType": "lora"|"qlora"|"full", "autoMerge": bool, "arguments": {…}}, the arguments by the '
         "names of TRL's SFTConfig, and lora_rank, lora_alpha, lora_dropout, lora_target",
     )
     train.add_argument("--model", required=True, type=Path, metavar="DIR", help="the base model")
@@ -151,6 +161,14 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--name", "--model_name", required=True, help="what requests call the model")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8080, help="default: %(default)s")
+    serve.add_argument(
+        "--max-model-len", type=_count, default=0, metavar="TOKENS", help="of prompt and answer (default: the model's)"
+    )
+    serve.add_argument(
+        "--max-tokens", type=_count, default=0, metavar="TOKENS", help="of an answer, where a request sets no limit"
+    )
+    serve.add_argument("--temperature", type=float, help="for requests that set none; 0 is greedy")
+    serve.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     return parser
 
 

@@ -8,11 +8,12 @@ Here is one model, known by the name it was given. Errors have OpenAI's form,
 
 from __future__ import annotations
 
+import hmac
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from jinja2 import TemplateError
@@ -23,8 +24,10 @@ from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.model_manager import ModelManager
 from transformers.cli.serving.utils import GenerationState, Modality
 
+from cpod_jupyter.runtime.serve import Limits
+
 DEFAULT_MAX_TOKENS = 1024
-"""Of an answer, where the request doesn't say."""
+"""Of an answer, where neither the request nor the command line says."""
 
 RANGES = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "frequency_penalty": (-2.0, 2.0)}
 """What OpenAI's API reference allows."""
@@ -52,9 +55,11 @@ class RequestError(Exception):
 class PinnedModel(ModelManager):  # type: ignore[misc]
     """The one model, where transformers' handlers expect a manager that loads and unloads any."""
 
-    def __init__(self, name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(
+        self, name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, context: int | None
+    ) -> None:
         super().__init__()
-        self.name, self.model, self.tokenizer = name, model, tokenizer
+        self.name, self.model, self.tokenizer, self.context = name, model, tokenizer, context
 
     @staticmethod
     def process_model_name(model_id: str) -> str:
@@ -69,7 +74,7 @@ class PinnedModel(ModelManager):  # type: ignore[misc]
 
     def list_models(self, cache_dir: str | None = None) -> list[dict[str, Any]]:
         """The model as OpenAI's model object."""
-        limit = context_length(self.model)
+        limit = self.context
         return [{"id": self.name, "object": "model", "created": 0, "owned_by": "cpod", "max_model_len": limit}]
 
 
@@ -78,17 +83,23 @@ def context_length(model: PreTrainedModel) -> int | None:
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
-def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> FastAPI:
-    """The routes over `model`, which requests call `name`."""
-    pinned, state = PinnedModel(name, model, tokenizer), GenerationState()
+def build_app(
+    name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, limits: Limits, key: str = ""
+) -> FastAPI:
+    """The routes over `model`, which requests call `name`. With a `key` all but /health must bring it."""
+    context, answer = limits.context or context_length(model), limits.answer or DEFAULT_MAX_TOKENS
+    pinned, state = PinnedModel(name, model, tokenizer, context), GenerationState()
     chat, text = ChatCompletionHandler(pinned, state), CompletionHandler(pinned, state)
     # A model whose own configuration doesn't sample answers greedily unless a request asks for a temperature;
     # transformers would ignore the temperature then, so from here on it is what decides.
     config = model.generation_config
     temperature = (config.temperature or 1.0) if config.do_sample else 0.0
+    if limits.temperature is not None:
+        temperature = limits.temperature
     config.do_sample = True
 
-    app = FastAPI(title=name, docs_url=None, redoc_url=None, openapi_url=None)
+    checks = [Depends(_asks_for(key))]
+    app = FastAPI(title=name, docs_url=None, redoc_url=None, openapi_url=None, dependencies=checks)
     _answer_errors(app)
 
     @app.get("/health")
@@ -113,7 +124,7 @@ def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
         prompt = _render_chat(tokenizer, body)
         asked = body.pop("max_tokens", None)
         asked = asked if body.get("max_completion_tokens") is None else body["max_completion_tokens"]
-        body["max_completion_tokens"] = _answer_length(model, tokenizer, prompt, asked)
+        body["max_completion_tokens"] = _answer_length(tokenizer, prompt, asked, answer, context)
         return _with_done(await chat.handle_request(body, _request_id(request)))
 
     @app.post("/v1/completions")
@@ -123,7 +134,7 @@ def build_app(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
         prompt = body.get("prompt")
         if not isinstance(prompt, str) or not prompt:
             raise RequestError("prompt must be a text that isn't empty", param="prompt")
-        body["max_tokens"] = _answer_length(model, tokenizer, prompt, body.get("max_tokens"))
+        body["max_tokens"] = _answer_length(tokenizer, prompt, body.get("max_tokens"), answer, context)
         return _with_done(await text.handle_request(body, _request_id(request)))
 
     return app
@@ -195,12 +206,11 @@ def _fault_in_message(message: Any) -> str | None:
     return None
 
 
-def _answer_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompt: str, asked: Any) -> int:
-    """How many tokens the answer may have: what is asked for, as far as the model's context reaches."""
+def _answer_length(tokenizer: PreTrainedTokenizerFast, prompt: str, asked: Any, default: int, limit: int | None) -> int:
+    """How many tokens the answer may have: what is asked for, as far as the context of `limit` tokens reaches."""
     if asked is not None and not (isinstance(asked, int) and not isinstance(asked, bool) and asked >= 1):
         raise RequestError("max_tokens must be a whole number from 1", param="max_tokens")
-    wanted = DEFAULT_MAX_TOKENS if asked is None else asked
-    limit = context_length(model)
+    wanted = default if asked is None else asked
     if limit is None:
         return wanted
     length = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
@@ -234,6 +244,18 @@ def _with_done(response: Response) -> Response:
 
     response.body_iterator = all_chunks()
     return response
+
+
+def _asks_for(key: str) -> Callable[[Request], None]:
+    """Refuses requests without the key, as OpenAI's API does (HTTP authentication, scheme Bearer)."""
+    expected = f"Bearer {key}".encode()
+
+    def check(request: Request) -> None:
+        given = request.headers.get("authorization", "").encode()
+        if key and request.url.path != "/health" and not hmac.compare_digest(given, expected):
+            raise RequestError("the API key is wrong or missing", code="invalid_api_key", status=401)
+
+    return check
 
 
 def _answer_errors(app: FastAPI) -> None:

@@ -3,7 +3,9 @@
     {"finetuneType": "lora", "autoMerge": true, "arguments": {"num_train_epochs": "5", "lora_rank": "8"}}
 
 `arguments` are fields of TRL's SFTConfig, and `lora_rank`, `lora_alpha`, `lora_dropout`, `lora_target` for
-PEFT's LoraConfig. They come from a map of strings, so each is read as its field's type says.
+PEFT's LoraConfig. They come from a map of strings, so each is read as its field's type says. What the operator's
+plan chooses (api/planning) comes as arguments like these; `deepspeed`, a configuration for DeepSpeed, may be the path
+of its file.
 """
 
 from __future__ import annotations
@@ -20,15 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cpod_jupyter.api.planning.ways import DEFAULT_BATCH_SIZE, DEFAULT_LORA_RANK, DEFAULT_MAX_LENGTH
 from cpod_jupyter.api.trainer import RESERVED, Kind, coerce
 from cpod_jupyter.errors import WorkFailed
+from cpod_jupyter.runtime.libraries import require_deepspeed, require_quantization
 
 if TYPE_CHECKING:
     from peft import LoraConfig
     from trl import SFTConfig
 
 LORA_ARGUMENTS: dict[str, tuple[str, Any, Any]] = {
-    "lora_rank": ("r", int, 16),
+    "lora_rank": ("r", int, DEFAULT_LORA_RANK),
     "lora_alpha": ("lora_alpha", int, 32),
     "lora_dropout": ("lora_dropout", float, 0.0),
     "lora_target": ("target_modules", str | list[str], "all-linear"),
@@ -43,9 +47,14 @@ MAX_LOGGED_STEPS = 300
 class FineTuneConfig:
     """The configuration file, checked as far as it goes without the trainer's libraries."""
 
-    finetune_type: Literal["lora", "full"]
+    finetune_type: Literal["lora", "qlora", "full"]
     auto_merge: bool
     arguments: dict[str, Any]
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether an adapter is trained and the base stays as it is."""
+        return self.finetune_type != "full"
 
     def as_json(self) -> str:
         """The same for the same configuration, whatever the order of its keys."""
@@ -54,27 +63,36 @@ class FineTuneConfig:
 
 def read_config(path: Path) -> FineTuneConfig:
     """The configuration in `path`; raises WorkFailed with the fault."""
-    try:
-        raw = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise WorkFailed(f"the configuration {path} can't be read: {error.strerror}") from error
-    except ValueError as error:
-        raise WorkFailed(f"the configuration {path} is not JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise WorkFailed(f"the configuration {path} is not a JSON object")
+    raw = _read_object(path, "the configuration")
     known = ("finetuneType", "autoMerge", "arguments")
     for name in raw:
         if name not in known:
             raise WorkFailed(f"the configuration {path} has an unknown key `{name}`{_nearest(name, known)}")
     finetune_type = raw.get("finetuneType", "lora")
-    if finetune_type not in ("lora", "full"):
-        raise WorkFailed(f"finetuneType is {json.dumps(finetune_type)}, it must be lora or full")
+    if finetune_type not in ("lora", "qlora", "full"):
+        raise WorkFailed(f"finetuneType is {json.dumps(finetune_type)}, it must be lora, qlora or full")
     auto_merge, arguments = raw.get("autoMerge", True), raw.get("arguments", {})
     if not isinstance(auto_merge, bool):
         raise WorkFailed(f"autoMerge is {json.dumps(auto_merge)}, it must be true or false")
     if not isinstance(arguments, dict):
         raise WorkFailed("arguments must be a map of the trainer's argument names to values")
+    file = arguments.get("deepspeed")
+    if isinstance(file, str) and file.startswith("/"):
+        arguments = {**arguments, "deepspeed": _read_object(Path(file), "the configuration of DeepSpeed")}
     return FineTuneConfig(finetune_type, auto_merge, arguments)
+
+
+def _read_object(path: Path, what: str) -> dict[str, Any]:
+    """The JSON object in a file; raises WorkFailed with the fault."""
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise WorkFailed(f"{what} {path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise WorkFailed(f"{what} {path} is not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise WorkFailed(f"{what} {path} is not a JSON object")
+    return raw
 
 
 def fields_of_trainer() -> dict[str, Any]:
@@ -98,20 +116,24 @@ def trainer_arguments(
 
     Raises:
         WorkFailed: an argument is unknown, not of its type, or refused by the trainer; all of the first
-            two sorts in one message.
+            two sorts in one message. Or the machine lacks what the arguments need.
     """
     from peft import LoraConfig
     from trl import SFTConfig
 
     fields = fields_of_trainer()
-    if config.finetune_type == "lora":
+    if config.is_adapter:
         fields |= {name: annotation for name, (_, annotation, _) in LORA_ARGUMENTS.items()}
     given = _read_arguments(config, fields)
+    if config.finetune_type == "qlora":
+        require_quantization()
+    if given.get("deepspeed") is not None:
+        require_deepspeed()
     lora = None
-    if config.finetune_type == "lora":
+    if config.is_adapter:
         values = {theirs: given.pop(ours, default) for ours, (theirs, _, default) in LORA_ARGUMENTS.items()}
         lora = LoraConfig(task_type="CAUSAL_LM", **values)
-    values = _defaults(config.finetune_type) | given
+    values = _defaults(config.is_adapter) | given
     if given.get("fp16"):
         values["bf16"] = False  # the one that was asked for, not both
     if "logging_steps" not in given:
@@ -125,18 +147,18 @@ def trainer_arguments(
         raise WorkFailed(f"the trainer refuses the arguments: {error}") from error
 
 
-def _defaults(finetune_type: str) -> dict[str, Any]:
+def _defaults(adapter: bool) -> dict[str, Any]:
     import torch
 
     gpu = torch.cuda.is_available()
     bf16 = gpu and torch.cuda.get_device_capability() >= (8, 0)  # Ampere: the first with bf16 in hardware
     return {
         "num_train_epochs": 3.0,
-        "per_device_train_batch_size": 4,
-        "learning_rate": 2e-4 if finetune_type == "lora" else 2e-5,
+        "per_device_train_batch_size": DEFAULT_BATCH_SIZE,
+        "learning_rate": 2e-4 if adapter else 2e-5,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.05,  # below 1: a share of all steps
-        "max_length": 1024,
+        "max_length": DEFAULT_MAX_LENGTH,
         "seed": 42,
         "assistant_only_loss": True,
         "logging_nan_inf_filter": False,  # a training that diverges must not look well
@@ -159,7 +181,7 @@ def _read_arguments(config: FineTuneConfig, fields: Mapping[str, Any]) -> dict[s
         if name in RESERVED:
             faults.append(f"{name} can't be set: {RESERVED[name]}")
         elif name in LORA_ARGUMENTS and name not in fields:
-            faults.append(f"{name} is for finetuneType lora, this one is {config.finetune_type}")
+            faults.append(f"{name} is for finetuneType lora or qlora, this one is {config.finetune_type}")
         elif name not in fields:
             faults.append(f"{name} is not an argument of the trainer{_nearest(name, fields)}")
         else:

@@ -1,11 +1,20 @@
-"""The model card of a fine-tune: what it was made from, and how, for whoever finds the directory later."""
+"""The model card of a fine-tune: what it was made from, and how, for whoever finds the directory later.
+
+The base's own documents come along. Its licence binds the result too, so LICENSE, NOTICE and the like keep their
+names, and what its card says of the licence stands at the head of ours. The base's README.md becomes BASE_README.md;
+a base that was itself fine-tuned has one already, which is appended, so that the line of cards goes on to the first.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from cpod_jupyter.runtime.arguments import LORA_ARGUMENTS
 from cpod_jupyter.runtime.data import ChatData
@@ -32,6 +41,16 @@ SHOWN_ARGUMENTS = (
 
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 
+METHODS = {"lora": "LoRA", "qlora": "QLoRA (the base in 4 bits while training)", "full": "full fine-tuning"}
+
+CARD, BASE_CARD = "README.md", "BASE_README.md"
+DOCUMENTS = ("*.md", "LICEN[SC]E*", "NOTICE*", "USE_POLICY*", "COPYING*")
+"""Names of what a model's makers have to say, at the top of its directory."""
+KEPT_KEYS = ("license", "license_name", "license_link", "language", "pipeline_tag", "tags")
+"""Keys at the head of a card on the Hugging Face hub ("Model Cards", metadata) that are true of a fine-tune too."""
+_LONGEST_DOCUMENT = 4 << 20
+"""Bytes; what is longer is no document."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -45,9 +64,15 @@ class Outcome:
 
 
 def write_model_card(
-    directory: Path, base: Path, data: ChatData, arguments: SFTConfig, lora: LoraConfig | None, outcome: Outcome
+    directory: Path,
+    base: Path,
+    data: ChatData,
+    finetune_type: str,
+    arguments: SFTConfig,
+    lora: LoraConfig | None,
+    outcome: Outcome,
 ) -> None:
-    """Write README.md into `directory`."""
+    """Write README.md into `directory`, beside the documents of the base."""
     settings: dict[str, object] = {}
     for name in SHOWN_ARGUMENTS:
         value = getattr(arguments, name)
@@ -57,11 +82,13 @@ def write_model_card(
             value = getattr(lora, theirs)
             # PEFT replaces "all-linear" by the set of the layers it found.
             settings[ours] = default if isinstance(value, set) and ours == "lora_target" else value
+    name = _name_of(base)
     lines = [
-        f"# Fine-tune of {base.name}",
+        *_head(base),
+        f"# Fine-tune of {name}",
         "",
-        f"- base model: `{base}`",
-        f"- method: {'LoRA' if lora is not None else 'full fine-tuning'}",
+        f"- base model: `{name}`, whose own card is {BASE_CARD} where it has one",
+        f"- method: {METHODS[finetune_type]}",
         f"- data: {len(data.rows)} conversations, sha256 `{data.sha256}`",
         f"- result: {outcome.steps} steps, mean loss of the last epoch {outcome.loss:.4f}, {outcome.seconds:.0f} s",
         f"- made with: {', '.join(f'{name} {importlib.metadata.version(name)}' for name in LIBRARIES)}",
@@ -71,4 +98,52 @@ def write_model_card(
         *(f"| {name} | {value} |" for name, value in settings.items()),
         "",
     ]
-    (directory / "README.md").write_text("\n".join(lines), "utf-8")
+    _keep_documents(base, directory)
+    (directory / CARD).write_text("\n".join(lines), "utf-8")
+
+
+def _name_of(base: Path) -> str:
+    """Where the base comes from, if the download left word; else the directory's name."""
+    try:
+        marker = json.loads((base / ".cpod-source.json").read_text("utf-8"))
+        return str(marker["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return base.name
+
+
+def _head(base: Path) -> list[str]:
+    """The metadata at the head of the card: what the base's card says that stays true."""
+    kept = {name: value for name, value in _metadata(base / CARD).items() if name in KEPT_KEYS}
+    if not kept:
+        return []
+    return ["---", yaml.safe_dump(kept, sort_keys=False, allow_unicode=True).rstrip(), "---", ""]
+
+
+def _metadata(card: Path) -> dict[str, Any]:
+    """The YAML between two lines of three hyphens at the head of a card; empty where there is none."""
+    text = _text_of(card)
+    parts = text.split("\n---", 1) if text.startswith("---\n") else []
+    try:
+        found = yaml.safe_load(parts[0].removeprefix("---")) if len(parts) == 2 else None
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _keep_documents(base: Path, directory: Path) -> None:
+    cards = [text for text in (_text_of(base / CARD), _text_of(base / BASE_CARD)) if text]
+    if cards:
+        (directory / BASE_CARD).write_text("\n\n---\n\n".join(cards), "utf-8")
+    for pattern in DOCUMENTS:
+        for file in base.glob(pattern):
+            if file.is_file() and file.name not in (CARD, BASE_CARD) and file.stat().st_size <= _LONGEST_DOCUMENT:
+                shutil.copyfile(file, directory / file.name)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        if file.stat().st_size > _LONGEST_DOCUMENT:
+            return ""
+        return file.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""

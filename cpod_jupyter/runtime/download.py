@@ -24,6 +24,7 @@ from cpod_jupyter.runtime.data import read_chat_data
 from cpod_jupyter.runtime.files import PARTIAL, files_in, plain_disk_errors, publish, sha256_of
 from cpod_jupyter.runtime.libraries import require_model
 from cpod_jupyter.runtime.report import leave_message, log, progress
+from cpod_jupyter.runtime.shape import read_shape
 from cpod_jupyter.runtime.sources import Kind, Sums, Wanted, fetcher_for
 
 MARKER = ".cpod-source.json"
@@ -40,7 +41,7 @@ def download(kind: Kind, source: str, destination: Path, checksum: str = "", mou
     marker = _read_marker(destination)
     if marker.get("source") == source and marker.get("kind") == kind and _is_whole(destination, marker):
         log(f"{source} is already in {destination}")
-        leave_message(_summary(marker))
+        leave_message(_summary(marker, destination))
         return
     partials = destination.resolve() / PARTIAL
     partial = partials / hashlib.sha256(source.encode()).hexdigest()[:12]
@@ -63,7 +64,7 @@ def download(kind: Kind, source: str, destination: Path, checksum: str = "", mou
         partials.rmdir()
         _write_marker(destination, marker)
     log(f"{source} is in {destination}: {len(marker['files'])} files, {marker['size'] / 1e6:.1f} MB")
-    leave_message(_summary(marker))
+    leave_message(_summary(marker, destination))
 
 
 def _fetched(source: str, partial: Path, sums: Sums, checksum: str) -> dict[str, Any]:
@@ -121,8 +122,12 @@ def _describe(directory: Path) -> dict[str, Any]:
     return {"size": total, "sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(), "files": files}
 
 
-def _summary(marker: dict[str, Any]) -> dict[str, Any]:
+def _summary(marker: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """What the termination message tells: for a data set its rows, for a model its shape where it has one."""
     summary = {"size": marker["size"], "files": len(marker["files"]), "sha256": marker["sha256"]}
+    if marker["kind"] == "model":
+        shape = read_shape(directory)
+        return summary | ({"model": shape} if shape else {})
     return summary | ({"rows": marker["rows"]} if "rows" in marker else {})
 
 

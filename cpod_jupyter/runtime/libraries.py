@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import warnings
 from collections.abc import Iterator
@@ -50,6 +51,28 @@ def require_model(directory: Path, called: str = "") -> None:
         raise WorkFailed(f"{name} has no config.json: it is not a model in the format of transformers")
     if not list(directory.glob("*.safetensors")):
         raise WorkFailed(f"{name} has no *.safetensors: the model's weights are missing")
+
+
+def require_quantization() -> None:
+    """Raise WorkFailed unless QLoRA can run here: bitsandbytes and a CUDA GPU for its 4-bit kernels."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise WorkFailed("finetuneType qlora needs a GPU and there is none: use finetuneType lora on a CPU")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise WorkFailed(
+            "finetuneType qlora needs the package bitsandbytes, which is missing: install cpod-jupyter[gpu], "
+            "or use finetuneType lora"
+        )
+
+
+def require_deepspeed() -> None:
+    """Raise WorkFailed unless DeepSpeed is installed."""
+    if importlib.util.find_spec("deepspeed") is None:
+        raise WorkFailed(
+            "the argument deepspeed needs the package deepspeed, which is missing: install cpod-jupyter[gpu], "
+            "or leave the argument out"
+        )
 
 
 @contextmanager

@@ -17,7 +17,10 @@ from cpod_jupyter.runtime.report import emit, progress
 
 
 class MetricsReporter(TrainerCallback):  # type: ignore[misc]
-    """A metrics record each time the trainer logs, and a stop with a checkpoint when one is asked for."""
+    """A metrics record each time the trainer logs, and a stop with a checkpoint when one is asked for.
+
+    `stop_requested` is asked once a step, in every process: it may compare their answers.
+    """
 
     def __init__(self, stop_requested: Callable[[], bool]) -> None:
         self._stop_requested = stop_requested

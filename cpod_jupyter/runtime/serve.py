@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -25,11 +26,27 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+KEY_VARIABLE = "CPOD_API_KEY"
+"""In the environment, and never in arguments, which others see: the key that requests must bring; empty for none."""
 GRACE_SECONDS = 5
 """What answers in progress are given after SIGTERM."""
 
 
-def serve(model_dir: Path, adapter: Path | None, name: str, host: str, port: int) -> None:
+@dataclass(frozen=True)
+class Limits:
+    """What answers may be, where a request doesn't say; 0 and None for the model's own."""
+
+    context: int = 0
+    """Tokens of prompt and answer together, at most."""
+    answer: int = 0
+    """Tokens of an answer for which the request sets no limit."""
+    temperature: float | None = None
+    """For requests that set none; 0 takes the likeliest token each time."""
+
+
+def serve(
+    model_dir: Path, adapter: Path | None, name: str, host: str, port: int, limits: Limits, dtype: str = "auto"
+) -> None:
     """Load the model, then answer on `host`:`port` until a signal; the process ends here.
 
     Raises:
@@ -41,10 +58,13 @@ def serve(model_dir: Path, adapter: Path | None, name: str, host: str, port: int
     prepare_libraries(offline=True)
     with bind(host, port) as sock:
         with plain_memory_errors("serve a smaller model, or free the GPU"):
-            model, tokenizer = load(model_dir, adapter)
-        from cpod_jupyter.runtime.app import build_app
+            model, tokenizer = load(model_dir, adapter, dtype)
+        from cpod_jupyter.runtime.app import build_app, context_length
 
-        app = build_app(name, model, tokenizer)
+        known = context_length(model)
+        if known is not None and limits.context > known:
+            raise WorkFailed(f"--max-model-len is {limits.context}, and the model was made for {known} tokens at most")
+        app = build_app(name, model, tokenizer, limits, os.environ.get(KEY_VARIABLE, ""))
         run_until_signal(app, sock, f"{name} answers on http://{host}:{sock.getsockname()[1]}/v1")
 
 
@@ -62,8 +82,8 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def load(model_dir: Path, adapter: Path | None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The model with its adapter merged into it: float32 on a CPU, its own dtype on a GPU."""
+def load(model_dir: Path, adapter: Path | None, dtype: str = "auto") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The model with its adapter merged into it; `dtype` auto is float32 on a CPU, and the model's own on a GPU."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -73,7 +93,8 @@ def load(model_dir: Path, adapter: Path | None) -> tuple[PreTrainedModel, PreTra
     gpu = torch.cuda.is_available()
     with plain_load_errors(f"the model {model_dir}"):
         tokenizer = AutoTokenizer.from_pretrained(model_dir)
-        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto" if gpu else torch.float32)
+        wanted = getattr(torch, dtype) if dtype != "auto" else "auto" if gpu else torch.float32
+        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=wanted)
     if not tokenizer.chat_template:
         log("the model has no chat template: only /v1/completions can answer")
     if adapter is not None:

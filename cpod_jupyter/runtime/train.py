@@ -7,9 +7,13 @@ The steps, in order, each a phase in the progress records:
 
     validate  every row of DATA, before anything heavy is loaded
     load      tokenizer, model, and the conversations as token ids
-    train     LoRA (Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models") or all weights
-    merge     W + (alpha / r) B A into the base weights, in float32 (LoRA with autoMerge)
+    train     LoRA (Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models"), QLoRA (Dettmers et al.
+              2023: the frozen base in 4 bits) or all weights
+    merge     W + (alpha / r) B A into the base weights, in float32 (an adapter with autoMerge)
     save      into OUT at once, when everything is written
+
+torchrun starts several processes where there are several GPUs. They share each step's examples, plainly (DDP) or
+under DeepSpeed where the argument `deepspeed` says so; the first alone merges and writes, and the others wait.
 
 SIGTERM while training saves a checkpoint and exits with 143; the next start with the same configuration,
 data and model goes on from there.
@@ -27,7 +31,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.errors import WorkFailed
 from cpod_jupyter.runtime.arguments import FineTuneConfig, read_config, trainer_arguments
@@ -35,11 +39,14 @@ from cpod_jupyter.runtime.card import Outcome, write_model_card
 from cpod_jupyter.runtime.data import ChatData, Message, read_chat_data
 from cpod_jupyter.runtime.files import PARTIAL, files_in, plain_disk_errors, publish, size_of
 from cpod_jupyter.runtime.libraries import plain_load_errors, plain_memory_errors, prepare_libraries, require_model
+from cpod_jupyter.runtime.peers import Peers, join_deepspeed, whole_weights
 from cpod_jupyter.runtime.report import is_main_process, leave_message, log, progress
+from cpod_jupyter.runtime.shape import read_shape
 
 if TYPE_CHECKING:
+    import torch
     from peft import LoraConfig, PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerFast
     from trl import SFTConfig, SFTTrainer
 
 MASKED = -100
@@ -78,28 +85,37 @@ def train(paths: TrainPaths) -> None:
         if is_main_process():
             shutil.rmtree(partial, ignore_errors=True)  # what an earlier start was ended in the middle of
             partial.mkdir(parents=True)
-        trainer = load(paths.model, data, arguments, lora)
-        outcome = fit(trainer, run)
+        peers = Peers()
+        trainer = load(paths.model, data, arguments, lora, quantized=config.finetune_type == "qlora")
+        outcome = fit(trainer, run, peers)
+        save(trainer, paths.model, partial, merge_adapter=config.is_adapter and config.auto_merge)
+        if is_main_process():
+            write_model_card(partial, paths.model, data, config.finetune_type, arguments, lora, outcome)
+            publish(partial, paths.output)
+        peers.wait()
         if not is_main_process():
             return
-        adapter = lora is not None and not config.auto_merge
-        save(trainer, paths.model, partial, merge_adapter=lora is not None and config.auto_merge)
-        write_model_card(partial, paths.model, data, arguments, lora, outcome)
-        publish(partial, paths.output)
         shutil.rmtree(run, ignore_errors=True)
-    size = size_of(paths.output)
-    log(f"done: {outcome.steps} steps, loss {outcome.loss:.3f}, {size / 1e6:.0f} MB in {paths.output}")
-    leave_message({"size": size, "adapter": adapter, "loss": round(outcome.loss, 4), "steps": outcome.steps})
+    adapter = config.is_adapter and not config.auto_merge
+    result: dict[str, Any] = {"size": size_of(paths.output), "adapter": adapter}
+    result |= {"loss": round(outcome.loss, 4), "steps": outcome.steps}
+    if (shape := read_shape(paths.model if adapter else paths.output)) is not None:
+        result["model"] = shape
+    log(f"done: {outcome.steps} steps, loss {outcome.loss:.3f}, {result['size'] / 1e6:.0f} MB in {paths.output}")
+    leave_message(result)
 
 
 # ---- load
 
 
-def load(model_dir: Path, data: ChatData, arguments: SFTConfig, lora: LoraConfig | None) -> SFTTrainer:
+def load(
+    model_dir: Path, data: ChatData, arguments: SFTConfig, lora: LoraConfig | None, quantized: bool = False
+) -> SFTTrainer:
     """The trainer with its model and the encoded data.
 
     Full fine-tuning keeps float32 weights and computes in half precision where `arguments` say so (Micikevicius
-    et al. 2018, "Mixed Precision Training", section 3.1); LoRA's frozen base weights are held in that precision.
+    et al. 2018, "Mixed Precision Training", section 3.1), unless DeepSpeed does, which keeps a float32 copy of its
+    own. LoRA's frozen base weights are held in that precision, QLoRA's in 4 bits.
     """
     import torch
     from datasets import Dataset
@@ -107,10 +123,16 @@ def load(model_dir: Path, data: ChatData, arguments: SFTConfig, lora: LoraConfig
     from trl import SFTTrainer
 
     progress("load", 0, 2, "steps")
+    if arguments.deepspeed:
+        join_deepspeed()
     half = torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else torch.float32
     with plain_load_errors(f"the model {model_dir}"):
         tokenizer = AutoTokenizer.from_pretrained(model_dir)
-        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=half if lora else torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            model_dir,
+            dtype=half if lora or arguments.deepspeed else torch.float32,
+            **({"quantization_config": nf4(half), "device_map": {"": arguments.device}} if quantized else {}),
+        )
     progress("load", 1, 2, "steps")
     examples = encode_all(tokenizer, data, arguments)
     settings = copy.copy(arguments)
@@ -124,9 +146,21 @@ def load(model_dir: Path, data: ChatData, arguments: SFTConfig, lora: LoraConfig
     )
     trainer.remove_callback(PrinterCallback)
     progress("load", 2, 2, "steps")
-    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    log(f"training {trained:,} of {sum(p.numel() for p in trainer.model.parameters()):,} parameters")
+    sizes = [(getattr(p, "ds_numel", p.numel()), p.requires_grad) for p in trainer.model.parameters()]  # whole ones
+    log(f"training {sum(n for n, trained in sizes if trained):,} of {sum(n for n, _ in sizes):,} parameters")
     return trainer
+
+
+def nf4(compute: torch.dtype) -> BitsAndBytesConfig:
+    """Weights as 4-bit normal floats whose constants are quantised too (Dettmers et al. 2023, "QLoRA", section 3)."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
 
 
 def encode_all(tokenizer: PreTrainedTokenizerFast, data: ChatData, arguments: SFTConfig) -> list[dict[str, list[int]]]:
@@ -203,12 +237,15 @@ def _tokenize(tokenizer: PreTrainedTokenizerFast, text: str, spans: list[tuple[i
 # ---- train
 
 
-def fit(trainer: SFTTrainer, run: Path) -> Outcome:
-    """Train to the end, from the run's last checkpoint if there is one; SystemExit(143) on SIGTERM."""
+def fit(trainer: SFTTrainer, run: Path, peers: Peers) -> Outcome:
+    """Train to the end, from the run's last checkpoint if there is one; SystemExit(143) on SIGTERM.
+
+    Of several processes all stop at the same step, whichever hears of the SIGTERM first.
+    """
     from cpod_jupyter.runtime.metrics import MetricsReporter, peak_memory
 
-    stop = _StopOnTerm()
-    trainer.add_callback(MetricsReporter(stop_requested=lambda: stop.requested))
+    stop = _StopOnTerm(peers)
+    trainer.add_callback(MetricsReporter(stop_requested=stop.everywhere))
     checkpoint = _last_whole_checkpoint(run)
     if checkpoint:
         log(f"going on from {checkpoint}")
@@ -216,7 +253,7 @@ def fit(trainer: SFTTrainer, run: Path) -> Outcome:
     with stop:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     state = trainer.state
-    if stop.requested and state.global_step < state.max_steps:
+    if stop.agreed and state.global_step < state.max_steps:
         log(f"stopped by SIGTERM after step {state.global_step} of {state.max_steps}; a checkpoint is saved")
         leave_message(f"stopped by SIGTERM after step {state.global_step} of {state.max_steps}")
         sys.exit(TERMINATED)
@@ -229,8 +266,16 @@ def fit(trainer: SFTTrainer, run: Path) -> Outcome:
 class _StopOnTerm:
     """While entered, a first SIGTERM asks for a stop after the step in progress; a second one ends at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, peers: Peers) -> None:
         self.requested = False
+        self.agreed = False
+        """All processes know that one of them is asked to stop."""
+        self._peers = peers
+
+    def everywhere(self) -> bool:
+        """Whether any process is asked to stop; each of them has to ask after the same step."""
+        self.agreed = self._peers.any(self.requested)
+        return self.agreed
 
     def __enter__(self) -> None:
         self._before = signal.signal(signal.SIGTERM, self._on_term)
@@ -251,43 +296,64 @@ def _last_whole_checkpoint(run: Path) -> Path | None:
 
 
 def _fingerprint(config: FineTuneConfig, data: ChatData, model: Path) -> str:
-    """The same for the same configuration, data and model: whose checkpoints may be gone on from."""
-    listing = "\n".join(f"{file.relative_to(model)} {file.stat().st_size}" for file in files_in(model))
-    return hashlib.sha256("\n".join((config.as_json(), data.sha256, listing)).encode()).hexdigest()
+    """The same for the same configuration, data and model: whose checkpoints may be gone on from.
+
+    Under DeepSpeed a checkpoint is in as many shares as there were processes.
+    """
+    listing = [f"{file.relative_to(model)} {file.stat().st_size}" for file in files_in(model)]
+    if config.arguments.get("deepspeed"):
+        listing.append(os.environ.get("WORLD_SIZE", "1"))
+    return hashlib.sha256("\n".join((config.as_json(), data.sha256, *listing)).encode()).hexdigest()
 
 
 # ---- merge and save
 
 
 def save(trainer: SFTTrainer, model_dir: Path, partial: Path, merge_adapter: bool) -> None:
-    """Write the adapter, or a whole model in the dtype of `model_dir`, with tokenizer and generation config."""
+    """Write the adapter, or a whole model in the dtype of `model_dir`, with tokenizer and generation config.
+
+    Every process comes here, for under ZeRO-3 the weights are gathered from all of them; the first one writes.
+    """
     import torch
     from peft import PeftModel
     from transformers import AutoConfig
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
     model = trainer.accelerator.unwrap_model(trainer.model)
+    adapted = isinstance(model, PeftModel)
+    gathered = whole_weights(model, is_main_process(), lambda parameter: parameter.requires_grad or not adapted)
+    if not is_main_process():
+        return
+    unset_hf_deepspeed_config()  # what is loaded from here on is whole, not shared out among processes
     if merge_adapter:
-        model = merge(model, model_dir, partial / ".adapter")
+        model, gathered = merge(model, model_dir, partial / ".adapter", gathered), None
     progress("save", 0, 1, "steps")
     if not isinstance(model, PeftModel):
-        model = model.to(AutoConfig.from_pretrained(model_dir).dtype or torch.float32)
-    model.save_pretrained(partial)
+        dtype = AutoConfig.from_pretrained(model_dir).dtype or torch.float32
+        if gathered is None:
+            model = model.to(dtype)
+        else:
+            model.config.dtype = dtype
+            gathered = {name: weight.to(dtype) for name, weight in gathered.items()}
+    model.save_pretrained(partial, **({} if gathered is None else {"state_dict": gathered}))
     trainer.processing_class.save_pretrained(partial)
     progress("save", 1, 1, "steps")
 
 
-def merge(adapted: PeftModel, model_dir: Path, scratch: Path) -> PreTrainedModel:
+def merge(
+    adapted: PeftModel, model_dir: Path, scratch: Path, gathered: dict[str, torch.Tensor] | None = None
+) -> PreTrainedModel:
     """The base model with the adapter's weights added, in float32 on the CPU.
 
     The base is read again: while training it may have been held in half precision, where sums of large and small
-    weights lose the small ones.
+    weights lose the small ones, in 4 bits, or in shares; of those `gathered` has the adapter's.
     """
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     progress("merge", 0, 1, "steps")
-    adapted.save_pretrained(scratch)
+    adapted.save_pretrained(scratch, **({} if gathered is None else {"state_dict": gathered}))
     base = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
     merged = PeftModel.from_pretrained(base, scratch).merge_and_unload()
     shutil.rmtree(scratch)

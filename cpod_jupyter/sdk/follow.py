@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import EVENTS, NODES, Object, Resource
 from cpod_jupyter.control.api import WatchEvent
-from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, NotFound, WaitTimeout
+from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, Forbidden, NotFound, WaitTimeout
 from cpod_jupyter.sdk.history import History
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log, main_container
@@ -295,8 +295,10 @@ class Follower:
         for kind in dict.fromkeys((self.resource, *BELOW.get(self.resource, ()), EVENTS)):
             try:
                 listed = self.client.list(kind, self.namespace, field_selector=self._selector(kind))
-            except NotFound:
-                continue  # a cluster without this kind
+            except (NotFound, Forbidden):
+                if kind == self.resource:
+                    raise
+                continue  # a cluster without this kind, or one may not look
             for item in listed.items:
                 family.add(kind, item)
             self._start(self._watch, kind, listed.resource_version)

@@ -29,7 +29,7 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.api.trainjob import LABEL_REPLICATED_JOB
 from cpod_jupyter.control.api import KubeApi
-from cpod_jupyter.errors import NotFound
+from cpod_jupyter.errors import Forbidden, NotFound
 
 _WORK = (PYTORCHJOBS, TFJOBS, MPIJOBS_V2BETA1, JOBS)
 """What the operator makes of a CPodJob."""
@@ -89,8 +89,8 @@ class Family:
         for kind in (*BELOW.get(resource, ()), EVENTS):
             try:
                 items = api.list(kind, namespace).items
-            except NotFound:
-                continue  # a cluster without this kind, say without Kubeflow
+            except (NotFound, Forbidden):
+                continue  # a cluster without this kind, say without Kubeflow; or one may not look
             for item in items:
                 family.add(kind, item)
         return family

@@ -99,7 +99,7 @@ def status_of(obj: Object, resource: Resource | None = None) -> Status:
 def _inference(status: dict[str, Any]) -> Status:
     message = str(status.get("failureMessage") or "")
     if status.get("ready"):
-        return Status(State.READY, "Ready")
+        return Status(State.READY, "Ready", message)
     if not status.get("dataReady"):
         return Status(State.PREPARING if status else State.PENDING, "DataPreparing" if status else "Pending", message)
     return Status(State.RUNNING, "Starting", message)

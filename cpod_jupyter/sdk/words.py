@@ -71,7 +71,8 @@ def explain(family: Family, nodes: Sequence[Object] = (), log: Iterable[str] = (
         return Words(status, _succeeded(family, status))
     if status.state is State.READY:
         url = (family.root.get("status") or {}).get("url") or ""
-        return Words(status, f"it answers at {url}" if url else "it answers")
+        answers = f"it answers at {url}" if url else "it answers"
+        return Words(status, f"{answers}; {status.message}" if status.message else answers)
     trouble = _pods_trouble(family, nodes)
     if status.state is State.FAILED:
         return _failed(family, status, trouble, log)
@@ -113,7 +114,10 @@ def _waiting(family: Family, status: Status) -> Words:
         return Words(status, status.message)
     if not family.root.get("status"):
         return Words(status, "submitted; the operator has not looked at it yet")
-    return Words(status, "" if family.pods() else "waits for its pods")
+    if family.pods():
+        return Words(status)
+    told = family.told(warnings=True)
+    return Words(status, str(told[-1].get("message") or "") if told else "waits for its pods")
 
 
 def _failed(family: Family, status: Status, trouble: _Trouble | None, log: Iterable[str]) -> Words:

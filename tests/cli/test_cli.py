@@ -150,3 +150,23 @@ def test_every_command_shows_an_example(command: str, capsys: pytest.CaptureFixt
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["version"]) == 0
     assert capsys.readouterr().out == f"cpod {metadata.version('cpod-jupyter')}\n"
+
+
+def test_a_training_job_is_cancelled_resumed_and_its_workers_log_read(cpod: Any, tmp_path: Path) -> None:
+    container = {"name": "pytorch", "image": "python:3.11", "command": [sys.executable, "-c", "print('a worker')"]}
+    replica = {"restartPolicy": "Never", "template": {"spec": {"containers": [container]}}}
+    job = {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "metadata": {"name": "ddp"},
+        "spec": {"pytorchReplicaSpecs": {"Worker": replica}, "runPolicy": {"suspend": True}},
+    }
+    (tmp_path / "ddp.yaml").write_text(yaml.safe_dump(job))
+    assert cpod("apply", "-f", str(tmp_path / "ddp.yaml"))[1] == "pytorchjob/ddp created\n"
+    assert cpod("cancel", "ddp")[1] == "pytorchjob/ddp cancelled\n"
+    while "Suspended" not in (listed := cpod("ls")[1]):
+        assert "pytorchjob  ddp" in listed
+    assert cpod("resume", "ddp")[1] == "pytorchjob/ddp resumed\n"
+    assert cpod("logs", "-f", "ddp")[1] == "a worker\n"
+    assert cpod("logs", "ddp", "--pod", "worker-0")[1] == "a worker\n"
+    assert "no pod" in cpod("logs", "ddp", "--pod", "worker-1")[2]

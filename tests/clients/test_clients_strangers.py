@@ -1,4 +1,5 @@
-"""kopf, kr8s, lightkube, and the official client's asyncio half and leader election, as real programs."""
+"""kopf, kr8s, lightkube, Kubeflow's client for training, and the official client's asyncio half and leader election, as
+real programs."""
 
 from __future__ import annotations
 
@@ -28,6 +29,20 @@ def test_a_script_on_kr8s_does_its_work(program: Callable[..., list[str]], names
         "exists False",
         "lease me",
         "missing NotFoundError",
+    ]
+
+
+@pytest.mark.timeout(300)
+def test_kubeflows_own_client_trains_a_function_on_two_nodes(program: Callable[..., list[str]], namespace: str) -> None:
+    pytest.importorskip("torch", reason="torch is not installed (extra `runtime`), and torchrun starts the function")
+    assert program("kubeflow_train.py", namespace) == [
+        "runtimes jax-distributed mpi-distributed torch-distributed torch-initialized xgboost-distributed",
+        "status Complete",
+        "steps node-0 Succeeded node-1 Succeeded",
+        "logs hello 0 of 2",
+        "jobs True",
+        "events True",
+        "left []",
     ]
 
 

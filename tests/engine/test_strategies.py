@@ -250,6 +250,15 @@ def test_what_may_not_change_stays(
     assert fault in faults(caught)
 
 
+def test_quantities_that_are_given_as_numbers_are_read_back_as_text(api: LocalApi) -> None:
+    amounts = {"limits": {"cpu": 1.0, "memory": "1Gi", "nvidia.com/gpu": 2}, "requests": {"cpu": "500m"}}
+    container = {"name": "c", "image": "i", "resources": amounts}
+    pod = {"metadata": {"name": "amounts", "namespace": "default"}, "spec": {"containers": [container]}}
+    stored = api.create(r.PODS, pod)["spec"]["containers"][0]["resources"]
+    assert stored["limits"] == {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "2"}
+    assert stored["requests"] == {"cpu": "500m", "memory": "1Gi", "nvidia.com/gpu": "2"}
+
+
 def test_defaults_are_those_of_upstream_and_a_put_without_them_means_them(api: LocalApi) -> None:
     made = make(api, r.DEPLOYMENTS, SELECTED)
     spec = made["spec"]

@@ -69,6 +69,19 @@ def test_a_job_is_shown_in_one_place_to_its_end(notebook: Notebook, capsys: pyte
     assert "loss 0.300" in notebook.outputs[-1]["text/plain"], "the curve is there again"
 
 
+def test_a_training_kind_is_a_cell_by_its_word_in_the_short_form(notebook: Notebook) -> None:
+    show = "import os; print(os.environ['PROCESS_ID'], 'of', os.environ['NUM_PROCESSES'])"
+    result = notebook.run(
+        f'%%cpod jaxjob pair -o job\nimage: python:3.11\ncommand: [{sys.executable}, -c, "{show}"]\nworkers: 2'
+    )
+    result.raise_error()
+    job = notebook.variables["job"]
+    assert job.title == "jaxjob/pair"
+    assert list(job.logs(pod="worker-1")) == ["1 of 2"]
+    bad = notebook.run("%%cpod jaxjob pair\nimage: x\nworkrs: 2")
+    assert 'line 3, column 1: workrs: unknown field; did you mean "workers"' in str(bad.error_in_exec)
+
+
 def test_a_bad_cell_raises_with_its_lines_and_submits_nothing(notebook: Notebook) -> None:
     result = notebook.run("%%cpod finetune f\nmodel: {{ 'a' }}\ndataset: b\nhyperParameters: {n_epoch: 3}")
     assert isinstance(result.error_in_exec, ManifestError)

@@ -285,8 +285,11 @@ class Storm:
         owners = [(owner["kind"], owner["name"]) for owner in metadata.get("ownerReferences") or []]
         status = {key: value for key, value in (obj.get("status") or {}).items() if not key.endswith("Time")}
         if "conditions" in status:
+            # A short job may end before anybody saw it run: that it doesn't run now is then not worth a condition.
             status["conditions"] = sorted(
-                (entry["type"], entry["status"], entry.get("reason")) for entry in status["conditions"]
+                (entry["type"], entry["status"], entry.get("reason"))
+                for entry in status["conditions"]
+                if (entry["type"], entry["status"]) != ("Running", "False")
             )
         kept = {key: metadata.get(key) for key in ("labels", "annotations")}
         text = json.dumps(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cpod_jupyter.api.inference import FRAMEWORKS
+from cpod_jupyter.api.kserve import FRAMEWORKS
 from cpod_jupyter.operator.builders import inference as build
 from cpod_jupyter.operator.builders import inference_engines as engines
 from cpod_jupyter.operator.builders import inference_params as params
 from cpod_jupyter.operator.builders import inference_short as short
+from cpod_jupyter.operator.embedded import fitted
 from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.operator.settings import Settings
 
@@ -106,6 +108,52 @@ def test_what_a_known_server_leaves_out_is_filled_in(
     assert made["ports"][0]["containerPort"] == port
     assert made["readinessProbe"]["httpGet"] == {"path": path, "port": port}
     assert made["startupProbe"]["httpGet"] == made["readinessProbe"]["httpGet"]
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        pytest.param("vllm/vllm-openai:v0.18.0", "--port=9009", id="vLLM"),
+        pytest.param("nvcr.io/nvidia/tritonserver:26.01-py3", "--http-port=9009", id="Triton"),
+        pytest.param("hiyouga/llamafactory:0.9.3", {"name": "API_PORT", "value": "9009"}, id="LLaMA-Factory"),
+    ],
+)
+def test_a_server_that_is_started_for_the_user_listens_where_its_container_says(image: str, told: Any) -> None:
+    made = served(container(image, ports=[{"containerPort": 9009}]))
+    assert told in [*made["args"], *made.get("env", [])]
+    assert made["readinessProbe"]["httpGet"]["port"] == 9009
+
+
+def test_llama_factory_is_told_the_models_template_unless_the_user_has_a_command() -> None:
+    for command, told in (("", True), ("llamafactory-cli api", False)):
+        given = inference({"containers": [container("hiyouga/llamafactory:0.9.3", command)]})
+        made = build.given_predictor(given, CLAIMS, SETTINGS, "gemma").predictor["containers"][0]
+        assert ("--template=gemma" in made.get("args", [])) is told
+
+
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        pytest.param("vllm serve m", "VLLM_API_KEY", id="vLLM"),
+        pytest.param("llamafactory-cli api", "API_KEY", id="LLaMA-Factory"),
+        pytest.param("python -m cpod_jupyter.runtime serve", "CPOD_API_KEY", id="our runtime"),
+        pytest.param("tritonserver", "", id="Triton"),
+        pytest.param("python -m mine", "", id="somebody's own"),
+    ],
+)
+def test_a_key_is_asked_for_by_the_name_of_its_secret_or_refused(command: str, variable: str) -> None:
+    """B31 and B32: there is authentication, and no secret in what a person sees."""
+    keyed = {"cpod.cpod/api-key-secret": "chat-key"}
+    if not variable:
+        with pytest.raises(Refused, match="no API key can be asked for"):
+            served(container(command=command), keyed)
+        return
+    made = served(container(command=command), keyed)
+    reference = {"secretKeyRef": {"name": "chat-key", "key": "token"}}
+    assert made["env"] == [{"name": variable, "valueFrom": reference}]
+    assert "chat-key" not in " ".join(engines.words_of(made))
+    knocks = "tcpSocket" in made["readinessProbe"]
+    assert knocks is (variable == "API_KEY"), "a probe below /v1 would be refused"
 
 
 def test_ports_and_probes_of_the_users_own_stay() -> None:
@@ -248,6 +296,71 @@ def test_the_engine_of_the_short_form(
     choice = short.choose(wanted, {"spec": {}, "status": {"size": size}}, nodes, SETTINGS)
     assert (choice.engine, choice.gpus) == (engine, gpus)
     assert choice.why
+
+
+@pytest.mark.parametrize(
+    ("nodes", "spec", "dtype"),
+    [
+        pytest.param([node(1, "Tesla-T4", 15360)], {}, "half", id="the only GPUs have no bfloat16"),
+        pytest.param([node(1, "Tesla-T4", 15360), node(1)], {}, "", id="others have it"),
+        pytest.param([], {"gpuType": "Tesla-V100-SXM2-16GB"}, "half", id="the type asked for has none"),
+        pytest.param([], {}, "", id="nobody knows"),
+    ],
+)
+def test_older_gpus_get_float16(nodes: list[Any], spec: dict[str, Any], dtype: str) -> None:
+    """Fault 6's counterpart in serving: vLLM refuses a bfloat16 model on a GPU that has none."""
+    wanted = build.spec_of({"spec": {"modelId": "m", "gpuCount": 1, **spec}})
+    choice = short.choose(wanted, {"spec": {}}, nodes, SETTINGS)
+    assert choice.dtype == dtype
+    model: dict[str, Any] = {"metadata": {}, "spec": {}}
+    made = short.own_predictor(inference({}, gpuCount=1), choice, model, "files", "", SETTINGS)
+    assert ("--dtype=half" in made.predictor["containers"][0]["args"]) is bool(dtype)
+
+
+def test_requests_reach_an_adapter_in_vllm_by_the_inferences_name() -> None:
+    choice = short.Choice(engines.VLLM, 1, "")
+    made = short.own_predictor(
+        inference({}, gpuCount=1), choice, {"metadata": {}, "spec": {}}, "files", "adapter-files", SETTINGS
+    )
+    words = made.predictor["containers"][0]["args"]
+    assert words[-3:] == ["--enable-lora", "--lora-modules", "chat=/mnt/adapter"]
+    assert {"--served-model-name=chat-base", "--max-lora-rank=64"} <= set(words)
+
+
+def test_a_predictor_may_say_where_and_leave_open_what() -> None:
+    choice = short.Choice(engines.RUNTIME_SERVER, 0, "")
+    given = {"nodeSelector": {"zone": "a"}, "minReplicas": 2, "timeout": 30}
+    made = short.own_predictor(inference(given), choice, {"metadata": {}, "spec": {}}, "files", "", SETTINGS).predictor
+    assert {key: made[key] for key in given} == given
+    assert made["containers"][0]["args"][0] == "serve"
+
+
+def test_where_pods_share_a_network_a_server_listens_on_its_own_address_only() -> None:
+    choice, settings = short.Choice(engines.VLLM, 1, ""), Settings(shared_network=True)
+    made = short.own_predictor(inference({}, gpuCount=1), choice, {"metadata": {}, "spec": {}}, "files", "", settings)
+    served = made.predictor["containers"][0]
+    assert "--host=$(POD_IP)" in served["args"]
+    assert served["env"][0] == {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "image", "kept"),
+    [
+        pytest.param("process", "", False, id="processes and no vLLM"),
+        pytest.param("podman", "", True, id="real images"),
+        pytest.param("process", "mine/vllm:1", True, id="set by hand"),
+        pytest.param("process", "mapped", True, id="mapped to an environment"),
+    ],
+)
+def test_an_engine_has_vllm_only_where_its_image_means_something(
+    runtime: str, image: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if image == "mapped":
+        (tmp_path / "images.json").write_text('{"vllm/vllm-openai": "/opt/vllm"}')
+    settings = Settings(vllm_image=image) if image.startswith("mine") else Settings()
+    found = fitted(settings, tmp_path, runtime)
+    assert (bool(found.vllm_image), found.shared_network) == (kept, True)
 
 
 def test_without_an_image_of_vllm_the_runtime_serves_on_gpus() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from authorized import GRANTED, Use
 from operator_cluster import NAMESPACE, Cluster
@@ -25,6 +28,9 @@ from cpod_jupyter.api.resources import (
     TFJOBS,
     Resource,
 )
+from cpod_jupyter.client.client import Client
+from cpod_jupyter.engine.certs import ensure_credentials
+from cpod_jupyter.errors import ApiUnreachable
 from cpod_jupyter.operator.access import GRANTS, cluster_rules, lease_rules
 from cpod_jupyter.operator.settings import Settings
 
@@ -67,6 +73,20 @@ def test_the_role_has_what_the_operator_uses_and_nothing_more(cluster: Cluster) 
     }
     assert _said(GRANTED - watched - used) == [], "granted, and not used: let _everything use it, or take it away"
     assert _said(watched - GRANTED) == [], "watched, and not granted: add it to GRANTS"
+
+
+def test_a_server_that_another_authority_vouches_for_is_not_trusted(kubeconfig: Path, tmp_path: Path) -> None:
+    """Fault 18 (B32): TLS is verified."""
+    document = yaml.safe_load(kubeconfig.read_text())
+    other = ensure_credentials(tmp_path / "other")
+    authority = base64.b64encode(other.ca.read_bytes()).decode()
+    document["clusters"][0]["cluster"]["certificate-authority-data"] = authority
+    wrong = tmp_path / "wrong"
+    wrong.write_text(yaml.safe_dump(document))
+    client = Client.from_kubeconfig(wrong)
+    with pytest.raises(ApiUnreachable, match="certificate verify failed"):
+        client.list(JOBS)
+    client.close()
 
 
 def _said(uses: set[Use] | frozenset[Use]) -> list[str]:
@@ -121,6 +141,10 @@ def _jobs(cluster: Cluster) -> None:
         "tf",
         {"jobType": "tensorFlow", "image": "image", "replicaSpecs": {"Chief": REPLICA, "Worker": REPLICA}},
     )
+    _end_jobs(cluster, "Failed")
+    for name in ("general", "pytorch", "mpi", "tf"):
+        cluster.edit(CPODJOBS, name, {"duration": 1})
+        cluster.until(lambda name=name: meta.is_true(cluster.get(CPODJOBS, name), "DataPreparing"))
     _end_jobs(cluster)
     ended = [cluster.get(CPODJOBS, name) for name in ("general", "pytorch", "mpi", "tf")]
     assert all(meta.is_true(job, "Succeeded") for job in ended), [job.get("status") for job in ended]

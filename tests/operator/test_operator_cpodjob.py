@@ -199,6 +199,7 @@ def test_a_pod_that_fits_nowhere_leaves_the_job_waiting_with_the_schedulers_sent
 
 
 def test_the_trained_model_becomes_a_storage_that_is_ready_to_use(cluster: Cluster) -> None:
+    """B7, B25: its size is its own, not the base's, and one pass is enough."""
     ready_base(cluster)
     names = {"cpod.cpod/modelstorageName": "t-readable", "cpod.cpod/cpod-finetune-id": "ft"}
     cluster.apply(CPODJOBS, "t", TRAINING, names)
@@ -219,6 +220,7 @@ def test_the_trained_model_becomes_a_storage_that_is_ready_to_use(cluster: Clust
 
 @pytest.mark.parametrize("adapter", [pytest.param(True, id="unmerged"), pytest.param(False, id="merged")])
 def test_only_an_unmerged_result_is_an_adapter(cluster: Cluster, adapter: bool) -> None:
+    """Fault 17 (B4): isloraadapter is set the wrong way round there."""
     ready_base(cluster)
     cluster.apply(CPODJOBS, "t", TRAINING)
     train(cluster, {"size": 1, "adapter": adapter})
@@ -226,6 +228,7 @@ def test_only_an_unmerged_result_is_an_adapter(cluster: Cluster, adapter: bool) 
 
 
 def test_the_job_is_made_while_its_claims_still_wait_for_a_consumer(cluster: Cluster) -> None:
+    """Fault 16 (B23): a claim that waits for its first consumer is bound once there is a pod."""
     cluster.apply(CPODJOBS, "t", {"image": "busybox", "ckptPath": "/ckpt", "ckptVolumeSize": 10})
     cluster.set_status(PVCS, "t-ckpt", {"phase": "Pending"})
     assert cluster.exists(JOBS, "t")
@@ -254,6 +257,7 @@ def test_a_second_run_does_not_write_over_the_result_of_the_first(cluster: Clust
 
 
 def test_a_failed_job_publishes_no_model_and_says_why(cluster: Cluster) -> None:
+    """Fault 13 (B7)."""
     ready_base(cluster)
     cluster.apply(CPODJOBS, "t", TRAINING)
     train(cluster, "line 3 of data.jsonl is not JSON")

@@ -93,9 +93,9 @@ def test_a_model_id_alone_is_enough(cluster: Cluster) -> None:
     assert served["name"] == "kserve-container"
     assert served["command"] == ["python", "-m", "cpod_jupyter.runtime"]
     assert served["args"] == [
-        *("serve", "--model", "/mnt/models", "--name", "chat", "--host", "$(POD_IP)", "--port", "8080")
+        *("serve", "--model", "/mnt/models", "--name", "chat", "--host", "0.0.0.0", "--port", "8080")
     ]
-    assert env(cluster) == {"POD_IP": {"fieldRef": {"fieldPath": "status.podIP"}}, "STORAGE_URI": "pvc://smol-files"}
+    assert env(cluster) == {"STORAGE_URI": "pvc://smol-files"}, "Knative takes no fieldRef unless it is told to"
     assert served["readinessProbe"] == {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1}
     assert "resources" not in served
     assert served["ports"][0]["containerPort"] == 8080
@@ -109,7 +109,7 @@ def test_a_gpu_is_asked_for_and_vllm_serves(cluster: Cluster) -> None:
     served = container(cluster)
     assert (served["image"], served["command"]) == (cluster.settings.vllm_image, ["vllm", "serve"])
     assert served["args"] == [
-        *("/mnt/models", "--served-model-name=chat", "--host=$(POD_IP)", "--port=8080"),
+        *("/mnt/models", "--served-model-name=chat", "--host=0.0.0.0", "--port=8080"),
         *("--tensor-parallel-size=2", "--max-model-len=4096"),
     ]
     assert served["resources"]["limits"] == {"nvidia.com/gpu": "2"}
@@ -131,6 +131,19 @@ def test_the_name_in_the_uri_counts_and_no_model_id_is_needed(cluster: Cluster) 
     cluster.apply(INFERENCES, "chat", {"predictor": given(*API_DEMO), "modelId": "extra"})
     assert env(cluster) == {"STORAGE_URI": "pvc://smol-files"}
     assert container(cluster)["command"] == API_DEMO
+
+
+def test_a_predictor_that_says_not_where_the_model_is_gets_the_one_of_model_id(cluster: Cluster) -> None:
+    own = {"containers": [{"name": "kserve-container", "image": "mine", "command": ["python", "-m", "mine"]}]}
+    cluster.apply(INFERENCES, "chat", {"predictor": own, "modelId": "smol"})
+    assert env(cluster) == {"STORAGE_URI": "pvc://smol-files"}
+    cluster.edit(INFERENCES, "chat", {"predictor": {"containers": None, "onnx": {"protocolVersion": "v2"}}})
+    assert predictor(cluster)["onnx"] == {"protocolVersion": "v2", "storageUri": "pvc://smol-files"}
+
+
+def test_a_model_id_that_a_uri_overrules_is_told(cluster: Cluster) -> None:
+    cluster.apply(INFERENCES, "chat", {"predictor": given(*API_DEMO), "modelId": "extra"})
+    assert ("Normal", "ModelIdNotUsed") in [(kind, reason) for kind, reason, _ in cluster.events("chat")]
 
 
 def test_an_annotated_adapter_is_mounted_for_the_users_own_server(cluster: Cluster) -> None:
@@ -176,7 +189,7 @@ def test_autoscaler_options_are_the_predictors_bounds(cluster: Cluster) -> None:
 
 def test_the_choice_of_an_engine_stays_when_nodes_go(cluster: Cluster) -> None:
     cluster.api.patch(MODELSTORAGES, "smol", {"status": {"size": 40_000_000_000}}, "default", subresource="status")
-    labels = {"nvidia.com/gpu.memory": "24576"}
+    labels = {"nvidia.com/gpu.product": "NVIDIA-A30", "nvidia.com/gpu.memory": "24576"}
     cluster.node("big", {"cpu": "8", "nvidia.com/gpu": "4"}, labels)
     cluster.apply(INFERENCES, "chat", {"modelId": "smol"})
     assert container(cluster)["resources"]["limits"] == {"nvidia.com/gpu": "2"}, "50 GB on GPUs of 24 GiB"
@@ -213,6 +226,32 @@ def test_a_crash_loop_is_never_ready(cluster: Cluster) -> None:
     assert status(cluster)["failureMessage"] == "the model has no tokenizer"
 
 
+def test_a_service_that_is_stopped_is_not_said_to_start(cluster: Cluster) -> None:
+    cluster.apply(INFERENCES, "chat", {"modelId": "smol"}, {"serving.kserve.io/stop": "true"})
+    stopped = {"type": "Stopped", "status": "True"}
+    serve(cluster, conditions=[{"type": "Ready", "status": "False", "message": "stopped"}, stopped])
+    assert condition(cluster, "Ready")[:2] == ("False", "Stopped")
+    assert "serving.kserve.io/stop" in condition(cluster, "UpToDate")[2]
+    assert status(cluster)["failureMessage"] == ""
+
+
+def test_what_kserve_waits_for_is_told_in_its_words(cluster: Cluster) -> None:
+    cluster.apply(INFERENCES, "chat", {"modelId": "smol"})
+    serve(cluster, conditions=[{"type": "Ready", "status": "False", "message": "the gateway has no address"}])
+    assert condition(cluster, "Ready") == ("False", "Starting", "the gateway has no address")
+
+
+def test_a_rollout_that_waits_for_the_gpus_of_the_old_one_says_how_to_give_them_up(cluster: Cluster) -> None:
+    cluster.apply(INFERENCES, "chat", {"modelId": "smol", "gpuCount": 1})
+    serve(cluster)
+    pod(cluster, RUNNING)
+    cluster.edit(INFERENCES, "chat", {"params": '{"max_model_len": 512}'})
+    serve(cluster, components={"predictor": {"latestCreatedRevision": "new"}})
+    pod(cluster, unschedulable("0/1 nodes are available: 1 Insufficient nvidia.com/gpu."), "new")
+    assert status(cluster)["ready"] is True
+    assert "predictor.deploymentStrategy.type to Recreate" in status(cluster)["failureMessage"]
+
+
 def test_a_url_without_scheme_gets_one(cluster: Cluster) -> None:
     """Fault 12 (B28)."""
     cluster.apply(INFERENCES, "chat", {"modelId": "smol"})
@@ -234,6 +273,10 @@ def test_nothing_runs_and_yet_it_is_ready_when_it_scaled_to_zero(cluster: Cluste
     assert status(cluster)["ready"] is True
     assert condition(cluster, "UpToDate")[1] == "ScaledToZero"
     assert "ScaledToZero" in reasons(cluster)
+    pod(cluster, {"phase": "Pending", "conditions": []})
+    assert status(cluster)["ready"] is True, "a request woke it, and is held until it can be answered"
+    cluster.set_status(PODS, "chat-is-predictor-old", crash_loop("no such model"))
+    assert status(cluster)["ready"] is False
 
 
 def test_it_waits_for_its_model_without_calling_that_a_failure(cluster: Cluster) -> None:
@@ -281,7 +324,9 @@ def test_a_model_that_appears_later_is_served(cluster: Cluster) -> None:
         ),
         pytest.param({"predictor": {"contaners": []}}, "near it: containers", id="unknown field"),
         pytest.param(
-            {"predictor": {**given("x"), "sklearn": {"storageUri": "gs://x/y"}}}, "takes one", id="two servers"
+            {"predictor": {"onnx": {"storageUri": "s3://x/y"}, "sklearn": {"storageUri": "gs://x/y"}}},
+            "takes one",
+            id="two servers",
         ),
     ],
 )
@@ -297,6 +342,12 @@ def test_an_adapter_without_a_known_base_is_refused(cluster: Cluster) -> None:
     cluster.apply(MODELSTORAGES, "lost", {"pvc": "extra-files", "isloraadapter": True})
     cluster.apply(INFERENCES, "chat", {"modelId": "lost"})
     assert "does not say for which model" in status(cluster)["failureMessage"]
+
+
+@pytest.mark.parametrize("name", [pytest.param("1st", id="a digit first"), pytest.param("a.b", id="a dot")])
+def test_a_name_that_no_service_could_have_is_refused(cluster: Cluster, name: str) -> None:
+    cluster.apply(INFERENCES, name, {"modelId": "smol"})
+    assert "must begin with a letter" in cluster.status(INFERENCES, name)["failureMessage"]
 
 
 def test_an_embedding_model_needs_vllm(cluster: Cluster) -> None:

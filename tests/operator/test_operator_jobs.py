@@ -1,23 +1,14 @@
-"""CPodJobs of type mpi and tensorFlow, and replicaSpecs: what they become, and that they run."""
+"""CPodJobs of type mpi and tensorFlow, and replicaSpecs: what they become."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from operator_cluster import Cluster
-from whole_engine import whole_engine
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import CPODJOBS, MPIJOBS_V2BETA1, PODS, PYTORCHJOBS, TFJOBS
-from cpod_jupyter.client.client import Client
+from cpod_jupyter.api.resources import CPODJOBS, JOBS, MODELSTORAGES, MPIJOBS_V2BETA1, PYTORCHJOBS, TFJOBS
 from cpod_jupyter.operator.builders import jobs
 from cpod_jupyter.operator.builders.workload import Facts
 from cpod_jupyter.operator.settings import Settings
@@ -36,6 +27,7 @@ def container(spec: dict[str, Any], role: str) -> dict[str, Any]:
 
 
 def test_an_mpi_job_has_a_launcher_with_the_command_and_workers_with_the_gpus(cluster: Cluster) -> None:
+    """B18: slots and retries, and no hostIPC, which a namespace of the baseline standard refuses."""
     env = [{"name": "A", "value": "b"}]
     cluster.apply(
         CPODJOBS, "sim",
@@ -60,6 +52,7 @@ def test_an_mpi_job_has_a_launcher_with_the_command_and_workers_with_the_gpus(cl
 
 
 def test_a_tensorflow_job_has_workers(cluster: Cluster) -> None:
+    """Fault 8 (B11)."""
     cluster.apply(
         CPODJOBS, "tf", {"jobType": "tensorFlow", "image": "me/tf", "command": ["python", "t.py"], "workerReplicas": 2}
     )
@@ -67,6 +60,68 @@ def test_a_tensorflow_job_has_workers(cluster: Cluster) -> None:
     assert spec["tfReplicaSpecs"]["Worker"]["replicas"] == 2
     worker = container(spec["tfReplicaSpecs"], "Worker")
     assert (worker["name"], worker["command"]) == ("tensorflow", ["python", "t.py"])
+
+
+def replica(name: str = "pytorch", mount: str = "/mine", volume: str = "mine", **container: Any) -> dict[str, Any]:
+    """A role of `replicaSpecs` with a volume of its own."""
+    found = {"name": name, "volumeMounts": [{"name": volume, "mountPath": mount}], **container}
+    return {"template": {"spec": {"containers": [found], "volumes": [{"name": volume, "emptyDir": {}}]}}}
+
+
+def test_given_replicas_have_the_jobs_data_and_environment_at_hand(cluster: Cluster) -> None:
+    """Fault 8 (B19): what is mounted for other jobs is mounted for these, or their results would be empty."""
+    cluster.claim("base-files")
+    cluster.apply(MODELSTORAGES, "base", {"modeltype": "trained", "pvc": "base-files"})
+    own = {"env": [{"name": "A", "value": "own"}], "image": "other"}
+    cluster.apply(
+        CPODJOBS, "t",
+        {"jobType": "pytorch", "image": "me/train", "replicaSpecs": {"Master": replica(), "Worker": replica(**own)},
+         "env": [{"name": "A", "value": "shared"}], "pretrainModelName": "base", "pretrainModelPath": "/model",
+         "ckptPath": "/ckpt", "modelSavePath": "/save", "codePath": "/code",
+         "gitRepo": {"repository": "https://example.com/x.git"}},
+    )  # fmt: skip
+    spec = cluster.get(PYTORCHJOBS, "t")["spec"]["pytorchReplicaSpecs"]
+    for role, image, value in (("Master", "me/train", "shared"), ("Worker", "other", "own")):
+        found, pod = container(spec, role), spec[role]["template"]["spec"]
+        assert (found["image"], found["env"]) == (image, [{"name": "A", "value": value}])
+        assert {mount["mountPath"]: mount["name"] for mount in found["volumeMounts"]} == {
+            "/mine": "mine", "/model": "pretrain-model", "/ckpt": "ckpt", "/save": "modelsave", "/code": "code",
+        }  # fmt: skip
+        assert {volume["name"] for volume in pod["volumes"]} == {"mine", "pretrain-model", "ckpt", "modelsave", "code"}
+        assert [clone["name"] for clone in pod["initContainers"]] == ["clone"]
+
+
+@pytest.mark.parametrize(
+    ("specs", "processes", "elastic"),
+    [
+        pytest.param({"Worker": replica(resources={"limits": {GPU: "4"}})}, "4", False, id="one worker"),
+        pytest.param({"Worker": {**replica(), "replicas": 3}}, "1", True, id="three workers"),
+        pytest.param({"Master": replica(), "Worker": {**replica(), "replicas": 3}}, "1", False, id="with a master"),
+    ],
+)
+def test_given_replicas_find_each_other_as_made_ones_do(specs: dict[str, Any], processes: str, elastic: bool) -> None:
+    """Fault 7 (B18): the processes of a replica are its GPUs."""
+    spec = {"jobType": "pytorch", "image": "me/train", "replicaSpecs": specs}
+    metadata = {"name": "t", "namespace": "default", "uid": "u"}
+    owner = {"apiVersion": CPODJOBS.api_version, "kind": CPODJOBS.kind, "metadata": metadata, "spec": spec}
+    made = jobs.workload(owner, Facts(), Settings())["spec"]
+    assert made["nprocPerNode"] == processes
+    policy = {"rdzvBackend": "c10d", "minReplicas": 3, "maxReplicas": 3}
+    assert made.get("elasticPolicy") == (policy if elastic else None)
+
+
+def test_tensorboards_claim_is_mounted_where_a_namespace_has_one(cluster: Cluster) -> None:
+    cluster.apply(CPODJOBS, "before", {"image": "me/train"})
+    cluster.claim("log-volume-tensorboard-0")
+    cluster.apply(CPODJOBS, "after", {"image": "me/train"})
+    cluster.apply(CPODJOBS, "own", {"image": "me/train", "ckptPath": "/logs"})
+    mounts = {
+        name: cluster.get(JOBS, name)["spec"]["template"]["spec"]["containers"][0].get("volumeMounts")
+        for name in ("before", "after", "own")
+    }
+    assert not mounts["before"]
+    assert mounts["after"] == [{"name": "logs", "mountPath": "/logs"}]
+    assert mounts["own"] == [{"name": "ckpt", "mountPath": "/logs"}]
 
 
 def test_replica_specs_are_taken_over(cluster: Cluster) -> None:
@@ -96,6 +151,17 @@ def test_replica_specs_are_taken_over(cluster: Cluster) -> None:
             "replicaSpecs.Worker: template.spec.containers is required", id="no template",
         ),
         pytest.param({"gitRepo": {"repository": "https://x/y"}}, "gitRepo without codePath", id="no code path"),
+        pytest.param({"uploadModel": True}, "uploadModel without modelSavePath", id="nothing to upload"),
+        pytest.param({"ckptPath": "/x", "modelSavePath": "/x/"}, "are both /x", id="one path for two"),
+        pytest.param({"ckptPath": "data/ckpt"}, "ckptPath is 'data/ckpt': it has to be", id="relative"),
+        pytest.param(
+            {"jobType": "pytorch", "ckptPath": "/ckpt", "replicaSpecs": {"Worker": replica(mount="/ckpt/")}},
+            "replicaSpecs.Worker: container pytorch mounts /ckpt/ itself, which is ckptPath too", id="its own mount",
+        ),
+        pytest.param(
+            {"jobType": "pytorch", "ckptPath": "/ckpt", "replicaSpecs": {"Worker": replica(volume="ckpt")}},
+            "replicaSpecs.Worker: the volume name ckpt is the operator's", id="its own volume",
+        ),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused(cluster: Cluster, spec: dict[str, Any], said: str) -> None:
@@ -118,73 +184,3 @@ def test_the_repository_is_cloned_before_the_work_begins(kind: str) -> None:
     assert clone["args"][:3] == ["clone", "--repository", "https://example.com/x.git"]
     assert {mount["mountPath"] for mount in clone["volumeMounts"]} == {"/code"}
     assert "/code" in {mount["mountPath"] for mount in work["volumeMounts"]}
-
-
-# ---- on the engine, with real programs
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[Client]:
-    with whole_engine(tmp_path / "home") as engine:
-        found = Client.from_kubeconfig(engine.kubeconfig)
-        yield found
-        found.close()
-
-
-def run(client: Client, name: str, spec: dict[str, Any]) -> None:
-    """Submit a CPodJob, and wait until it has succeeded."""
-    client.create(CPODJOBS, {"metadata": {"name": name, "namespace": "default"}, "spec": {"image": "python", **spec}})
-    until = time.monotonic() + 90
-    while not meta.is_true(job := client.get(CPODJOBS, name, "default"), "Succeeded"):
-        assert not meta.is_true(job, "Failed"), job["status"]
-        assert time.monotonic() < until, job.get("status")
-        time.sleep(0.1)
-
-
-def printed(client: Client, pod: str) -> str:
-    """What the pod whose name begins so has printed."""
-    names = [meta.name_of(item) for item in client.list(PODS, "default").items]
-    (name,) = [name for name in names if name.startswith(pod)]
-    return "\n".join(client.logs(name, "default"))
-
-
-RANK = """
-import os
-said = f"rank {os.environ['OMPI_COMM_WORLD_RANK']} in {os.environ['HOSTNAME']}\\n"
-os.write(1, said.encode())  # at once: both ranks write to one log
-"""
-needs_mpirun = pytest.mark.skipif(
-    shutil.which("mpirun") is None, reason="mpirun is not installed (Debian: apt-get install openmpi-bin)"
-)
-
-
-@needs_mpirun
-@pytest.mark.timeout(150)
-def test_mpirun_reaches_the_workers_of_a_cpodjob(client: Client) -> None:
-    command = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "2", sys.executable, "-c", RANK]
-    run(client, "sim", {"jobType": "mpi", "command": command, "workerReplicas": 2, "backoffLimit": 0})
-    said = printed(client, "sim-launcher")
-    assert sorted(said.split("\n"))[-2:] == ["rank 0 in sim-worker-0", "rank 1 in sim-worker-1"]
-
-
-@pytest.mark.timeout(150)
-def test_the_workers_of_a_tensorflow_cpodjob_know_each_other(client: Client) -> None:
-    command = [sys.executable, "-c", "import os; print(os.environ['TF_CONFIG'])"]
-    run(client, "tf", {"jobType": "tensorFlow", "command": command, "workerReplicas": 2, "backoffLimit": 0})
-    found = json.loads(printed(client, "tf-worker-0"))  # the job has succeeded when the first worker has
-    assert found["task"] == {"type": "worker", "index": 0}
-    assert len(set(found["cluster"]["worker"])) == 2
-
-
-def test_a_cpodjob_runs_the_code_of_its_repository_at_a_revision(client: Client, tmp_path: Path) -> None:
-    origin = tmp_path / "origin"
-    git = ["git", "-C", str(origin), "-c", "user.name=t", "-c", "user.email=t@example.com"]
-    subprocess.run(["git", "init", "-q", str(origin)], check=True)
-    for text in ("one", "two"):
-        (origin / "say.py").write_text(f"print({text!r})\n")
-        subprocess.run([*git, "add", "."], check=True)
-        subprocess.run([*git, "commit", "-q", "-m", text], check=True)
-        subprocess.run([*git, "tag", text], check=True)
-    repo = {"repository": origin.as_uri(), "revision": "one"}
-    run(client, "code", {"command": ["python", "/code/say.py"], "gitRepo": repo, "codePath": "/code"})
-    assert printed(client, "code") == "one"

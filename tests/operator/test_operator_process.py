@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,6 +185,28 @@ def test_an_operator_whose_lease_was_taken_ends_to_be_started_again(
         kube.patch(LEASES, LEASE_NAME, {"spec": {"holderIdentity": "another"}}, SYSTEM_NAMESPACE)
         assert process.popen.wait(20) == 3
         assert '"message": "another has taken the lease: this operator ends"' in process.log.read_text()
+
+
+def test_the_engines_own_operator_and_another_do_not_fight(tmp_path: Path) -> None:
+    with whole_engine(tmp_path / "home") as engine, closing(Client.from_kubeconfig(engine.kubeconfig)) as kube:
+        _wait(lambda: there(kube) and lease(kube)["holderIdentity"] == "cpod-engine", "the engine's own leads")
+        with operator(tmp_path, engine.kubeconfig, "other") as process:
+            assert not process.leads
+            kube.create(CPODJOBS, job("one", tmp_path))
+            _wait(lambda: succeeded(kube) == ["one"], "the job succeeds")
+            assert process.created() == {}
+            taken = {"holderIdentity": "gone", "leaseDurationSeconds": 1}
+            kube.patch(LEASES, LEASE_NAME, {"spec": taken}, SYSTEM_NAMESPACE)
+            _wait(lambda: lease(kube)["holderIdentity"] not in ("gone", ""), "one of them follows")
+            kube.create(CPODJOBS, job("two", tmp_path))
+            _wait(lambda: succeeded(kube) == ["one", "two"], "the work goes on")
+            assert len(kube.list(PODS, "default").items) == 2
+            assert process.popen.poll() is None
+        _wait(lambda: lease(kube)["holderIdentity"] == "cpod-engine", "the engine's own leads again")
+
+
+def there(kube: Client) -> bool:
+    return any(meta.name_of(found) == LEASE_NAME for found in kube.list(LEASES, SYSTEM_NAMESPACE).items)
 
 
 def test_an_operator_for_one_namespace_leaves_the_others_alone(

@@ -21,6 +21,9 @@ def test_a_model_directory_is_copied_with_a_marker_that_names_every_file(
     destination = tmp_path / "model"
     ended = run("download", "--kind", "model", "--source", tiny_model.as_uri(), "--destination", destination)
     result = ended.result()
+    shape = result.pop("model")
+    assert (shape["modelType"], shape["layers"], shape["dtypeBytes"], shape["approximate"]) == ("llama", 2, 2, False)
+    assert shape["parameters"] == 96_192
     names = {path.name for path in tiny_model.iterdir()}
     marker = json.loads((destination / ".cpod-source.json").read_text())
     weights = (tiny_model / "model.safetensors").read_bytes()

@@ -147,3 +147,40 @@ def test_a_directory_without_a_model_is_refused(run: Run, tmp_path: Path) -> Non
     ended = run("serve", "--model", tmp_path, "--name", "boats")
     assert ended.code == 1
     assert "has no config.json" in ended.message
+
+
+def test_limits_hold_for_requests_that_set_none(start: Start, tiny_model: Path) -> None:
+    limits = ("--max-model-len", 64, "--max-tokens", 3, "--temperature", 1.5, "--dtype", "bfloat16")
+    started = start("serve", "--model", tiny_model, "--name", "boats", "--port", 0, *limits)
+    with openai.OpenAI(base_url=ready(started), api_key="none", max_retries=0) as client:
+        short = client.chat.completions.create(model="boats", messages=QUESTION)
+        longer = client.chat.completions.create(model="boats", messages=QUESTION, max_tokens=5, temperature=0)
+        endless: Any = [{"role": "user", "content": "What colour is the boat? " * 40}]
+        with pytest.raises(openai.BadRequestError, match="nothing of the model's 64"):
+            client.chat.completions.create(model="boats", messages=endless)
+        assert getattr(client.models.retrieve("boats"), "max_model_len") == 64  # noqa: B009
+    assert short.usage is not None
+    assert longer.usage is not None
+    assert short.usage.completion_tokens <= 3
+    assert longer.usage.completion_tokens == 5
+
+
+def test_a_context_beyond_the_models_own_is_refused(run: Run, tiny_model: Path) -> None:
+    ended = run("serve", "--model", tiny_model, "--name", "boats", "--port", 0, "--max-model-len", 512)
+    assert ended.code == 1
+    assert "the model was made for 256 tokens" in ended.message
+
+
+def test_a_key_in_the_environment_must_come_with_every_request_but_a_probe(start: Start, tiny_model: Path) -> None:
+    """B31: no authentication anywhere."""
+    started = start("serve", "--model", tiny_model, "--name", "boats", "--port", 0, CPOD_API_KEY="secret")
+    base = ready(started)
+    with openai.OpenAI(base_url=base, api_key="wrong", max_retries=0) as stranger:
+        with pytest.raises(openai.AuthenticationError, match="the API key is wrong or missing"):
+            stranger.models.list()
+        with pytest.raises(openai.AuthenticationError):
+            stranger.chat.completions.create(model="boats", messages=QUESTION)
+    with openai.OpenAI(base_url=base, api_key="secret", max_retries=0) as friend:
+        assert [model.id for model in friend.models.list()] == ["boats"]
+    with urllib.request.urlopen(base.replace("/v1", "/health")) as health:
+        assert health.status == 200

@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from runtime_commands import Run, Start, conversation
-
-from cpod_jupyter.api.records import parse_record
 
 QUICK = {"num_train_epochs": "6", "per_device_train_batch_size": "4", "learning_rate": "0.01"}
 
@@ -57,6 +53,8 @@ def test_lora_merged_is_a_model_that_has_learnt(run: Run, tiny_model: Path, chat
     assert not list((tmp_path / "ck").iterdir()), "checkpoints are for a run that has not ended"
     card = (tmp_path / "out" / "README.md").read_text()
     assert all(text in card for text in ("8 conversations, sha256", "| lora_target | all-linear |", "| seed | 42 |"))
+    assert result["model"]["parameters"] == sum(parameter.numel() for parameter in tuned.parameters())
+    assert (result["model"]["hiddenSize"], result["model"]["layers"], result["model"]["dtypeBytes"]) == (64, 2, 2)
 
 
 def test_without_auto_merge_the_output_is_the_adapter_alone(
@@ -67,6 +65,7 @@ def test_without_auto_merge_the_output_is_the_adapter_alone(
     adapter = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
     assert result["adapter"] is True
     assert result["steps"] == 1
+    assert result["model"]["layers"] == 2, "the shape of the base, which the adapter is for"
     assert (adapter["r"], adapter["lora_alpha"]) == (4, 8)
     assert set(adapter["target_modules"]) == {"q_proj", "v_proj"}
     assert (tmp_path / "out" / "adapter_model.safetensors").exists()
@@ -194,13 +193,15 @@ def test_arguments_that_cannot_be_are_refused_together_with_the_nearest_name(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"finetuneType": "qlora"}, 'finetuneType is "qlora", it must be lora or full'),
+        ({"finetuneType": "slora"}, 'finetuneType is "slora", it must be lora, qlora or full'),
+        ({"finetuneType": "qlora"}, "finetuneType qlora needs a GPU and there is none: use finetuneType lora on a CPU"),
+        ({"arguments": {"deepspeed": "/nowhere.json"}}, "the configuration of DeepSpeed /nowhere.json can't be read"),
         ({"finetunetype": "lora"}, "unknown key `finetunetype`, did you mean finetuneType?"),
         ({"autoMerge": "yes"}, "autoMerge must"),
         ({"finetuneType": "full", "arguments": {"lora_rank": "4"}}, "lora_rank is for finetuneType lora"),
         ({"arguments": {"max_length": "4"}}, "no answer begins within max_length 4 tokens"),
     ],
-    ids=["type", "key", "merge", "lora-of-full", "length"],
+    ids=["type", "qlora", "deepspeed", "key", "merge", "lora-of-full", "length"],
 )
 def test_a_wrong_configuration_is_one_clear_sentence(
     run: Run, tiny_model: Path, chat_data: Path, tmp_path: Path, change: dict[str, Any], reason: str
@@ -245,13 +246,3 @@ def test_a_model_with_broken_weights_is_one_clear_sentence(
     assert ended.code == 1
     assert ended.message.startswith(f"can't load the model {broken}: ")
     assert "Traceback" not in ended.err
-
-
-def test_two_processes_share_a_fine_tune_and_speak_once(tiny_model: Path, chat_data: Path, tmp_path: Path) -> None:
-    line = command(tmp_path, tiny_model, chat_data, arguments=QUICK | {"per_device_train_batch_size": "2"})
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cpod_jupyter.runtime"]
-    done = subprocess.run([sys.executable, *torchrun, *map(str, line)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    records = [record for text in done.stdout.splitlines() if (record := parse_record(text))]
-    assert [record["step"] for record in records if record["type"] == "metrics"] == list(range(1, 13))
-    assert (tmp_path / "out" / "model.safetensors").exists()

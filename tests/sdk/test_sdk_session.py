@@ -12,6 +12,7 @@ import pytest
 
 from cpod_jupyter.errors import CpodError, Invalid, ManifestError, NotFound, WaitTimeout, WorkFailed
 from cpod_jupyter.sdk import AlreadyRun, Detached, Session, Snapshot, State
+from cpod_jupyter.sdk.manifest import Origin
 
 TRAINING = """
 import json, time
@@ -170,7 +171,8 @@ def test_a_server_that_refuses_is_quoted(session: Session) -> None:
 
 @pytest.mark.parametrize("file", sorted(Path("examples").glob("*.yaml")), ids=lambda path: path.name)
 def test_the_examples_are_accepted(session: Session, file: Path) -> None:
-    for obj in session.load(file.read_text(), namespace=session.namespace):
+    origin = Origin(file.name, file.parent)
+    for obj in session.load(file.read_text(), origin=origin, namespace=session.namespace):
         session.validate(obj)
 
 

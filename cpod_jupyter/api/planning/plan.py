@@ -64,8 +64,9 @@ class Plan:
         chosen = {
             "per_device_train_batch_size": str(self.work.batch),
             "gradient_accumulation_steps": str(self.work.accumulation),
-            "gradient_checkpointing": _text(self.work.checkpointing),
         }
+        if self.request.checkpointing is None:
+            chosen["gradient_checkpointing"] = _text(self.work.checkpointing)
         if self.work.precision != "auto":
             chosen |= {"bf16": _text(self.work.precision == "bf16"), "fp16": _text(self.work.precision == "fp16")}
         if self.deepspeed:

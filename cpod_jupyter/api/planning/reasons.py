@@ -78,7 +78,7 @@ def _batch(way: Way) -> str:
 
 
 def _checkpointing(way: Way) -> str:
-    if "gradient_checkpointing" in way.request.config:
+    if way.request.checkpointing is not None:
         return f"{'On' if way.work.checkpointing else 'Off'}, as config asks."
     if not way.work.checkpointing:
         return "Off: the activations of all layers fit, so none are computed twice."
@@ -89,7 +89,7 @@ def _checkpointing(way: Way) -> str:
 def _sharding(way: Way) -> str:
     request, work = way.request, way.work
     if "deepspeed" in request.config:
-        return "By the DeepSpeed configuration that config gives; the estimate does not know it."
+        return "As the DeepSpeed configuration in config says."
     if not work.zero_stage:
         if work.finetune_type == "qlora" and request.gpus > 1:
             return "None, plain data parallel (DDP): the 4-bit weights stay whole on each GPU."
@@ -180,7 +180,10 @@ def _fits(request: PlanRequest) -> bool:
 
 def _other_settings(request: PlanRequest) -> list[str]:
     """Without what config fixes, where that is in the way."""
-    for names in (("gradient_checkpointing",), ("per_device_train_batch_size", "gradient_accumulation_steps")):
+    for names in (
+        ("gradient_checkpointing", "activation_checkpointing"),
+        ("per_device_train_batch_size", "gradient_accumulation_steps"),
+    ):
         fixed = [name for name in names if name in request.config]
         config = {name: value for name, value in request.config.items() if name not in fixed}
         if fixed and _fits(dataclasses.replace(request, config=config)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -56,6 +57,12 @@ class PlanRequest:
     @property
     def accumulation(self) -> int:
         return _whole(self.config.get("gradient_accumulation_steps")) or 1
+
+    @property
+    def checkpointing(self) -> bool | None:
+        """What `config` says of it; transformers 5 has a second name for it, which goes before the first."""
+        old, new = (self.config.get(f"{name}_checkpointing") for name in ("gradient", "activation"))
+        return _flag(new if new is not None else old)
 
     @property
     def lora_rank(self) -> int:
@@ -182,8 +189,7 @@ def _batches(request: PlanRequest) -> list[tuple[int, int]]:
 
 
 def _checkpointing(request: PlanRequest) -> list[bool]:
-    asked = _flag(request.config.get("gradient_checkpointing"))
-    return [False, True] if asked is None else [asked]
+    return [False, True] if request.checkpointing is None else [request.checkpointing]
 
 
 def _shardings(request: PlanRequest) -> list[tuple[int, Offload]]:
@@ -193,7 +199,9 @@ def _shardings(request: PlanRequest) -> list[tuple[int, Offload]]:
     4-bit weights of QLoRA stay whole on each GPU: DeepSpeed can't offload them. On one GPU there is nothing to
     share, but states can go to the host.
     """
-    if "deepspeed" in request.config or not request.gpus or request.finetune_type == "qlora":
+    if "deepspeed" in request.config:
+        return [_given_sharding(request.config["deepspeed"])]
+    if not request.gpus or request.finetune_type == "qlora":
         return [(0, "none")]
     several = request.gpus > 1
     if request.finetune_type == "lora":
@@ -202,6 +210,21 @@ def _shardings(request: PlanRequest) -> list[tuple[int, Offload]]:
     shared = [(1, "none"), (2, "none"), (3, "none")] if several else []
     offloaded: list[tuple[int, Offload]] = [(2, "optimizer"), (3, "optimizer"), (3, "optimizer+parameters")]
     return [(0, "none"), *shared, *(entry for entry in offloaded if several or entry != (3, "optimizer"))]
+
+
+def _given_sharding(text: str) -> tuple[int, Offload]:
+    """Stage and offload of a DeepSpeed configuration that the user gives; none where it has no such thing."""
+    try:
+        zero = json.loads(text)["zero_optimization"]
+        stage = int(zero.get("stage") or 0)
+        devices = {
+            name: (zero.get(name) or {}).get("device") == "cpu" for name in ("offload_optimizer", "offload_param")
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return 0, "none"
+    both = stage == 3 and devices["offload_param"]
+    optimizer = stage > 0 and devices["offload_optimizer"]
+    return min(max(stage, 0), 3), "optimizer+parameters" if both else "optimizer" if optimizer else "none"
 
 
 def _flag(text: str | None) -> bool | None:

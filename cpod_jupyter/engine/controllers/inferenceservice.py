@@ -26,6 +26,7 @@ from cpod_jupyter.engine.controllers.scaling import (
     LAST_REQUEST,
     Scale,
     idle_seconds,
+    is_proven,
     is_stopped,
     of_revision,
     scale,
@@ -64,7 +65,8 @@ class InferenceServiceReconciler:
         self._keep_pods(predictor, pods, size)
         url = f"{self._front}/{key.namespace}/{predictor_name(service)}" if self._front and idle is not None else ""
         pods = podset.owned(self._api, service)
-        self._write_status(service, Observed(pods, predictor, size.wanted, is_stopped(service), url))
+        proven = idle is not None and is_proven(service, predictor.revision)
+        self._write_status(service, Observed(pods, predictor, size.wanted, is_stopped(service), url, proven))
         return size.again
 
     def of_runtime(self, runtime: Object) -> Iterable[Key]:
@@ -99,8 +101,15 @@ class InferenceServiceReconciler:
             return str((there["metadata"].get("annotations") or {}).get(LAST_REQUEST) or "")
 
     def _keep_pods(self, predictor: Predictor, pods: list[Object], size: Scale) -> None:
-        """The wanted number of pods of the present revision; older ones go once those are ready."""
+        """The wanted number of pods of the present revision; older ones go once those are ready.
+
+        Where the deployment strategy is Recreate they go first: both would not fit on a machine with one GPU.
+        """
         ours = of_revision(pods, predictor.revision)
+        older = [pod for pod in pods if pod not in ours]
+        if older and _recreates(predictor.service):
+            podset.delete(self._api, older)
+            return
         dead = [pod for pod in ours if podset.phase(pod) in (podset.SUCCEEDED, podset.FAILED)]
         podset.delete(self._api, dead)
         live = sorted((pod for pod in ours if podset.is_active(pod)), key=lambda pod: not podset.is_ready(pod))
@@ -116,7 +125,7 @@ class InferenceServiceReconciler:
             self._events.normal(predictor.service, "SuccessfulCreate", f"Created pod: {meta.name_of(pod)}")
             missing -= 1
         if sum(podset.is_ready(pod) for pod in live) >= size.wanted:
-            podset.delete(self._api, [pod for pod in pods if pod not in ours])
+            podset.delete(self._api, older)
 
     def _write_status(self, service: Object, observed: Observed) -> None:
         status = service_status(service, observed)
@@ -137,6 +146,10 @@ class InferenceServiceReconciler:
             self._events.normal(service, "InferenceServiceReady", message)
         elif now["status"] != "True" and now["reason"] not in _QUIET:
             self._events.warning(service, now["reason"], now["message"])
+
+
+def _recreates(service: Object) -> bool:
+    return (service["spec"]["predictor"].get("deploymentStrategy") or {}).get("type") == "Recreate"
 
 
 def _has_model(service: Object) -> bool:

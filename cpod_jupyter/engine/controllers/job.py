@@ -65,7 +65,8 @@ def wanted_pods(job: Object, succeeded: int) -> int:
 def decide(job: Object, pods: Sequence[Object], now: dt.datetime) -> Outcome | None:
     """Whether the Job has succeeded or failed; None while it is under way."""
     spec, status = job["spec"], job.get("status") or {}
-    failed = [pod for pod in pods if podset.phase(pod) == podset.FAILED]
+    # one that is asked to end, as by suspension, does not count for the way it ends
+    failed = [pod for pod in pods if podset.phase(pod) == podset.FAILED and not podset.is_ending(pod)]
     if (ending := job_policy.fatal(job, failed)) is not None:
         pod, sentence = ending
         message = f"{sentence}: {podset.failure(pod).sentence(meta.name_of(pod))}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cpod_jupyter.api.quantity import parse_quantity
+from cpod_jupyter.api.quantity import format_quantity, parse_quantity
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.schema import Path, Problem
 from cpod_jupyter.engine.strategies import faults
@@ -55,6 +55,9 @@ def _container_defaults(container: dict[str, Any]) -> None:
     container.setdefault("terminationMessagePolicy", "File")
     container.setdefault("imagePullPolicy", "IfNotPresent")
     resources = container.setdefault("resources", {})
+    for side in ("limits", "requests"):
+        if resources.get(side):
+            resources[side] = {name: _as_text(amount) for name, amount in resources[side].items()}
     if resources.get("limits"):
         resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
     for port in container.get("ports") or []:
@@ -71,6 +74,12 @@ def _container_defaults(container: dict[str, Any]) -> None:
             if request := probe.get("httpGet"):
                 request.setdefault("path", "/")
                 request.setdefault("scheme", "HTTP")
+
+
+def _as_text(amount: Any) -> Any:
+    """A quantity that was given as a number, as text: so it is read back from a server, and clients count on it."""
+    number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
+    return format_quantity(parse_quantity(amount)) if number else amount
 
 
 def qos_class(spec: Mapping[str, Any]) -> str:

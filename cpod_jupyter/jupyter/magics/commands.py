@@ -16,7 +16,7 @@ from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics import grammar, template
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Events, Outcomes, Overview
-from cpod_jupyter.sdk import Deployment, Handle, Job, Session, accuracy, engine
+from cpod_jupyter.sdk import Deployment, Handle, Job, Session, accuracy, doctor, engine
 from cpod_jupyter.sdk.handles import to_yaml
 from cpod_jupyter.sdk.kinds import WORDS, word_of
 from cpod_jupyter.sdk.listing import event_rows
@@ -150,6 +150,9 @@ class CpodMagics(Magics):
 
     def _down(self, options: argparse.Namespace) -> None:
         print(engine.down())
+
+    def _doctor(self, options: argparse.Namespace) -> None:
+        print(doctor.text(doctor.examine(self.session(options))))
 
     def _ls(self, options: argparse.Namespace) -> None:
         show(self.session(options).ls(options.kind))

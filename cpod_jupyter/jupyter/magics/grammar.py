@@ -28,6 +28,7 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %cpod cancel NAME         stop a job; %cpod resume NAME lets one run on that was suspended
   %cpod delete NAME...      remove it with all that was made for it
   %cpod accuracy NAME... --rows FILE   ask deployments held-out questions, and compare
+  %cpod doctor              what is missing or wrong with the cluster or the engine
   %cpod help COMMAND        the options of a command
 
   %%cpod model NAME         have a model           the body is YAML, the spec of that kind,
@@ -128,7 +129,7 @@ def _line_parser(command: str, common: argparse.ArgumentParser) -> _Parser:
 
 LINES = (
     "", "up", "down", "ls", "models", "datasets", "status", "follow", "logs", "events", "yaml", "cancel", "resume",
-    "delete", "accuracy", "help",
+    "delete", "accuracy", "doctor", "help",
 )  # fmt: skip
 _COMMON = _common()
 _PARSERS = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cpod_jupyter.api import meta, names
-from cpod_jupyter.api.inference import FRAMEWORKS, PREDICTOR_FIELDS, AutoscalerOptions, InferenceSpec
-from cpod_jupyter.api.resources import INFERENCESERVICES, Object
+from cpod_jupyter.api.inference import PREDICTOR_FIELDS, AutoscalerOptions, InferenceSpec
+from cpod_jupyter.api.kserve import FRAMEWORKS
+from cpod_jupyter.api.resources import INFERENCES, INFERENCESERVICES, Object
 from cpod_jupyter.operator.builders import inference_engines as engines
 from cpod_jupyter.operator.builders import inference_params
 from cpod_jupyter.operator.builders.claims import claim_volume
@@ -19,6 +21,9 @@ from cpod_jupyter.operator.lookup import nearest_first
 from cpod_jupyter.operator.metadata import annotation, child_metadata, generation
 from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.operator.settings import Settings
+
+_DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+"""What KServe and KubeRay accept (RFC 1035 label)."""
 
 CONTAINER = "kserve-container"
 STORAGE_URI = "STORAGE_URI"
@@ -39,6 +44,8 @@ class Deployable:
     predictor: dict[str, Any]
     engine: Engine | None
     gpus: int = 0
+    dtype: str = ""
+    """Chosen for the GPUs that there are; empty for the engine's own choice."""
     notes: list[tuple[str, str]] = field(default_factory=list)
     """Reason and sentence of what a person should know, for events."""
 
@@ -73,11 +80,19 @@ class Models:
 def models_of(inference: Object) -> Models:
     """The names; the one in a URI counts, not `modelId`, where there is a predictor with something in it."""
     adapter = annotation(inference, names.ANNOTATION_ADAPTER)
-    predictor = inference["spec"].get("predictor") or {}
+    predictor, model_id = inference["spec"].get("predictor") or {}, str(inference["spec"].get("modelId") or "")
     if not implementations(predictor):
-        return Models(model=str(inference["spec"].get("modelId") or ""), adapter=adapter)
+        return Models(model=model_id, adapter=adapter)
+    if model_id and not _has_place(predictor):
+        return Models(in_uris=(model_id,), adapter=adapter)
     found = (storage_of(str(holder[key])) for holder, key in _uris(predictor))
     return Models(in_uris=tuple(dict.fromkeys(name for name, _ in found if name)), adapter=adapter)
+
+
+def _has_place(predictor: dict[str, Any]) -> bool:
+    """Whether a predictor says itself where its model is, in KServe's ways."""
+    models = (predictor.get(key) or {} for key in ("model", *FRAMEWORKS))
+    return any(True for _ in _uris(predictor)) or any(model.get("storage") for model in models)
 
 
 def storage_of(uri: str) -> tuple[str, str]:
@@ -108,8 +123,23 @@ def _uris(predictor: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def implementations(predictor: Mapping[str, Any]) -> list[str]:
-    """Which of KServe's ways to say what serves are in a predictor; it takes exactly one."""
-    return [key for key in ("containers", "model", *FRAMEWORKS) if predictor.get(key)]
+    """Which of KServe's ways to say what serves are in a predictor: one; containers beside a model are its sidecars."""
+    models = [key for key in ("model", *FRAMEWORKS) if predictor.get(key)]
+    return models or [key for key in ("containers",) if predictor.get(key)]
+
+
+def check_name(inference: Object, longest: int = names.LABEL_LIMIT) -> None:
+    """Raises Refused for a name from which no InferenceService, or RayService, could have its own."""
+    name = meta.name_of(inference)
+    if too_long := names.too_long(INFERENCES.kind, name):
+        raise Refused("BadName", too_long)
+    if len(name) > longest:
+        raise Refused("BadName", f"the name has {len(name)} characters, and a RayService's may have {longest}")
+    if not _DNS_LABEL.fullmatch(name):
+        raise Refused(
+            "BadName",
+            f"{name!r} must begin with a letter and have letters, digits and '-' only, for a Service is named after it",
+        )
 
 
 def check_predictor(predictor: Mapping[str, Any]) -> None:
@@ -123,7 +153,7 @@ def check_predictor(predictor: Mapping[str, Any]) -> None:
         raise Refused("BadPredictor", f"predictor has {' and '.join(found)}, and KServe takes one of them")
 
 
-def given_predictor(inference: Object, claims: Mapping[str, str], settings: Settings) -> Deployable:
+def given_predictor(inference: Object, claims: Mapping[str, str], settings: Settings, template: str = "") -> Deployable:
     """The user's predictor, its `modelstorage://NAME[/path]` resolved to `pvc://CLAIM[/path]`; `claims` is by name."""
     spec = spec_of(inference)
     predictor: dict[str, Any] = copy.deepcopy(inference["spec"]["predictor"])
@@ -132,40 +162,58 @@ def given_predictor(inference: Object, claims: Mapping[str, str], settings: Sett
         if name:
             holder[key] = f"pvc://{claims[name]}" + (f"/{path}" if path else "")
     server = _server_of(predictor)
-    engine = engines.engine_of(server, settings) if predictor.get("containers") else None
-    result = Deployable(predictor, engine)
+    notes = _place_model(inference, predictor, server, claims)
+    engine = engines.engine_of(server, settings) if implementations(predictor) == ["containers"] else None
+    result = Deployable(predictor, engine, notes=notes)
+    if secret := annotation(inference, names.ANNOTATION_API_KEY):
+        engines.ask_for_key(engine, server, secret)
     if engine is not None:
-        engines.fill_in(engine, server, startup_probe=not engines.on_knative(settings))
+        engines.fill_in(engine, server, template, startup_probe=not engines.on_knative(settings))
     if spec.gpu_count and GPU not in ((server.get("resources") or {}).get("limits") or {}):
         ask_for_gpus(server, spec.gpu_count)
     result.gpus = _gpus_of(server)
-    if engine is engines.VLLM and spec.gpu_count > 1 and not engines.has_argument(server, "--tensor-parallel-size"):
-        engines.add_arguments(server, [f"--tensor-parallel-size={spec.gpu_count}"])
+    if engine is engines.VLLM and spec.gpu_count > 1:
+        if not any(engines.has_argument(server, flag) for flag in ("--tensor-parallel-size", "-tp")):
+            engines.add_arguments(server, [f"--tensor-parallel-size={spec.gpu_count}"])
         share_memory(predictor, server, settings)
     if adapter := annotation(inference, names.ANNOTATION_ADAPTER):
         _give_adapter(result, server, adapter, claims[adapter])
     if params := inference_params.parse(spec.params):
         if engine is None or engine.params is None:
-            what = (
-                f"{engine.name} takes"
-                if engine
-                else "the operator does not know the server in the predictor, which has"
-            )
-            raise Refused("BadParams", f"params cannot be handed on: {what} none; put arguments into the predictor")
+            what = f"{engine.name} takes none" if engine else "the operator does not know the server in the predictor"
+            raise Refused("BadParams", f"params cannot be handed on: {what}; put its arguments into the predictor")
         engines.add_arguments(server, engine.params(params))
     finish(result, spec, annotations_of(inference, settings), settings)
     return result
 
 
 def _server_of(predictor: dict[str, Any]) -> Container:
-    """What serves: the container `kserve-container` or else the first, or the model, which has a container's fields."""
-    containers: list[Container] = predictor.get("containers") or []
+    """What serves: the model, which has a container's fields; or the container `kserve-container`, else the first."""
+    what = implementations(predictor)[0]
+    if what != "containers":
+        server: Container = predictor[what]
+        return server
+    containers: list[Container] = predictor["containers"]
     named = [container for container in containers if container.get("name") == CONTAINER]
-    found = next(iter([*named, *containers]), None)
-    if found is not None:
-        return found
-    server: Container = predictor[implementations(predictor)[0]]
-    return server
+    return [*named, *containers][0]
+
+
+def _place_model(
+    inference: Object, predictor: dict[str, Any], server: Container, claims: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """The model of modelId to a predictor that names none; else what there is to say of a modelId beside another."""
+    model_id, models = str(inference["spec"].get("modelId") or ""), models_of(inference).in_uris
+    if not model_id or (model_id in models and _has_place(predictor)):
+        return []
+    if _has_place(predictor):
+        sentence = f"the predictor says itself where its model is, so that modelId {model_id!r} is not used"
+        return [("ModelIdNotUsed", sentence)]
+    uri = f"pvc://{claims[model_id]}"
+    if implementations(predictor) == ["containers"]:
+        server["env"] = [*(server.get("env") or []), {"name": STORAGE_URI, "value": uri}]
+    else:
+        server["storageUri"] = uri
+    return []
 
 
 def _gpus_of(server: Container) -> int:
@@ -271,6 +319,7 @@ def inference_service(inference: Object, deployable: Deployable, settings: Setti
         names.ANNOTATION_OWNER_GENERATION: str(generation(inference)),
         names.ANNOTATION_ENGINE: deployable.engine.name if deployable.engine else "",
         names.ANNOTATION_GPUS: str(deployable.gpus),
+        names.ANNOTATION_DTYPE: deployable.dtype,
         names.ANNOTATION_PASSED_ON: ",".join(sorted(passed)),
     }
     return {

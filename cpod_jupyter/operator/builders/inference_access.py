@@ -10,7 +10,7 @@ from typing import Any
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.resources import DEPLOYMENTS, INGRESSES, SERVICES, Object, Resource
 from cpod_jupyter.operator.builders.inference_engines import on_knative
-from cpod_jupyter.operator.metadata import child_metadata
+from cpod_jupyter.operator.metadata import annotation, child_metadata
 from cpod_jupyter.operator.settings import Settings
 
 Upstream = tuple[str, int]
@@ -119,7 +119,7 @@ def _ingress(name: str, inference: Object, upstream: Upstream, path: str, host: 
 
 
 def _web_deployment(inference: Object, upstream: Upstream, settings: Settings) -> Object:
-    """The page's Deployment. Its environment has URLs and nothing that would be a secret."""
+    """The page's Deployment. Its environment has URLs, and a key by the name of its Secret only."""
     name, namespace = meta.name_of(inference), meta.namespace_of(inference)
     service, port = upstream
     base = f"http://{service}.{namespace}.svc.cluster.local" + ("" if port == 80 else f":{port}")
@@ -130,10 +130,14 @@ def _web_deployment(inference: Object, upstream: Upstream, settings: Settings) -
         "MODEL_NAME": name,
     }
     labels = {"app": names.web_ui(name)}
+    variables: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in env.items()]
+    if secret := annotation(inference, names.ANNOTATION_API_KEY):
+        key = {"secretKeyRef": {"name": secret, "key": "token"}}
+        variables.append({"name": "OPENAI_API_KEY", "valueFrom": key})
     container = {
         "name": "web-ui",
         "image": settings.web_ui_image,
-        "env": [{"name": key, "value": value} for key, value in env.items()],
+        "env": variables,
         "ports": [{"containerPort": WEB_UI_PORT, "protocol": "TCP"}],
     }
     return {

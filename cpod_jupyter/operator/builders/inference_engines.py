@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cpod_jupyter.api import names
 from cpod_jupyter.operator.builders import inference_params as params_of
 from cpod_jupyter.operator.builders.download import RUNTIME
+from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.operator.settings import Settings
 
 Container = dict[str, Any]
@@ -47,8 +49,8 @@ class Engine:
     """From the name that requests call the adapter by; None when it takes no adapter as an argument."""
     params: Callable[[params_of.Params], list[str]] | None
     """From `params` to arguments; None when it has none that the operator knows."""
-    chats: bool
-    """Whether it answers /v1/chat/completions."""
+    key_variable: str
+    """In its environment: the key that requests must bring; empty when it asks for none."""
 
 
 def _words(*patterns: str) -> tuple[re.Pattern[str], ...]:
@@ -67,7 +69,7 @@ VLLM = Engine(
     ready_path="/health",
     adapter_arguments=lambda name: ["--enable-lora", "--lora-modules", f"{name}={ADAPTER_PATH}"],
     params=params_of.vllm,
-    chats=True,
+    key_variable="VLLM_API_KEY",
 )
 _VLLM_MODULE = _words(r"vllm\.entrypoints\.openai\.api_server")
 """How vLLM is started without its command line tool."""
@@ -84,7 +86,7 @@ RUNTIME_SERVER = Engine(
     ready_path="/health",
     adapter_arguments=lambda _: ["--adapter", ADAPTER_PATH],
     params=params_of.runtime,
-    chats=True,
+    key_variable="CPOD_API_KEY",
 )
 """The project's runtime, on what is underneath `transformers serve`."""
 
@@ -100,7 +102,7 @@ LLAMA_FACTORY = Engine(
     ready_path="/v1/models",
     adapter_arguments=lambda _: ["--adapter_name_or_path", ADAPTER_PATH],
     params=params_of.llama_factory,
-    chats=True,
+    key_variable="API_KEY",
 )
 _LLAMA_FACTORY_SCRIPT = _words(r"(^|/)src/api(_demo)?\.py$")
 """How its API is started from a checkout, in its older versions."""
@@ -117,7 +119,7 @@ TRITON = Engine(
     ready_path="/v2/health/ready",
     adapter_arguments=None,
     params=None,
-    chats=False,
+    key_variable="",
 )
 
 _BY_PROGRAM = (
@@ -203,26 +205,61 @@ def port_of(engine: Engine, container: Container) -> int:
     return int(told) if told.isdecimal() else engine.port
 
 
-def fill_in(engine: Engine, container: Container, startup_probe: bool) -> None:
-    """What a container of that engine leaves out: the command and the model, port, and probes."""
+def ask_for_key(engine: Engine | None, container: Container, secret: str) -> None:
+    """Have requests bring the key in a Secret, which is named and never read here. Raises Refused."""
+    if engine is None or not engine.key_variable:
+        who = f"{engine.name} takes none" if engine else "the operator does not know the server in the predictor"
+        raise Refused("NotSupported", f"no API key can be asked for ({names.ANNOTATION_API_KEY}): {who}")
+    key = {"secretKeyRef": {"name": secret, "key": "token"}}
+    container["env"] = [*(container.get("env") or []), {"name": engine.key_variable, "valueFrom": key}]
+
+
+def fill_in(engine: Engine, container: Container, template: str, startup_probe: bool) -> None:
+    """What a container of that engine leaves out: the command and the model, port, and probes.
+
+    `template` is the model's chat template by LLaMA-Factory's name for it, empty where none is known.
+    """
     if not container.get("command") and not container.get("args"):
         container["command"] = list(engine.command)
         container["args"] = list(engine.model_arguments)
+        if engine is LLAMA_FACTORY and template:
+            container["args"].append(f"--template={template}")
+        _listen_where_declared(engine, container)
     port = port_of(engine, container)
     container.setdefault("ports", [{"containerPort": port, "protocol": "TCP"}])
     if not container.get("readinessProbe"):
-        container["readinessProbe"] = ready_probe(engine.ready_path, port)
+        keyed = any(variable.get("name") == engine.key_variable for variable in container.get("env") or [])
+        container["readinessProbe"] = ready_probe(engine, port, keyed=keyed)
         if startup_probe and not container.get("startupProbe"):
-            container["startupProbe"] = startup(engine.ready_path, port)
+            container["startupProbe"] = startup(engine, port, keyed=keyed)
 
 
-def ready_probe(path: str, port: int, period: int = 5) -> dict[str, Any]:
-    return {"httpGet": {"path": path, "port": port}, "periodSeconds": period}
+def _listen_where_declared(engine: Engine, container: Container) -> None:
+    """A server that the operator starts listens on the port that the container declares."""
+    ports = container.get("ports") or []
+    if not ports or int(ports[0]["containerPort"]) == engine.port:
+        return
+    port = str(ports[0]["containerPort"])
+    if engine.port_flag:
+        container["args"].append(f"{engine.port_flag}={port}")
+    elif not any(variable.get("name") == engine.port_variable for variable in container.get("env") or []):
+        container["env"] = [*(container.get("env") or []), {"name": engine.port_variable, "value": port}]
 
 
-def startup(path: str, port: int) -> dict[str, Any]:
+def ready_probe(engine: Engine, port: int, period: int = 5, *, keyed: bool = False) -> dict[str, Any]:
+    return {**_asks(engine, port, keyed), "periodSeconds": period}
+
+
+def startup(engine: Engine, port: int, *, keyed: bool = False) -> dict[str, Any]:
     """An hour: the weights of a large model come over a network, and compiling takes minutes after that."""
-    return {"httpGet": {"path": path, "port": port}, "periodSeconds": 10, "failureThreshold": 360}
+    return {**_asks(engine, port, keyed), "periodSeconds": 10, "failureThreshold": 360}
+
+
+def _asks(engine: Engine, port: int, keyed: bool) -> dict[str, Any]:
+    """A probe brings no key, which what is below /v1 asks for: there it only knocks."""
+    if keyed and engine.ready_path.startswith("/v1/"):
+        return {"tcpSocket": {"port": port}}
+    return {"httpGet": {"path": engine.ready_path, "port": port}}
 
 
 def on_knative(settings: Settings) -> bool:

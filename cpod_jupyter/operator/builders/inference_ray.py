@@ -20,10 +20,12 @@ from cpod_jupyter.operator.builders.claims import claim_volume
 from cpod_jupyter.operator.builders.inference_engines import MODEL_PATH
 from cpod_jupyter.operator.builders.inference_short import POOLING
 from cpod_jupyter.operator.builders.workload import GPU_PRODUCT
-from cpod_jupyter.operator.metadata import child_metadata, generation
+from cpod_jupyter.operator.metadata import annotation, child_metadata, generation
 from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.operator.settings import Settings
 
+LONGEST_NAME = 47
+"""Of a RayService (KubeRay, MaxRayServiceNameLength): names of its clusters and Services are derived from it."""
 PORT = 8000
 """Where Ray Serve answers."""
 _HEAD = {"cpu": "2", "memory": "8Gi"}
@@ -48,6 +50,12 @@ def check(inference: Object) -> None:
                 f"backend ray serves the model of modelId, and predictor.{key} means nothing there; leave it out, or "
                 f"take backend kserve (of a predictor it takes {', '.join((*_SCALING_FIELDS, *_POD_FIELDS))})",
             )
+    if annotation(inference, names.ANNOTATION_API_KEY):
+        raise Refused(
+            "NotSupported",
+            f"no API key can be asked for ({names.ANNOTATION_API_KEY}): Ray Serve takes none; put a gateway before it, "
+            "or take backend kserve",
+        )
     inference_params.engine_kwargs(inference_params.parse(spec.params))
     replicas(inference)
 

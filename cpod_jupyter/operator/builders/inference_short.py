@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.inference import InferenceSpec
+from cpod_jupyter.api.planning.gpus import Gpu, gpu_of_node, known_gpu
 from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.operator.builders import inference as build
@@ -20,12 +21,17 @@ from cpod_jupyter.operator.metadata import annotation, generation
 from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.operator.settings import Settings
 
-GPU_MEMORY = "nvidia.com/gpu.memory"
-"""Node label of NVIDIA's GPU feature discovery: MiB of one GPU."""
 MIB = 2**20
 _HEADROOM = 1.25
 """Of a model's files, for activations and the cache of keys and values beside its weights."""
 _POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+
+
+LORA_RANK = 64
+"""The largest rank of an adapter that vLLM makes room for, where params name none: its own default of 16 is small."""
+HALF = "half"
+ANSWER_SECONDS = 600
+"""What an answer may take: KServe's minute would cut long ones off. Knative allows no more unless it is told to."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Choice:
     engine: Engine
     gpus: int
     why: str
+    dtype: str = ""
+    """For vLLM, where its own choice would not do."""
 
 
 def choose(spec: InferenceSpec, model: Object, nodes: Sequence[Object], settings: Settings) -> Choice:
@@ -44,47 +52,53 @@ def choose(spec: InferenceSpec, model: Object, nodes: Sequence[Object], settings
     it needs, on a cluster whose nodes have them; what is free at the moment does not count, so that the
     choice does not change with others' work.
     """
+    offers = [offer for node in nodes if (offer := _offer(node, spec.gpu_type))]
     gpus, why = spec.gpu_count, f"gpuCount is {spec.gpu_count}"
     if not gpus:
-        gpus, why = _wanted_gpus(spec, model, nodes, settings)
-    if gpus and settings.vllm_image:
-        return Choice(engines.VLLM, gpus, why)
-    return Choice(engines.RUNTIME_SERVER, gpus, why)
+        gpus, why = _wanted_gpus(model, offers, settings)
+    if not (gpus and settings.vllm_image):
+        return Choice(engines.RUNTIME_SERVER, gpus, why)
+    known = [gpu for _, gpu in offers if gpu] or [gpu for gpu in [known_gpu(spec.gpu_type)] if gpu]
+    if known and not any(gpu.bf16 for gpu in known):
+        return Choice(engines.VLLM, gpus, f"{why}; in float16, for a {known[0].product} has no bfloat16", HALF)
+    return Choice(engines.VLLM, gpus, why)
 
 
-def remembered(spec: InferenceSpec, inference: Object, service: Object | None, settings: Settings) -> Choice | None:
+def remembered(inference: Object, service: Object | None, settings: Settings) -> Choice | None:
     """The choice made before for this very specification: it stays, whatever nodes have come or gone."""
-    if service is None or spec.gpu_count or annotation(service, names.ANNOTATION_ENGINE) == "":
+    if service is None or annotation(service, names.ANNOTATION_ENGINE) == "":
         return None
     if annotation(service, names.ANNOTATION_OWNER_GENERATION) != str(generation(inference)):
         return None
     gpus = int(annotation(service, names.ANNOTATION_GPUS) or 0)
-    return Choice(engines.VLLM if gpus and settings.vllm_image else engines.RUNTIME_SERVER, gpus, "")
+    if gpus and settings.vllm_image:
+        return Choice(engines.VLLM, gpus, "", annotation(service, names.ANNOTATION_DTYPE))
+    return Choice(engines.RUNTIME_SERVER, gpus, "")
 
 
-def _wanted_gpus(spec: InferenceSpec, model: Object, nodes: Iterable[Object], settings: Settings) -> tuple[int, str]:
+Offer = tuple[int, Gpu | None]
+"""GPUs of a node, and of which product, where that is known."""
+
+
+def _wanted_gpus(model: Object, offers: Sequence[Offer], settings: Settings) -> tuple[int, str]:
     """How many GPUs a model is given that asks for none, and why."""
     size = int((model.get("status") or {}).get("size") or 0)
-    limit = int(parse_quantity(settings.largest_cpu_model))
-    large = size > limit
     words = f"the model has {size / 1e9:.1f} GB" if size else "the model's size is not known"
-    if not large:
+    if size <= int(parse_quantity(settings.largest_cpu_model)):
         return 0, f"gpuCount is 0, and {words}: a CPU serves models up to {settings.largest_cpu_model}"
-    offers = [offer for node in nodes if (offer := _offer(node, spec.gpu_type))]
     if not offers:
         return 0, f"{words}, for which a GPU would be better, and no node offers one"
-    needed = max(min(_enough(size, count, memory) for count, memory in offers), 1)
+    needed = min(_enough(size, count, gpu.memory_mib * MIB if gpu else 0) for count, gpu in offers)
     return needed, f"{words}, too many for a CPU, and nodes offer GPUs"
 
 
-def _offer(node: Object, gpu_type: str) -> tuple[int, int] | None:
-    """GPUs of a node and the memory of each, bytes, 0 where it is not known; None when it has none that would do."""
+def _offer(node: Object, gpu_type: str) -> Offer | None:
+    """None when the node has no GPU that would do."""
     labels = node["metadata"].get("labels") or {}
     if gpu_type and labels.get(GPU_PRODUCT) != gpu_type:
         return None
     count = int(parse_quantity(((node.get("status") or {}).get("allocatable") or {}).get(GPU, 0)))
-    memory = str(labels.get(GPU_MEMORY) or "")
-    return (count, int(memory) * MIB if memory.isdecimal() else 0) if count else None
+    return (count, gpu_of_node(labels)) if count else None
 
 
 def _enough(size: int, count: int, memory: int) -> int:
@@ -105,12 +119,17 @@ def own_predictor(
         container = _vllm(name, choice, is_embedding(model), bool(adapter_claim), params, settings)
     else:
         container = _runtime(name, is_embedding(model), params, settings)
-    container["env"] = [_POD_IP, {"name": build.STORAGE_URI, "value": f"pvc://{model_claim}"}]
+    container["env"] = [
+        *([_POD_IP] if settings.shared_network else []),
+        {"name": build.STORAGE_URI, "value": f"pvc://{model_claim}"},
+    ]
+    if secret := annotation(inference, names.ANNOTATION_API_KEY):
+        engines.ask_for_key(choice.engine, container, secret)
     container["ports"] = [{"containerPort": PORT, "protocol": "TCP"}]
     container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     # A predictor may be given for where and how many, and leave open what: that is the operator's choice then.
     predictor: dict[str, Any] = {**(inference["spec"].get("predictor") or {}), "containers": [container]}
-    result = build.Deployable(predictor, choice.engine, choice.gpus)
+    result = build.Deployable(predictor, choice.engine, choice.gpus, choice.dtype)
     if choice.gpus:
         build.ask_for_gpus(container, choice.gpus)
     if choice.gpus > 1:
@@ -121,11 +140,19 @@ def own_predictor(
             engines.add_arguments(container, choice.engine.adapter_arguments(name))
     build.finish(result, spec, build.annotations_of(inference, settings), settings)
     predictor.setdefault("minReplicas", 1)
+    predictor.setdefault("timeout", ANSWER_SECONDS)
     return result
 
 
 def is_embedding(model: Object) -> bool:
-    return str(model["spec"].get("category") or "").lower() == "embedding"
+    """By the category of its ModelStorage, or what an original operator annotated it with."""
+    said = (str(model["spec"].get("category") or ""), annotation(model, names.ANNOTATION_CATEGORY))
+    return any(category.lower() == "embedding" for category in said)
+
+
+def _host(settings: Settings) -> str:
+    """Not 127.0.0.1 alone: probes and requests come from outside. Knative's own proxy comes from there, though."""
+    return "$(POD_IP)" if settings.shared_network else "0.0.0.0"
 
 
 def _vllm(
@@ -133,15 +160,18 @@ def _vllm(
 ) -> Container:
     """vLLM ("vllm serve" reference). Requests call the adapter by the Inference's name where there is one."""
     served = f"{name}-base" if adapter else name
-    words = [MODEL_PATH, f"--served-model-name={served}", "--host=$(POD_IP)", f"--port={PORT}"]
+    words = [MODEL_PATH, f"--served-model-name={served}", f"--host={_host(settings)}", f"--port={PORT}"]
     if choice.gpus > 1:
         words.append(f"--tensor-parallel-size={choice.gpus}")
-    words += inference_params.vllm({**(POOLING if embedding else {}), **params})
+    ours = {**(POOLING if embedding else {}), **({"max_lora_rank": LORA_RANK} if adapter else {})}
+    if choice.dtype:
+        ours["dtype"] = choice.dtype
+    words += inference_params.vllm({**ours, **params})
     container: Container = {"name": build.CONTAINER, "image": settings.vllm_image, "command": ["vllm", "serve"]}
     container["args"] = words
-    container["readinessProbe"] = engines.ready_probe("/health", PORT)
+    container["readinessProbe"] = engines.ready_probe(engines.VLLM, PORT)
     if not engines.on_knative(settings):
-        container["startupProbe"] = engines.startup("/health", PORT)
+        container["startupProbe"] = engines.startup(engines.VLLM, PORT)
     return container
 
 
@@ -156,12 +186,11 @@ def _runtime(name: str, embedding: bool, params: inference_params.Params, settin
             "the model's category is Embedding, and the server for CPUs (transformers) has no /v1/embeddings: "
             "set gpuCount, so that vLLM serves it, or give a predictor of your own",
         )
-    # On the pod's own address: the probe comes from outside, and so do the requests.
-    where = ["--host", "$(POD_IP)", "--port", str(PORT)]
+    where = ["--host", _host(settings), "--port", str(PORT)]
     return {
         "name": build.CONTAINER,
         "image": settings.runtime_image,
         "command": list(RUNTIME),
         "args": ["serve", "--model", MODEL_PATH, "--name", name, *where, *inference_params.runtime(params)],
-        "readinessProbe": engines.ready_probe("/health", PORT, period=1),
+        "readinessProbe": engines.ready_probe(engines.RUNTIME_SERVER, PORT, period=1),
     }

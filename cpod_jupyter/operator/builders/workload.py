@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cpod_jupyter.api import meta, names
@@ -19,6 +19,14 @@ GPU_PRODUCT = "nvidia.com/gpu.product"
 RDMA = "rdma/rdma_shared_device_a"
 CONFIG_PATH = "/etc/cpod"
 """Where the ConfigMap of `spec.configMap` is mounted."""
+_VOLUMES = {
+    "pretrainModelPath": "pretrain-model",
+    "datasetPath": "dataset",
+    "ckptPath": "ckpt",
+    "modelSavePath": "modelsave",
+    "codePath": "code",
+}
+"""The name of the volume that is mounted at the path of a field."""
 LOGS_PATH = "/logs"
 """Where the claim for TensorBoard's logs is mounted, in a namespace that has one."""
 
@@ -96,8 +104,8 @@ def given_template(cpodjob: Object, given: dict[str, Any], facts: Facts, setting
     spec = spec_of(cpodjob)
     template = copy.deepcopy(given)
     template.setdefault("metadata", {}).setdefault("labels", {}).update(labels(cpodjob))
-    volumes, mounts = _volumes(cpodjob, spec, facts)
     pod = template["spec"]
+    volumes, mounts = _volumes(cpodjob, spec, replace(facts, logs_claim="") if _has_logs(pod) else facts)
     for container in pod["containers"]:
         container.setdefault("image", spec.image)
         if mounts:
@@ -122,9 +130,17 @@ def clash(spec: CPodJobSpec, pod: dict[str, Any]) -> str:
             field = paths.get(str(mount.get("mountPath")).rstrip("/"))
             if field:
                 return f"container {container['name']} mounts {mount['mountPath']} itself, which is {field} too"
-    ours = {"pretrain-model", "dataset", "ckpt", "modelsave", "code", "config", "logs"}
+    ours = {_VOLUMES[field] for field in paths.values()} | ({"config"} if spec.config_map else set())
     taken = sorted({str(volume.get("name")) for volume in pod.get("volumes") or []} & ours)
-    return f"the volume name {taken[0]} is the operator's; choose another" if taken and paths else ""
+    return f"the volume name {taken[0]} is the operator's; choose another" if taken else ""
+
+
+def _has_logs(pod: dict[str, Any]) -> bool:
+    """Whether a given pod mounts something where TensorBoard's logs would be, or has a volume of that name."""
+    mounts = (mount for container in pod["containers"] for mount in container.get("volumeMounts") or [])
+    return any(str(mount.get("mountPath")).rstrip("/") == LOGS_PATH for mount in mounts) or any(
+        volume.get("name") == "logs" for volume in pod.get("volumes") or []
+    )
 
 
 def _clone(repo: GitRepo, path: str, settings: Settings) -> dict[str, Any]:

@@ -44,6 +44,25 @@ def test_a_changed_service_is_replaced_without_a_gap(cluster: Cluster) -> None:
     assert len(cluster.pods()) == 1
 
 
+def test_where_the_strategy_is_recreate_the_old_pod_goes_before_the_new_one_comes(cluster: Cluster) -> None:
+    serve(cluster, "llm", containers=[server("one")], deploymentStrategy={"type": "Recreate"})
+    wait_reason(cluster, "llm", "MinimumReplicasAvailable")
+    most = 0
+
+    def alone() -> bool:
+        nonlocal most
+        pods = cluster.pods()
+        most = max(most, len(pods))
+        service = cluster.get(INFERENCESERVICES, "llm")
+        return meta.is_true(service, "Ready") and ask(service["status"]["url"]) == "two"
+
+    change = {"spec": {"predictor": {"containers": [server("two")]}}}
+    cluster.api.patch(INFERENCESERVICES, "llm", change, NAMESPACE)
+    cluster.wait(lambda: not meta.is_true(cluster.get(INFERENCESERVICES, "llm"), "Ready"), "the old one goes")
+    cluster.wait(alone, "the new one answers")
+    assert most == 1
+
+
 def endpoints(cluster: Cluster) -> list[str]:
     """The addresses behind the Service, of pods that are ready."""
     subsets = cluster.get(ENDPOINTS, "llm-predictor").get("subsets") or []

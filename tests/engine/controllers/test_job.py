@@ -11,7 +11,7 @@ from kubelet.cluster import NAMESPACE, Cluster
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import JOBS, Object
-from cpod_jupyter.engine.controllers.job import job_pod, retry_delay, wanted_pods
+from cpod_jupyter.engine.controllers.job import decide, job_pod, retry_delay, wanted_pods
 from cpod_jupyter.engine.controllers.job_indexes import written
 
 
@@ -37,7 +37,7 @@ def test_a_job_completes_with_its_pod(cluster: Cluster) -> None:
     assert status["startTime"] <= status["completionTime"]
     (pod,) = cluster.pods("batch.kubernetes.io/job-name=once")
     assert pod["metadata"]["labels"]["job-name"] == "once"
-    assert cluster.events("Completed") == ["Job completed"]
+    cluster.wait(lambda: cluster.events("Completed") == ["Job completed"], "that is told of")
 
 
 def test_a_job_past_its_backoff_limit_carries_the_pods_last_words(cluster: Cluster) -> None:
@@ -99,6 +99,17 @@ def test_a_suspended_job_has_no_pods_until_it_is_resumed(cluster: Cluster) -> No
     cluster.api.patch(JOBS, "held", {"spec": {"suspend": False}}, NAMESPACE)
     wait_condition(cluster, "held", "Complete")
     assert meta.condition(cluster.get(JOBS, "held"), "Suspended")["status"] == "False"  # type: ignore[index]
+
+
+def test_a_pod_that_is_asked_to_end_does_not_fail_its_job() -> None:
+    job = {"spec": {"backoffLimit": 0, "completions": 1, "template": {"spec": {"restartPolicy": "Never"}}}}
+    failed: Object = {"metadata": {"name": "p"}, "status": {"phase": "Failed"}}
+    ending = {**failed, "metadata": {"name": "p", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    now = dt.datetime.now(dt.UTC)
+    assert decide(job, [ending], now) is None
+    outcome = decide(job, [failed], now)
+    assert outcome is not None
+    assert outcome.kind == "Failed"
 
 
 def test_a_finished_job_is_deleted_after_its_time_to_live_with_its_pods(cluster: Cluster) -> None:

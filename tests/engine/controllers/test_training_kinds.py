@@ -105,6 +105,16 @@ def test_jax_processes_meet_at_the_coordinator(cluster: Cluster) -> None:
     assert cluster.get(PODS, "jax-worker-0")["metadata"]["labels"]["training.kubeflow.org/job-role"] == "master"
 
 
+def test_a_pod_of_another_kinds_job_of_the_same_name_is_told_of(cluster: Cluster) -> None:
+    submit(cluster, PADDLEJOBS, "twin", paddleReplicaSpecs={"Worker": replica("paddle", "sleep", "300")})
+    cluster.wait_phase("twin-worker-0", "Running")
+    submit(cluster, JAXJOBS, "twin", jaxReplicaSpecs={"Worker": replica("jax", "true")})
+    wanted = "there is a pod twin-worker-0 already, which belongs to PaddleJob twin"
+    cluster.wait(lambda: any(said.startswith(wanted) for said in cluster.events("FailedCreatePod")), "it is told of")
+    cluster.api.delete(PADDLEJOBS, "twin", NAMESPACE)
+    wait_condition(cluster, JAXJOBS, "twin", "Succeeded")
+
+
 def test_paddle_trainers_meet_at_the_first_of_them(cluster: Cluster) -> None:
     number = "os.environ['HOSTNAME'].rsplit('-', 1)[1]"
     script = MEET_AT.format(number=number, count="os.environ['PADDLE_NNODES']", address="os.environ['PADDLE_MASTER']")
@@ -128,7 +138,7 @@ def test_paddle_masters_are_servers_and_workers_are_trainers(cluster: Cluster) -
 
 @pytest.mark.parametrize("resource", [ELASTICDLJOBS, ELASTICDLJOBS_OLD], ids=lambda found: found.group)
 def test_an_elasticdl_master_is_let_into_the_api(cluster: Cluster, resource: Resource) -> None:
-    submit(cluster, resource, "dl", elasticdlReplicaSpecs={"Master": python("elasticdl", SHOW_ENV)})
+    submit(cluster, resource, "dl", elasticdlReplicaSpecs={"Master": python("elasticdl-test-mnist-master", SHOW_ENV)})
     condition = wait_condition(cluster, resource, "dl", "Succeeded")
     assert condition["reason"] == "JobSucceeded"
     assert env_of(cluster, "dl-master-0")["KUBECONFIG"] == str(cluster.home.resolve() / "kubeconfig")

@@ -11,15 +11,23 @@ from kubelet.cluster import Cluster
 
 from controllers.training_jobs import replica, submit, wait_condition
 from cpod_jupyter.api.resources import (
+    CLUSTERTRAININGRUNTIMES,
     CRDS,
+    ELASTICDLJOBS,
     ELASTICDLJOBS_OLD,
+    JAXJOBS,
     MARSJOBS,
+    MARSJOBS_OLD,
     MPIJOBS,
     MPIJOBS_V2BETA1,
+    PADDLEJOBS,
     PYTORCHJOBS,
     TFJOBS,
+    TRAINJOBS,
+    XGBOOSTJOBS,
     Resource,
 )
+from cpod_jupyter.engine.controllers.trainer import shipped_runtimes
 from cpod_jupyter.errors import Invalid
 
 PUBLISHED = Path(__file__).parents[3].parent / "shared" / "crds"
@@ -34,6 +42,11 @@ CASES = [
     pytest.param(MPIJOBS, "kubeflow.org_v1_mpijobs", "mpi", ("Launcher", "Worker"), id="mpi-v1"),
     pytest.param(ELASTICDLJOBS_OLD, "elasticdl.org_elasticdljobs", "elasticdl", ("Master",), id="elasticdl"),
     pytest.param(MARSJOBS, "training.kubedl.io_marsjobs", "mars", ("Scheduler", "Worker"), id="mars"),
+    pytest.param(XGBOOSTJOBS, "kubeflow.org_v1_xgboostjobs", "xgboost", ("Master", "Worker"), id="xgboost"),
+    pytest.param(PADDLEJOBS, "kubeflow.org_v1_paddlejobs", "paddle", ("Worker",), id="paddle"),
+    pytest.param(JAXJOBS, "kubeflow.org_v1_jaxjobs", "jax", ("Worker",), id="jax"),
+    pytest.param(ELASTICDLJOBS, "training.kubedl.io_elasticdljobs", "elasticdl", ("Master",), id="elasticdl-kubedl"),
+    pytest.param(MARSJOBS_OLD, "kubedl.io_marsjobs", "mars", ("Scheduler", "Worker"), id="mars-old"),
 ]
 
 
@@ -57,6 +70,9 @@ FIELDS = {
     "PyTorchJob": "pytorchReplicaSpecs",
     "TFJob": "tfReplicaSpecs",
     "MPIJob": "mpiReplicaSpecs",
+    "XGBoostJob": "xgbReplicaSpecs",
+    "PaddleJob": "paddleReplicaSpecs",
+    "JAXJob": "jaxReplicaSpecs",
     "ElasticDLJob": "elasticdlReplicaSpecs",
     "MarsJob": "marsReplicaSpecs",
 }
@@ -87,3 +103,17 @@ def test_jobs_run_under_the_published_definition_and_their_status_is_not_written
     status = cluster.get(resource, "short")["status"]
     assert status["replicaStatuses"][roles[0]]["succeeded"] == 1
     assert status["completionTime"]
+
+
+def test_a_trainjob_runs_under_the_published_definitions_with_the_runtimes_of_the_engine(cluster: Cluster) -> None:
+    for kind in ("trainjobs", "trainingruntimes", "clustertrainingruntimes"):
+        install(cluster, f"trainer.kubeflow.org_{kind}")
+    for runtime in shipped_runtimes():
+        cluster.api.create(CLUSTERTRAININGRUNTIMES, runtime)
+    trainer = {"command": ["sh", "-c", "test $PET_NNODES = 2 && test -n $PET_MASTER_ADDR"], "numNodes": 2}
+    submit(cluster, TRAINJOBS, "short", runtimeRef={"name": "torch-distributed"}, trainer=trainer)
+    wait_condition(cluster, TRAINJOBS, "short", "Complete", 60)
+    (counts,) = cluster.get(TRAINJOBS, "short")["status"]["jobsStatus"]
+    assert (counts["name"], counts["succeeded"]) == ("node", 1)
+    submit(cluster, TRAINJOBS, "typo", runtimeRef={"name": "torch"}, trainer=trainer)
+    assert "torch-distributed" in wait_condition(cluster, TRAINJOBS, "typo", "Waiting")["message"]

@@ -26,6 +26,7 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.api.trainjob import LABEL_ANCESTOR
 from cpod_jupyter.engine.controllers.trainer import shipped_runtimes
+from cpod_jupyter.errors import Invalid
 
 MEET = MEET_AT.format(
     number="os.environ['PET_NODE_RANK']",
@@ -42,7 +43,7 @@ def trainer(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def train(cluster: Cluster, name: str, script: str = "", runtime: str = "torch-distributed", **spec: Any) -> Object:
+def train(cluster: Cluster, name: str, script: str = "", runtime: Any = "torch-distributed", **spec: Any) -> Object:
     own = {"command": [sys.executable, "-c", script], **spec.pop("trainer", {})} if script else spec.pop("trainer", {})
     reference = {"name": runtime} if isinstance(runtime, str) else runtime
     return cluster.create(TRAINJOBS, name, spec={"runtimeRef": reference, "trainer": own, **spec})
@@ -50,7 +51,8 @@ def train(cluster: Cluster, name: str, script: str = "", runtime: str = "torch-d
 
 def job(name: str, *command: str, ancestor: str = "", needs: str = "", **spec: Any) -> dict[str, Any]:
     """A job of a runtime's template."""
-    pod = {"restartPolicy": "Never", "containers": [{"name": name, "image": "busybox", "command": list(command)}]}
+    container = {"name": name, "image": "busybox", **({"command": list(command)} if command else {})}
+    pod = {"restartPolicy": "Never", "containers": [container]}
     template: dict[str, Any] = {"spec": {"backoffLimit": 0, "template": {"spec": pod}, **spec}}
     if ancestor:
         template["metadata"] = {"labels": {LABEL_ANCESTOR: ancestor}}
@@ -142,6 +144,25 @@ def test_mpirun_starts_a_rank_in_each_node(trainer: Cluster) -> None:
     trainer.wait(lambda: pods_of(trainer, "ranks") == [launcher], "the nodes, which wait for ever, have been ended")
 
 
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed (Debian: openmpi-bin)")
+@pytest.mark.timeout(120)
+def test_a_launcher_may_be_a_node_itself_as_in_upstreams_deepspeed_runtime(cluster: Cluster) -> None:
+    probe = {"tcpSocket": {"port": 2222}, "initialDelaySeconds": 5}
+    node = job("node", "/usr/sbin/sshd", "-De", "-f", "/home/mpiuser/.sshd_config")
+    node["template"]["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = probe
+    launcher = job("launcher", ancestor="trainer", needs="node Ready")
+    launcher["template"]["spec"]["template"]["spec"]["containers"][0]["name"] = "node"
+    policy = {"numNodes": 1, "mpi": {"runLauncherAsNode": True, "sshAuthMountPath": "/home/mpiuser/.ssh"}}
+    success = {"operator": "All", "targetReplicatedJobs": ["launcher"]}
+    reference = runtime(cluster, "deepspeed-distributed", node, launcher, policy=policy, successPolicy=success)
+    command = ["mpirun", "-np", "2", sys.executable, "-c", REDUCE]
+    train(cluster, "deep", runtime=reference, trainer={"command": command, "numNodes": 2})
+    wait_condition(cluster, TRAINJOBS, "deep", "Complete", 90)
+    said = printed(cluster, next(pod for pod in pods_of(cluster, "deep") if "launcher" in pod))
+    assert "sum 3.0 of 2 in deep-launcher-0-0" in said
+    assert "sum 3.0 of 2 in deep-node-0-0" in said
+
+
 def test_what_is_fetched_comes_first_and_lies_where_the_nodes_look(trainer: Cluster, tmp_path: Path) -> None:
     rows = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
     (tmp_path / "rows.jsonl").write_text(rows)
@@ -172,7 +193,7 @@ def test_a_failed_node_is_told_with_its_last_words(trainer: Cluster) -> None:
     assert condition["reason"] == "FailedJobs"
     assert "exited with 3" in condition["message"]
     assert "row 7 is empty" in condition["message"]
-    assert "FailedJobs" in events(trainer, "bad")
+    trainer.wait(lambda: "FailedJobs" in events(trainer, "bad"), "that is told of")
 
 
 def test_jobs_wait_for_what_they_depend_on_and_the_success_policy_decides(cluster: Cluster) -> None:
@@ -245,7 +266,16 @@ def test_runtime_patches_change_the_pods_of_this_job(trainer: Cluster) -> None:
     assert pod["metadata"]["labels"]["by"] == "me"
 
 
+def test_a_job_of_anothers_with_the_name_that_is_wanted_is_told_of(trainer: Cluster) -> None:
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox", "command": ["true"]}]}
+    trainer.create(JOBS, "same-node-0", spec={"template": {"spec": pod}})
+    train(trainer, "same", "print(1)")
+    said = wait_condition(trainer, TRAINJOBS, "same", "Waiting")["message"]
+    assert said.startswith("there is a Job same-node-0 already, which is not this TrainJob's")
+
+
 REFUSED = {
+    "too long a name": ({"name": "n" * 60}, "the name is too long"),
     "a job that the runtime lacks": ({"runtimePatches": [patch("nod")]}, 'names the job "nod"'),
     "a container that the job lacks": (
         {"runtimePatches": [patch("node", containers=[{"name": "nodes"}])]},
@@ -262,11 +292,23 @@ REFUSED = {
 
 @pytest.mark.parametrize(("spec", "words"), REFUSED.values(), ids=REFUSED)
 def test_what_a_runtime_cannot_do_is_refused_in_words(trainer: Cluster, spec: dict[str, Any], words: str) -> None:
-    train(trainer, "no", **spec)
-    condition = wait_condition(trainer, TRAINJOBS, "no", "Failed")
+    name = spec.get("name", "no")
+    train(trainer, **{"name": name, **spec})
+    condition = wait_condition(trainer, TRAINJOBS, name, "Failed")
     assert condition["reason"] == "TrainJobRuntimeNotSupported"
     assert words in condition["message"]
     assert trainer.api.list(JOBS).items == []
+
+
+def test_what_a_job_was_made_with_is_fixed_and_suspend_is_not(trainer: Cluster) -> None:
+    train(trainer, "fixed", "print(1)", suspend=True)
+    for change in ({"trainer": {"numNodes": 3}}, {"runtimeRef": {"name": "other"}}, {"initializer": {"model": {}}}):
+        with pytest.raises(Invalid, match=rf"spec.{next(iter(change))} cannot be changed"):
+            trainer.api.patch(TRAINJOBS, "fixed", {"spec": change}, NAMESPACE)
+    trainer.api.patch(TRAINJOBS, "fixed", {"spec": {"suspend": False}}, NAMESPACE)
+    wait_condition(trainer, TRAINJOBS, "fixed", "Complete")
+    with pytest.raises(Invalid, match="must be a DNS label"):
+        train(trainer, "1st", "print(1)")
 
 
 def test_a_job_that_another_manages_is_left_alone(trainer: Cluster) -> None:

@@ -55,6 +55,10 @@ from cpod_jupyter.errors import AlreadyExists, NotFound
 RESTARTS_ANNOTATION = "cpod.cpod/restarts"
 """How often all jobs of a TrainJob were begun again (failurePolicy.maxRestarts of its runtime)."""
 
+_NAME_TAKEN = "NameTaken"
+_LOOK_AGAIN = 10.0
+"""Seconds until a Job of another's is looked for again, whose end is not told of here."""
+
 _RUNTIMES = {"TrainingRuntime": TRAININGRUNTIMES, "ClusterTrainingRuntime": CLUSTERTRAININGRUNTIMES}
 
 
@@ -87,7 +91,7 @@ class TrainJobReconciler:
         self._write_status(train_job, jobs, verdict)
         if verdict.ends or verdict.kind in (SUSPENDED, WAITING):
             self._rest(jobs, anew=patches_digest(train_job) if verdict.kind == SUSPENDED else "")
-            return None
+            return _LOOK_AGAIN if verdict.reason == _NAME_TAKEN else None
         self._go_on(jobs)
         return seconds_left(train_job, dt.datetime.now(dt.UTC))
 
@@ -133,12 +137,26 @@ class TrainJobReconciler:
         for step in found:
             if step.name in there:
                 continue
-            with contextlib.suppress(AlreadyExists):  # one of an earlier attempt, which is ending; that is told of
+            name = job_name(train_job, step.name)
+            try:
                 wanted = batch_job(train_job, runtime, found, step, places, _attempt(train_job))
                 jobs = [*jobs, self._api.create(JOBS, wanted)]
-                message = f"Created job: {job_name(train_job, step.name)}"
-                self._events.normal(train_job, "SuccessfulCreate", message)
+            except AlreadyExists:
+                if self._is_anothers(train_job, name):
+                    whose = f"there is a Job {name} already, which is not this TrainJob's"
+                    message = f"{whose}: delete that, or take another name"
+                    return train_job, jobs, Verdict(WAITING, _NAME_TAKEN, message)
+                continue  # one of an earlier attempt, which is ending; that is told of
+            self._events.normal(train_job, "SuccessfulCreate", f"Created job: {name}")
         return train_job, jobs, None
+
+    def _is_anothers(self, train_job: Object, name: str) -> bool:
+        """Whether a Job is not this TrainJob's, nor one of its name that was deleted, whose Jobs go by themselves."""
+        try:
+            owner = meta.controller_of(self._api.get(JOBS, name, meta.namespace_of(train_job))) or {}
+        except NotFound:
+            return False
+        return (owner.get("kind"), owner.get("name")) != (TRAINJOBS.kind, meta.name_of(train_job))
 
     def _runtime(self, train_job: Object) -> tuple[Object | None, Verdict | None]:
         """The runtime that the TrainJob refers to; else why it waits, or can't run."""

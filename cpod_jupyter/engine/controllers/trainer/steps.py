@@ -27,6 +27,8 @@ from cpod_jupyter.engine.strategic import strategic_merge
 
 INITIALIZERS = {"dataset": DATASET_INITIALIZER, "model": MODEL_INITIALIZER}
 """By the field of `spec.initializer`: the job and container that does it."""
+_LONGEST_NAME = 63
+"""Of a pod's host name (RFC 1123), which is made of the TrainJob's name, the job's and the index."""
 
 
 @dataclass
@@ -268,6 +270,10 @@ def _job_faults(job: Object, runtime: Object) -> Iterator[str]:
     trainers = [step for step in found if step.ancestor == TRAINER]
     if job["spec"].get("trainer") and not trainers:
         yield f"spec.trainer needs a runtime with a job that is labelled {LABEL_ANCESTOR}: {TRAINER}"
+    for step in found:
+        last = f"{job['metadata']['name']}-{step.name}-0-{step.count - 1}"
+        if len(last) > _LONGEST_NAME:
+            yield f"the name is too long: its pod {last} would have more than {_LONGEST_NAME} characters"
     command = list(trainer_of(job).get("command") or [])
     if not command and trainers:
         command = list((trainers[0].container(NODE) or {}).get("command") or [])

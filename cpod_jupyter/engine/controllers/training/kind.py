@@ -77,7 +77,7 @@ class TrainingKind:
     roles: tuple[str, ...]
     """All replica types, in the order of ranks."""
     container: str
-    """The container that must be there, whose ports count."""
+    """The container that must be there, whose ports count; empty where any will do."""
     port_name: str
     port: int
     """Upstream's default port; here each replica has a free one of its own, unless its container declares one."""

@@ -58,11 +58,14 @@ class KubeDL(TrainingKind):
 
 
 class ElasticDL(KubeDL):
-    """One Master, which makes its workers and parameter servers itself, through the API."""
+    """One Master, which makes its workers and parameter servers itself, through the API.
+
+    Its container may have any name: KubeDL looks for `elasticdl` only to add a port.
+    """
 
     specs_field = "elasticdlReplicaSpecs"
     roles = (MASTER,)
-    container = "elasticdl"
+    container = ""
     port_name, port = "elasticdl-port", 11111
     operator = "ElasticDLController"
     restart_policy = "Never"

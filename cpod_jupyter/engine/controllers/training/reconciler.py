@@ -147,13 +147,28 @@ class TrainingReconciler:
         return True
 
     def _create(self, job: TrainingJob, replica: Replica, places: Endpoints) -> None:
-        pod = self._api.create(PODS, replica_pod(job, replica, places))
+        try:
+            pod = self._api.create(PODS, replica_pod(job, replica, places))
+        except AlreadyExists:
+            self._tell_whose(job, self._kind.pod_name(job, replica))
+            raise  # it is tried again, after a while
         self._events.normal(job.obj, "SuccessfulCreatePod", f"Created pod: {meta.name_of(pod)}")
         if not self._kind.with_services:
             return
         with contextlib.suppress(AlreadyExists):
             service = self._api.create(SERVICES, replica_service(job, replica, places))
             self._events.normal(job.obj, "SuccessfulCreateService", f"Created service: {meta.name_of(service)}")
+
+    def _tell_whose(self, job: TrainingJob, name: str) -> None:
+        """An event when a pod of the name that is wanted is another object's, as of a job of another kind with this
+        job's name; what is left of an earlier job of this name goes by itself."""
+        with contextlib.suppress(NotFound):
+            there = self._api.get(PODS, name, job.namespace)
+            owner = meta.controller_of(there) or {}
+            if (owner.get("kind"), owner.get("name")) != (self._kind.resource.kind, job.name):
+                whose = f"belongs to {owner['kind']} {owner['name']}" if owner else "belongs to nobody"
+                message = f"there is a pod {name} already, which {whose}: delete that, or give this job another name"
+                self._events.warning(job.obj, "FailedCreatePod", message)
 
     def _endpoints(self, job: TrainingJob) -> tuple[TrainingJob, Endpoints]:
         """Where the replicas listen: what the job keeps, with what is missing drawn and kept first."""
