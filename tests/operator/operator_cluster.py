@@ -39,7 +39,7 @@ class Cluster:
         for _ in range(20):
             before = self.store.revision
             for controller in self.controllers:
-                primary = next(resource for resource, mapper in controller.sources.items() if mapper is to_itself)
+                primary = next(iter(controller.sources))
                 for obj in self.api.list(primary).items:
                     for key in to_itself(obj):
                         try:
