@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -236,10 +236,10 @@ def _made(folder: Path) -> Path:
 async def _serve(folder: Path, port: int | None, runtime: str, with_operator: bool, ready: int | None) -> None:
     from cpod_jupyter.engine.engine import Engine as EmbeddedEngine
     from cpod_jupyter.engine.http.server import listen
-    from cpod_jupyter.operator.embedded import EmbeddedOperator
+    from cpod_jupyter.operator.embedded import EmbeddedOperator, fitted
     from cpod_jupyter.operator.settings_file import settings_of_home
 
-    settings = replace(settings_of_home(folder), pods_share_files=runtime == PROCESS)
+    settings = fitted(settings_of_home(folder), folder, runtime)
     embedded = EmbeddedEngine(folder, listen(port), runtime)
     await embedded.start()
     operator = EmbeddedOperator(folder / "kubeconfig", settings) if with_operator else None

@@ -27,6 +27,9 @@ LABEL_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 LABEL_JOB = "batch.kubernetes.io/job-name"
 """Kubernetes' own, on the pods of a Job."""
 
+LABEL_RAY_CLUSTER = "ray.io/cluster"
+"""KubeRay's own, on the pods of a RayCluster."""
+
 ANNOTATION_MODEL_NAME = "cpod.cpod/modelstorageName"
 """The name that a person knows a result by."""
 ANNOTATION_BASE_MODEL = "cpod.cpod/baseModelstorageName"
@@ -62,6 +65,17 @@ ANNOTATION_DESTINATION = "cpod.cpod/destination"
 """On an upload Job: the URI it uploads to."""
 ANNOTATION_SPEC_HASH = "cpod.cpod/spec-hash"
 """On a child that is kept up to date: the hash of the specification applied last."""
+ANNOTATION_ENGINE = "cpod.cpod/engine"
+"""On what serves an Inference: the engine chosen, or found in its predictor."""
+ANNOTATION_GPUS = "cpod.cpod/gpus"
+"""On what serves an Inference: GPUs of each replica."""
+ANNOTATION_PASSED_ON = "cpod.cpod/passed-on"
+"""On an InferenceService: the annotations that come from its Inference, so that they can go with it."""
+ANNOTATION_ADAPTER_PUBLIC = "cpod.cpod/cpod-adapter-is-public"
+"""Present on an Inference whose adapter is in the namespace `public`."""
+
+LABEL_INFERENCE = "cpod.cpod/inference"
+"""On the pods of a RayService and of a web UI: the Inference's name."""
 
 LOGS_CLAIM = "log-volume-tensorboard-0"
 """In a namespace with TensorBoard: the claim with its logs."""
@@ -137,6 +151,24 @@ def copied_volume(volume: str, namespace: str) -> str:
 
 def inference_service(inference: str) -> str:
     return f"{inference}-is"
+
+
+def ray_serve_service(inference: str) -> str:
+    """KubeRay's Service of a RayService: of a long name the last 50 characters, a letter first (its CheckName)."""
+    name = f"{inference}-serve-svc"[-50:]
+    return name if name[0].isalpha() else f"r{name[1:]}"
+
+
+def inference_ingress(inference: str) -> str:
+    return f"{inference}-ingress"
+
+
+def web_ui(inference: str) -> str:
+    return f"{inference}-web-ui"
+
+
+def web_ui_ingress(inference: str) -> str:
+    return f"{inference}-web-ui-ingress"
 
 
 def hub_model_storage(model: str) -> str:

@@ -120,6 +120,8 @@ CLUSTERTRAININGRUNTIMES = Resource(
 INFERENCESERVICES = Resource(
     "serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService", short_names=("isvc",)
 )
+RAYSERVICES = Resource("ray.io", "v1", "rayservices", "RayService")
+"""KubeRay's; the embedded engine does not bring it."""
 
 BUILT_IN = (
     NAMESPACES, NODES, PODS, SERVICES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS, PVCS, PERSISTENTVOLUMES,
@@ -137,7 +139,7 @@ TRAINER_KINDS = (TRAINJOBS, TRAININGRUNTIMES, CLUSTERTRAININGRUNTIMES)
 """What Kubeflow Trainer brings."""
 
 CPOD_KINDS = (MODELSTORAGES, DATASETSTORAGES, FINETUNES, CPODJOBS, INFERENCES)
-KNOWN = (*BUILT_IN, *CPOD_KINDS, *TRAINING_KINDS, *TRAINER_KINDS, INFERENCESERVICES)
+KNOWN = (*BUILT_IN, *CPOD_KINDS, *TRAINING_KINDS, *TRAINER_KINDS, INFERENCESERVICES, RAYSERVICES)
 
 
 def find(word: str) -> Resource | None:

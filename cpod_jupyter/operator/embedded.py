@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import shutil
 import threading
 from pathlib import Path
 
 from cpod_jupyter.client.client import Client
 from cpod_jupyter.control.leader import Place
+from cpod_jupyter.engine.imagemap import ImageMap
+from cpod_jupyter.engine.kubelet.images import repository
+from cpod_jupyter.engine.tools import PROCESS
 from cpod_jupyter.operator.running import LEASE_NAME, SYSTEM_NAMESPACE, Operator
 from cpod_jupyter.operator.settings import Settings
 
@@ -17,6 +22,21 @@ IDENTITY = "cpod-engine"
 """One engine has a home at a time, so its operator knows its own lease again after a crash and need not wait."""
 
 _STOP_SECONDS = 15.0
+
+
+def fitted(settings: Settings, home: Path, runtime: str) -> Settings:
+    """The settings for an engine. Where pods are processes, they share this machine's files.
+
+    And vLLM is there only where this machine has it: on the PATH, or its image mapped to an environment. Without
+    it the runtime serves on GPUs as well, unless an image was set by hand.
+    """
+    if runtime != PROCESS:
+        return settings
+    settings = dataclasses.replace(settings, pods_share_files=True)
+    set_by_hand = settings.vllm_image != Settings().vllm_image
+    if set_by_hand or repository(settings.vllm_image) in ImageMap(home) or shutil.which("vllm"):
+        return settings
+    return dataclasses.replace(settings, vllm_image="")
 
 
 class EmbeddedOperator:

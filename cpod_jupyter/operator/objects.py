@@ -77,6 +77,15 @@ def ensure_child(api: KubeApi, resource: Resource, child: Object, owner: Object)
         ) from error
 
 
+def update_child(api: KubeApi, resource: Resource, child: Object) -> Object:
+    """Put a child in the place of what it was. Raises Refused for what the API server does not accept."""
+    try:
+        return api.replace(resource, child)
+    except (Invalid, BadRequest, Forbidden) as error:
+        name = child["metadata"]["name"]
+        raise Refused("Rejected", f"the cluster does not accept the {resource.kind} {name!r}: {error}") from error
+
+
 def write_status(api: KubeApi, resource: Resource, obj: Object, changes: dict[str, Any]) -> bool:
     """Put changes over the object's status; False, and no call, when that changes nothing.
 

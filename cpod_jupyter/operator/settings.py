@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from cpod_jupyter.version import VERSION
 
@@ -49,3 +50,28 @@ class Settings:
     """Time between two looks at how far a download is."""
     public_namespace: str = "public"
     """Namespace of the storages that everybody may use (`datasetIsPublic`, `modelIsPublic`, …)."""
+    vllm_image: str = "vllm/vllm-openai:v0.18.0"
+    """Image of vLLM, which serves models on GPUs; empty to have the runtime image do it there too."""
+    largest_cpu_model: str = "8G"
+    """Bytes of a model's files up to which an Inference that asks for no GPU is served by a CPU."""
+    ray_image: str = "rayproject/ray-llm:2.52.0-py311-cu128"
+    """Image of Ray with Ray Serve LLM and vLLM, for Inferences with backend ray; the tag begins with Ray's version."""
+    kserve_deployment_mode: Literal["", "Standard", "Knative", "RawDeployment", "Serverless"] = ""
+    """KServe's mode for InferenceServices: Standard or Knative, before KServe 0.16 RawDeployment or Serverless; empty
+    for the default of the cluster's KServe."""
+    ingress: bool = False
+    """Whether each Inference gets an Ingress."""
+    ingress_class: str = "nginx"
+    """Class of the Ingresses; paths are rewritten by the annotations of ingress-nginx."""
+    ingress_domain: str = ""
+    """Domain under which the Ingresses answer; empty for any host name."""
+    ingress_tls_secret: str = ""
+    """Secret with the domain's certificate, in the Inference's namespace; empty for plain HTTP."""
+    inference_prefix: str = "/inference/api"
+    """Path before an Inference's name. Empty to give each a host name instead, NAME-NAMESPACE.DOMAIN."""
+    web_ui: bool = False
+    """Whether each Inference that can chat gets a web page to chat on."""
+    web_ui_image: str = ""
+    """Image of that page: it listens on port 8000, and is told where the model answers by API_URL."""
+    web_ui_prefix: str = "/inference"
+    """Path before an Inference's name, for the web page."""

@@ -24,7 +24,7 @@ FILE_NAME = "operator.yaml"
 """In the engine's home, and the key in the ConfigMap."""
 
 _LIMIT = 1 << 20
-_QUANTITIES = ("model_volume", "dataset_volume", "shared_memory")
+_QUANTITIES = ("model_volume", "dataset_volume", "shared_memory", "largest_cpu_model")
 
 NAMES = {to_camel(field.name): field.name for field in fields(Settings)}
 """From a setting's name in a file to its name in Python."""

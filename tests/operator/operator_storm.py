@@ -12,6 +12,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -157,6 +158,7 @@ class Storm:
                 self._steps(JOBS, LABEL_JOB, "Complete"),
                 self._steps(PYTORCHJOBS, LABEL_JOB_NAME, "Succeeded"),
                 self._serving_steps(),
+                self._collecting_steps(),
             )
         )
 
@@ -181,6 +183,20 @@ class Storm:
                 yield partial(self._start, service, LABEL_INFERENCE_SERVICE)
             elif (service.get("status") or {}).get("observedGeneration") != service["metadata"]["generation"]:
                 yield partial(self._condition, INFERENCESERVICES, service, "Ready")
+
+    def _collecting_steps(self) -> Iterator[Callable[[], None]]:
+        """The garbage collector's: what belongs to somebody who is gone."""
+        uids = {meta.uid_of(obj) for obj in self.there.values()}
+        for (resource, name), obj in list(self.there.items()):
+            owner = meta.controller_of(obj)
+            if owner is not None and owner["uid"] not in uids:
+                yield partial(self.delete, resource, name)
+
+    def delete(self, resource: Resource, name: str) -> None:
+        """At once, as a pod goes whose kubelet has ended it."""
+        with suppress(NotFound):
+            self.api.delete(resource, name, self.namespace, grace_seconds=0)
+        self.notice()
 
     def _pod(self, job: str) -> Object | None:
         return next((pod for pod in self._list(PODS) if meta.name_of(pod) == f"{job}-0"), None)

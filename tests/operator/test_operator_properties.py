@@ -84,11 +84,15 @@ class World:
         install(self.api)
         self.ends = {story: self.end_of(self.run(story, [], {}), story) for story in STORIES}
 
+    def begin(self, faults: Mapping[int, Fault], outcomes: Mapping[str, dict[str, Any] | str]) -> Storm:
+        """A namespace in which nothing has happened yet."""
+        namespace = f"run-{next(self.numbers):05d}"
+        return Storm(self.api, self.store, namespace, Settings(runtime_image="runtime:test"), faults, outcomes)
+
     def run(self, story: str, choices: list[int], faults: Mapping[int, Fault]) -> Storm:
         """A story to its end, its events in the order that the choices give."""
-        settings = Settings(runtime_image="runtime:test")
-        run = Storm(self.api, self.store, f"run-{next(self.numbers):05d}", settings, faults, STORIES[story].outcomes)
-        carry_out(run, story, choices)
+        run = self.begin(faults, STORIES[story].outcomes)
+        carry_out(run, STORIES[story], choices)
         run.end()
         return run
 
@@ -117,9 +121,17 @@ def take_up(run: Storm, wishes: list[Wish], choice: int) -> None:
     create(run, wishes.pop(choice % len(wishes)))
 
 
-def carry_out(run: Storm, story: str, choices: list[int]) -> None:
+def carry_out(run: Storm, story: Story, choices: list[int]) -> None:
     """The story, its events in the order that the choices give; then on to the end."""
-    storages, work = list(STORIES[story].storages), list(STORIES[story].work)
+    storages, work = list(story.storages), list(story.work)
+    play(run, storages, work, choices)
+    for wish in storages + work:
+        create(run, wish)
+    run.come_to_rest()
+
+
+def play(run: Storm, storages: list[Wish], work: list[Wish], choices: list[int]) -> None:
+    """One event a choice: a wish is taken up, a key is reconciled, the world moves on, the operator is restarted."""
     for choice in choices:
         wishes = storages or work
         possible: list[Callable[[], None]] = []
@@ -133,9 +145,6 @@ def carry_out(run: Storm, story: str, choices: list[int]) -> None:
         if possible:
             possible[choice % len(possible)]()
             run.notice()
-    for wish in storages + work:
-        create(run, wish)
-    run.come_to_rest()
 
 
 def test_the_stories_end_as_they_are_meant_to(world: World) -> None:
@@ -176,3 +185,25 @@ def test_errors_at_any_call_change_nothing_in_the_end(
     world: World, story: str, choices: list[int], faults: dict[int, Fault]
 ) -> None:
     assert world.end_of(world.run(story, choices, faults), story) == world.ends[story]
+
+
+@pytest.mark.parametrize("deleted", [TUNE, JOB, GENERAL, MODEL], ids=lambda wish: f"{wish[0].kind} {wish[1]}")
+@many
+@given(before=choices, after=choices, faults=faults)
+def test_whatever_is_deleted_at_any_moment_takes_with_it_what_was_made_for_it(
+    world: World, deleted: Wish, before: list[int], after: list[int], faults: dict[int, Fault]
+) -> None:
+    storages, work = [MODEL, DATA], [deleted] if deleted is not MODEL else []
+    run = world.begin(faults, {**_DATA_FETCHED, "model-base": FETCHED, "tune-cpodjob": TRAINED, "train": TRAINED})
+    play(run, storages, work, before)
+    for wish in storages + work:
+        create(run, wish)
+    resource, name, _ = deleted
+    run.delete(resource, name)
+    play(run, [], [], after)
+    run.come_to_rest()
+    run.end()
+    left = {place for place in run.end_state() if name in place.split("/")[1].split("-")}
+    result = {f"ModelStorage/{name}-modelsavestorage", f"PersistentVolumeClaim/{name}-modelsave-pvc"}
+    result |= {place.replace(f"/{name}-", f"/{name}-cpodjob-") for place in result}
+    assert left <= result, "a result outlives its job, and nothing else does"
