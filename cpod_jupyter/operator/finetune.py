@@ -68,7 +68,9 @@ class FineTuneReconciler:
         spec, namespace = build.spec_of(finetune), meta.namespace_of(finetune)
         _refuse_wrong(finetune, spec)
         storage, model = self._model(spec, namespace)
-        wanted_storage(self.api, DATASET, spec.dataset, namespace)
+        wanted_storage(
+            self.api, DATASET, spec.dataset, namespace, self.settings.public_namespace if spec.dataset_is_public else ""
+        )
         nodes = self.api.list(NODES).items
         cpodjob = self._cpodjob(finetune, spec, storage, model, nodes)
         if storage is None and model is not None:
@@ -162,12 +164,6 @@ def _refuse_wrong(finetune: Object, spec: FineTuneSpec) -> None:
         raise Refused("BadHyperParameter", "; ".join(f"{problem.field}: {problem.message}" for problem in problems))
     if spec.upload:
         raise Refused("NotSupported", "this version does not support uploading the result (upload: true) yet")
-    if spec.dataset_is_public:
-        raise Refused(
-            "NotSupported",
-            "this version does not support public datasets (datasetIsPublic: true) yet; "
-            "register the dataset in the FineTune's own namespace",
-        )
 
 
 def _has_gpus(nodes: Sequence[Object]) -> bool:

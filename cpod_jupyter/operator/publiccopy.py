@@ -68,11 +68,8 @@ class Copies:
         copied = self._volume(build.volume(self.kind, volume, storage, name), storage)
         claim, created = ensure_child(self.api, PVCS, build.claim(name, copied, storage), storage)
         if created:
-            self.recorder.normal(
-                storage,
-                "Copied",
-                f"the claim {name} reads what is in {public}/{held_by}, by volume {meta.name_of(copied)}",
-            )
+            of = f"what is in {public}/{held_by}"
+            self.recorder.normal(storage, "Copied", f"the claim {name} reads {of}, by volume {meta.name_of(copied)}")
         same = {key: (original.get("status") or {}).get(key) for key in _SAME}
         return {"phase": StoragePhase.DONE.value, "failureMessage": "", "pvc": meta.name_of(claim), **same}
 
@@ -120,10 +117,9 @@ class Copies:
         """A storage, and the copies of a public one."""
         yield from to_itself(storage)
         if meta.namespace_of(storage) == self.settings.public_namespace:
+            name = meta.name_of(storage)
             for other in self.api.list(self.kind.resource, label_selector=f"{names.LABEL_COPY}=true").items:
-                if _of(other) == meta.uid_of(storage) or names.public_original(meta.name_of(other)) == meta.name_of(
-                    storage
-                ):
+                if is_copy(other) and names.public_original(meta.name_of(other)) == name:
                     yield from to_itself(other)
 
     def of_volume(self, volume: Object) -> Iterable[Key]:

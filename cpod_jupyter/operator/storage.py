@@ -19,7 +19,7 @@ from cpod_jupyter.api.resources import JOBS, MODELSTORAGES, PERSISTENTVOLUMES, P
 from cpod_jupyter.api.sources import is_checksum, source_uri
 from cpod_jupyter.api.storage import ModelShapeStatus, StoragePhase
 from cpod_jupyter.control.api import KubeApi
-from cpod_jupyter.control.controller import Controller, Key, Mapper, Recorder, to_controller, to_itself
+from cpod_jupyter.control.controller import Controller, Key, Mapper, Recorder, to_controller
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.builders import download
 from cpod_jupyter.operator.builders.claims import with_headroom
@@ -80,10 +80,9 @@ class StorageReconciler:
         An original operator names the claim too while it fetches: what had not ended under that one is not whole.
         """
         phase = phase_of(storage)
-        if observed_generation(storage) in (0, generation(storage)) and phase in (
-            StoragePhase.DOWNLOADING,
-            StoragePhase.FAILED,
-        ):
+        if phase == StoragePhase.FAILED and observed_generation(storage) == generation(storage):
+            return {}
+        if phase in (StoragePhase.DOWNLOADING, StoragePhase.FAILED) and not observed_generation(storage):
             raise Refused(
                 "NotWhole",
                 f"another operator's download into the claim {storage['spec']['pvc']!r} has not ended well (phase "

@@ -80,7 +80,7 @@ class AuthorizedApi(PassingApi):
         self._use("delete", resource)
         super().delete(resource, name, namespace, propagation=propagation, grace_seconds=grace_seconds, uid=uid)
 
-    def log_tail(self, pod: str, namespace: str, lines: int) -> list[str]:
+    def log_tail(self, pod: str, namespace: str, lines: int) -> tuple[str, ...]:
         self._use("get", PODS, "log")
         return super().log_tail(pod, namespace, lines)
 

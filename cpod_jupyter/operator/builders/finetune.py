@@ -76,6 +76,7 @@ def cpodjob(finetune: Object, model_storage: str, volume_mib: int, gpus: int, se
             "pretrainModelName": model_storage,
             "pretrainModelPath": MODEL_PATH,
             "datasetName": spec.dataset,
+            **({"datasetIsPublic": True} if spec.dataset_is_public else {}),
             "datasetPath": DATASET_PATH,
             "modelSavePath": SAVE_PATH,
             "modelSaveVolumeSize": volume_mib,
