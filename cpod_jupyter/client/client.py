@@ -30,8 +30,10 @@ _METADATA_ALONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 class Client:
     """One API server as one user. Safe from several threads: connections come from one pool."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, patience: float = _READ_SECONDS) -> None:
+        """`patience` is how long an answer may take, s; what is followed or watched has times of its own."""
         self._connection = connection
+        self._patience = patience
         self._http = kubernetes_client.ApiClient(connection.configuration).rest_client.pool_manager
         self._schemas: dict[Resource, dict[str, Any]] = {}
 
@@ -82,7 +84,7 @@ class Client:
         if body is not None:
             headers["Content-Type"] = content_type
             data = json.dumps(body).encode()
-        timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds)
+        timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, self._patience), read=read_seconds)
         try:
             response = self._http.request(
                 method, url, body=data, headers=headers, timeout=timeout, preload_content=False, retries=False
@@ -97,7 +99,7 @@ class Client:
 
     def _json(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None,
               *, content_type: str = "application/json") -> dict[str, Any]:  # fmt: skip
-        response = self._open(method, path, query, body, content_type=content_type)
+        response = self._open(method, path, query, body, content_type=content_type, read_seconds=self._patience)
         try:
             return cast(dict[str, Any], json.loads(response.read()))
         except (urllib3.exceptions.HTTPError, OSError) as error:

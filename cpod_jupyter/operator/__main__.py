@@ -82,10 +82,11 @@ def _run(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise CpodError(f"--lease-seconds, --renew-seconds, --retry-seconds: {error}") from error
     settings = load_settings(options.config) if options.config else Settings()
-    client = Client(connect(options.kubeconfig, options.context))
+    connection = connect(options.kubeconfig, options.context)
+    client, quick = Client(connection), Client(connection, patience=times.renew / 2)
     place = Place(LEASE_NAME, options.lease_namespace, own_identity())
     _check_lease(client, place)
-    operator = Operator(client, settings, place, times, options.namespace)
+    operator = Operator(client, settings, place, times, options.namespace, quick)
     health = HealthServer(operator, options.health_address, options.health_port) if options.health_port else None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: operator.stop_soon())

@@ -89,7 +89,7 @@ def observe(job: Object, pods: Sequence[Object], conditions: Conditions) -> Work
         return Work(CPodJobCondition.RUNNING, False, UNSCHEDULABLE, sentence)
     if reason := words.held_up(pods):
         return Work(CPodJobCondition.RUNNING, False, _HELD_UP, reason)
-    if words.restarts(pods) and (last_words := words.failure(pods) or remembered):
+    if (words.restarts(pods) or words.any_failed(pods)) and (last_words := words.failure(pods) or remembered):
         return Work(CPodJobCondition.RUNNING, words.any_running(pods), _RESTARTED, last_words)
     if words.any_running(pods) or words.all_ended(pods):  # ended pods are not the end of the job: it says so itself
         return Work(CPodJobCondition.RUNNING, True, "JobRunning", f"the {job['kind']} is running")

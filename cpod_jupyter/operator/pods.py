@@ -148,5 +148,10 @@ def all_ended(pods: Sequence[Object]) -> bool:
     return bool(pods) and all((pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") for pod in pods)
 
 
+def any_failed(pods: Iterable[Object]) -> bool:
+    """Whether a pod has failed for good; a Job makes another in its place, as long as it may."""
+    return any((pod.get("status") or {}).get("phase") == "Failed" for pod in pods)
+
+
 def any_ready(pods: Iterable[Object]) -> bool:
     return any(meta.is_true(pod, "Ready") for pod in pods)

@@ -37,8 +37,10 @@ class Operator:
         place: Place,
         times: LeaseTimes | None = None,
         namespaces: Sequence[str] = (),
+        lease_api: KubeApi | None = None,
     ) -> None:
-        self.elector = Elector(api, place, times)
+        """`lease_api` is the same API with less patience: a renewal that takes long is as good as none."""
+        self.elector = Elector(lease_api or api, place, times)
         self.measures = Measures(lambda: self.elector.leads)
         self._settings = settings
         fenced = FencedApi(CountingApi(api, self.measures.created), lambda: self.elector.leads)

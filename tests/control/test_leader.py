@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cpod_jupyter.api.resources import CONFIGMAPS, LEASES, Object, Resource
+from cpod_jupyter.client.client import Client
+from cpod_jupyter.client.connection import connect
 from cpod_jupyter.control.leader import Elector, FencedApi, LeaseTimes, Place
 from cpod_jupyter.control.passing import PassingApi
 from cpod_jupyter.engine.local_api import LocalApi
@@ -91,6 +96,22 @@ def test_a_leader_that_is_not_answered_stops_acting_and_goes_on_when_it_is(api: 
     assert leader.lost_to == ""
     fenced.delete(CONFIGMAPS, "made", "default")
     leader.stop()
+
+
+def test_a_server_that_takes_calls_and_never_answers_is_given_up_before_the_lease_is(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        path = tmp_path / "kubeconfig"
+        cluster = {"server": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        contexts = [{"name": "c", "context": {"cluster": "c", "user": "u"}}]
+        users = [{"name": "u", "user": {"token": "t"}}]
+        clusters = [{"name": "c", "cluster": cluster}]
+        document = {"clusters": clusters, "users": users, "contexts": contexts, "current-context": "c"}
+        path.write_text(json.dumps(document))
+        client = Client(connect(path), patience=0.2)
+        candidate = elector(client, "waits")
+        assert not candidate.try_once()
+        assert not candidate.answered_within(60)
+        client.close()
 
 
 def test_of_many_that_stand_at_once_one_leads(api: LocalApi) -> None:
