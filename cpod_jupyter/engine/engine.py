@@ -11,7 +11,9 @@ from cpod_jupyter.engine.certs import ensure_credentials, write_private
 from cpod_jupyter.engine.collector import Collector
 from cpod_jupyter.engine.controllers import controllers
 from cpod_jupyter.engine.http.app import Api
-from cpod_jupyter.engine.http.server import Server
+from cpod_jupyter.engine.http.front import DEFAULT_PORT as FRONT_PORT
+from cpod_jupyter.engine.http.front import Front
+from cpod_jupyter.engine.http.server import Server, listen
 from cpod_jupyter.engine.imagemap import ImageMap
 from cpod_jupyter.engine.install import install
 from cpod_jupyter.engine.kinds import Kinds
@@ -36,10 +38,12 @@ class Engine:
         self.api = LocalApi(objects)
         self._collector = Collector(objects)
         self._kubelet = Kubelet(self.api, home, default_node_name(), environments=ImageMap(home), tool=tool)
-        self._manager = Manager(self.api, [*controllers(self.api, home), *self._kubelet.controllers()])
         credentials = ensure_credentials(home / "pki")
-        application = Api(objects, credentials.token, self._kubelet.access).application()
-        self.server = Server(application, listener, credentials)
+        served = Api(objects, credentials.token, self._kubelet.access)
+        self.server = Server(served.application(), listener, credentials)
+        self._front = Front(served.proxy, listen(None, FRONT_PORT))
+        own = controllers(self.api, home, self._front.url)
+        self._manager = Manager(self.api, [*own, *self._kubelet.controllers()])
 
     async def start(self) -> None:
         """Serve, and start every controller."""
@@ -48,11 +52,13 @@ class Engine:
         self._kubelet.start()
         self._manager.start()
         await self.server.start()
+        await self._front.start()
         write_private(self.home / "kubeconfig", self.server.kubeconfig().encode())
         log.info("the engine serves at %s", self.server.address.url)
 
     async def stop(self) -> None:
         """Stop serving. Pods go on: they are processes of their own."""
+        await self._front.stop()
         await self.server.stop()
         self._manager.stop()
         self._kubelet.stop()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
 
 _PROBE_SECONDS = 5.0
+_COLD_SECONDS = 300.0
+"""Of a deployment that may have no pod while nobody asks: the first answer waits for one."""
 _ANSWER_SECONDS = 600.0
 _PREFIXES = ("/v1", "/openai/v1")
 """Where servers have OpenAI's API: vLLM and transformers the first, KServe's Hugging Face runtime the second."""
@@ -112,10 +114,10 @@ class Deployment(Handle):
         status = status_of(self.refresh().object, self.resource)
         if not status.state.good:
             raise CpodError(f"{self.title} is not ready: {status}. wait() returns when it is")
-        problems = []
+        problems, seconds = [], _COLD_SECONDS if _may_sleep(self.object) else _PROBE_SECONDS
         for base, headers, verify in self._ways():
             for prefix in _PREFIXES:
-                found = _probe(base + prefix, headers, verify)
+                found = _probe(base + prefix, headers, verify, seconds)
                 if isinstance(found, _Endpoint):
                     return found
                 problems.append(f"{base}{prefix}: {found}")
@@ -150,13 +152,20 @@ class Deployment(Handle):
         return {"Authorization": f"Bearer {token}"}
 
 
+def _may_sleep(inference: Object) -> bool:
+    """Whether it may have no pod: its least number of replicas is 0."""
+    spec = inference.get("spec") or {}
+    bounds = (spec.get("autoscalerOptions") or {}, spec.get("predictor") or {})
+    return any(each.get("minReplicas") == 0 for each in bounds)
+
+
 def _without_authorization(request: Any) -> None:
     """A hook of the HTTP library, before a request goes out."""
     request.headers.pop("Authorization", None)
 
 
-def _probe(base: str, headers: dict[str, str], verify: Any) -> _Endpoint | str:
-    """A client for a base URL if its list of models answers; else why not."""
+def _probe(base: str, headers: dict[str, str], verify: Any, seconds: float) -> _Endpoint | str:
+    """A client for a base URL if its list of models answers in time; else why not."""
     import openai
 
     # The SDK sends its API key as Authorization: ours must be the one that arrives, or none at all
@@ -172,8 +181,9 @@ def _probe(base: str, headers: dict[str, str], verify: Any) -> _Endpoint | str:
         max_retries=1,
         timeout=_ANSWER_SECONDS,
     )
+    patience = openai.Timeout(seconds, connect=_PROBE_SECONDS)
     try:
-        models = client.with_options(timeout=_PROBE_SECONDS, max_retries=0).models.list().data
+        models = client.with_options(timeout=patience, max_retries=0).models.list().data
     except openai.APIStatusError as error:
         http.close()
         return f"HTTP {error.status_code}"

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cpod_jupyter.api.resources import PODS
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.sdk import Deployment, Session, accuracy, contains, exact
 from cpod_jupyter.sdk.evaluate import load_rows
@@ -52,8 +54,7 @@ ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"]
 """Listens where its environment says: pods of the engine share the machine's network."""
 
 
-@pytest.fixture
-def parrot(session: Session) -> Deployment:
+def predictor(**fields: Any) -> dict[str, Any]:
     container = {
         "name": "kserve-container",
         "image": "python:3.11",
@@ -65,8 +66,12 @@ def parrot(session: Session) -> Deployment:
         "ports": [{"containerPort": 8080}],
         "readinessProbe": {"httpGet": {"path": "/v1/models", "port": 8080}, "periodSeconds": 1},
     }
-    deployment = session.inference("parrot", predictor={"containers": [container]})
-    return deployment.wait(60)
+    return {"containers": [container], "terminationGracePeriodSeconds": 1, **fields}
+
+
+@pytest.fixture
+def parrot(session: Session) -> Deployment:
+    return session.inference("parrot", predictor=predictor()).wait(60)
 
 
 def test_a_deployment_is_asked_at_its_own_url(parrot: Deployment) -> None:
@@ -84,6 +89,28 @@ def test_a_deployment_is_asked_through_the_api_server_where_its_url_cannot_be_re
     answer = parrot.client.models.list()
     assert [model.id for model in answer.data] == ["parrot"]
     parrot.delete()
+
+
+def test_a_deployment_that_has_gone_to_sleep_is_ready_and_wakes_up_when_it_is_asked(
+    session: Session, eventually: Any
+) -> None:
+    idle = {"autoscaling.knative.dev/scale-to-zero-pod-retention-period": "1s"}
+    deployment = session.inference("sleepy", predictor=predictor(minReplicas=0, annotations=idle)).wait(60)
+
+    def pods() -> list[Any]:
+        found = session.client.list(PODS, session.namespace).items
+        return [pod for pod in found if "sleepy" in pod["metadata"]["name"]]
+
+    eventually(lambda: not pods(), "it has no pod")
+    assert deployment.ready
+    assert deployment.chat("hello").strip() == "You said: hello"
+    assert deployment.endpoint().url.startswith(deployment.url)
+    eventually(lambda: not pods(), "it has no pod again")
+    deployment._endpoint = None
+    deployment._ways = lambda: list(Deployment._ways(deployment))[1:]  # type: ignore[assignment, method-assign, return-value]
+    assert deployment.chat("again").strip() == "You said: again"
+    assert "/services/sleepy-is-predictor:" in deployment.endpoint().url
+    deployment.delete()
 
 
 def test_a_deployment_that_is_not_ready_says_so(session: Session) -> None:

@@ -22,8 +22,9 @@ from cpod_jupyter.engine.controllers.trainer import trainer_controller
 from cpod_jupyter.engine.controllers.training import training_controllers
 
 
-def controllers(api: KubeApi, home: Path) -> list[Controller]:
-    """The controllers of the embedded engine; claims live below `home`."""
+def controllers(api: KubeApi, home: Path, front: str = "") -> list[Controller]:
+    """The controllers of the embedded engine; claims live below `home`. Services that may have no pod are answered for
+    below the URL `front`."""
     return [
         event_controller(api),
         pvc_controller(api, home),
@@ -32,7 +33,7 @@ def controllers(api: KubeApi, home: Path) -> list[Controller]:
         deployment_controller(api),
         endpoints_controller(api),
         quota_controller(api),
-        inferenceservice_controller(api),
+        inferenceservice_controller(api, front),
         *training_controllers(api, home),
         trainer_controller(api, home),
     ]

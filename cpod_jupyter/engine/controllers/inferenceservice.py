@@ -26,6 +26,7 @@ from cpod_jupyter.engine.controllers.scaling import (
     LAST_REQUEST,
     Scale,
     idle_seconds,
+    is_proven,
     is_stopped,
     of_revision,
     scale,
@@ -64,7 +65,8 @@ class InferenceServiceReconciler:
         self._keep_pods(predictor, pods, size)
         url = f"{self._front}/{key.namespace}/{predictor_name(service)}" if self._front and idle is not None else ""
         pods = podset.owned(self._api, service)
-        self._write_status(service, Observed(pods, predictor, size.wanted, is_stopped(service), url))
+        proven = idle is not None and is_proven(service, predictor.revision)
+        self._write_status(service, Observed(pods, predictor, size.wanted, is_stopped(service), url, proven))
         return size.again
 
     def of_runtime(self, runtime: Object) -> Iterable[Key]:

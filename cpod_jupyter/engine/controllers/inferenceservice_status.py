@@ -32,6 +32,9 @@ class Observed:
     stopped: bool = False
     front: str = ""
     """Where the engine answers for a service that may have no pod."""
+    proven: bool = False
+    """Whether it may have no pod, and the present revision has been ready before: then a request is answered, if after
+    a while."""
     refused: Refused | None = None
 
     @property
@@ -104,6 +107,8 @@ def _latest(observed: Observed) -> Verdict:
         return Verdict(True, "MinimumReplicasAvailable")
     if observed.stuck is not None:
         return Verdict(False, *observed.stuck)
+    if observed.proven:
+        return Verdict(True, "Activating", "a request has come, and a pod is being started for it")
     unready = _unready(observed.fresh)
     return Verdict(
         False, "Deploying", f"{count} of {observed.wanted} pods are ready" + (f"; {unready}" if unready else "")
@@ -160,7 +165,8 @@ def _model_status(observed: Observed, latest: Verdict) -> dict[str, Any]:
     states = {"activeModelState": "Loaded" if observed.ready else asleep, "targetModelState": "Pending"}
     status: dict[str, Any] = {"transitionStatus": "InProgress", "states": states}
     if latest.status:
-        states["targetModelState"] = "Loaded" if observed.wanted else "Standby"
+        coming = "Loading" if observed.wanted else "Standby"
+        states["targetModelState"] = "Loaded" if observed.ready and observed.wanted else coming
         status["transitionStatus"] = "UpToDate"
     elif observed.refused is not None:
         states["targetModelState"] = "FailedToLoad"

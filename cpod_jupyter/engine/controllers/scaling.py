@@ -92,13 +92,18 @@ def scale(service: Object, revision: str, pods: Sequence[Object], last_request: 
     idle = idle_seconds(service)
     if idle is None:
         return Scale(least_replicas(service))
-    component = ((service.get("status") or {}).get("components") or {}).get("predictor") or {}
-    if component.get("latestReadyRevision") != revision and _annotation(service, _INITIAL) != "0":
+    if not is_proven(service, revision):
         return Scale(1)
     moments = [_ready_since(pod) for pod in pods if podset.is_ready(pod)]
     latest = max((meta.parse_time(moment) for moment in (last_request, *moments) if moment), default=None)
     left = idle - (now - latest).total_seconds() if latest else 0.0
     return Scale(1, left) if left > 0 else Scale(0)
+
+
+def is_proven(service: Object, revision: str) -> bool:
+    """Whether a revision has been ready before, or is to be believed without."""
+    component = ((service.get("status") or {}).get("components") or {}).get("predictor") or {}
+    return component.get("latestReadyRevision") == revision or _annotation(service, _INITIAL) == "0"
 
 
 def _ready_since(pod: Object) -> str:

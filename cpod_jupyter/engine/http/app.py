@@ -54,7 +54,7 @@ class Api:
         self._verbs = Verbs(objects)
         self._logs = pods
         self._conversations = Conversations(objects, pods)
-        self._proxy = ServiceProxy(objects)
+        self.proxy = ServiceProxy(objects)
         self._documents = Documents(objects.kinds)
         self._reviews = reviewing.Reviews(objects, token, functools.partial(discovery.serves, objects.kinds))
         store = objects.store
@@ -71,7 +71,7 @@ class Api:
     async def _shutdown(self, app: web.Application) -> None:
         self._verbs.close()
         await self._conversations.close()
-        await self._proxy.close()
+        await self.proxy.close()
 
     # ---- the boundary: every error becomes a Status
 
@@ -119,7 +119,7 @@ class Api:
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)
         if target.kind.key in ("/services", "/pods") and target.subresource == "proxy" and target.name:
-            return await self._proxy.forward(request, target)
+            return await self.proxy.forward(request, target)
         if self._conversations.serves(target):
             return await self._conversations.serve(request, target)
         finalizes = target.kind.key == "/namespaces" and target.subresource == "finalize" and request.method == "PUT"

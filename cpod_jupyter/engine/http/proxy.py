@@ -13,6 +13,7 @@ from yarl import URL
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
+from cpod_jupyter.engine.http.activation import Activation, answers
 from cpod_jupyter.engine.http.bridge import bridge, while_connected
 from cpod_jupyter.engine.http.paths import Target
 from cpod_jupyter.engine.objects import Objects
@@ -30,6 +31,7 @@ class ServiceProxy:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
+        self.activation = Activation(objects)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -47,7 +49,7 @@ class ServiceProxy:
         if not selector:
             return self._by_hand(service, target_port)
         pods, _ = self._objects.list(self._objects.kinds.find("", "v1", "pods"), namespace)
-        ready = [pod for pod in pods if _selected(pod, selector) and meta.is_true(pod, "Ready")]
+        ready = [pod for pod in pods if answers(pod, selector)]
         if not ready:
             raise ServerError(f'no endpoints available for service "{parts[0]}"', code=503)
         pod = random.choice(ready)
@@ -79,12 +81,26 @@ class ServiceProxy:
 
     async def forward(self, request: web.Request, target: Target) -> web.StreamResponse:
         """Hand a request on, as a stream in both directions. It ends with the client."""
-        of_pod = target.kind.key == "/pods"
-        address = (self.pod_backend if of_pod else self.backend)(target.scope, str(target.name))
+        name = str(target.name)
         prefix, slash, rest = _split(request.rel_url.raw_path)
         query = request.rel_url.raw_query_string
         if not slash and request.method in ("GET", "HEAD"):  # as upstream, so that a page's relative links are right
             return web.Response(status=301, headers={"Location": f"{prefix}/" + (f"?{query}" if query else "")})
+        if target.kind.key == "/pods":
+            return await self._carry(request, self.pod_backend(target.scope, name), prefix, rest, "pod")
+        return await self.to_service(request, target.scope, name, prefix, rest)
+
+    async def to_service(
+        self, request: web.Request, namespace: str, name: str, prefix: str, rest: str
+    ) -> web.StreamResponse:
+        """Hand a request on to a pod of a Service (as `backend` names it), which is waited for where there may be
+        none; `prefix` is the path of the Service's root here, `rest` what follows its slash."""
+        parts = name.split(":")
+        async with self.activation.request(request, namespace, parts[1] if len(parts) == 3 else parts[0]):
+            return await self._carry(request, self.backend(namespace, name), prefix, rest, "service")
+
+    async def _carry(self, request: web.Request, address: str, prefix: str, rest: str, what: str) -> web.StreamResponse:
+        query = request.rel_url.raw_query_string
         url = URL(f"{address}/{rest}" + (f"?{query}" if query else ""), encoded=True)
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
@@ -94,7 +110,7 @@ class ServiceProxy:
                 return await bridge(request, self._session, url, _headers(request))
             return await while_connected(request, self._hand_on(request, self._session, url, prefix))
         except (TimeoutError, aiohttp.ClientConnectionError) as error:
-            raise ServerError(f"error trying to reach {'pod' if of_pod else 'service'}: {error}", code=503) from error
+            raise ServerError(f"error trying to reach {what}: {error}", code=503) from error
 
     @staticmethod
     async def _hand_on(
@@ -145,11 +161,6 @@ def _location(location: str, url: URL, prefix: str) -> str:
     if location == origin or location.startswith(f"{origin}/"):
         location = location[len(origin) :] or "/"
     return prefix + location if location.startswith("/") and not location.startswith("//") else location
-
-
-def _selected(pod: Object, selector: dict[str, str]) -> bool:
-    labels = pod["metadata"].get("labels") or {}
-    return all(labels.get(key) == value for key, value in selector.items())
 
 
 def _target_port(service: Object, wanted: str) -> Any:

@@ -29,13 +29,13 @@ class Address:
         return f"https://{self.host}:{self.port}"
 
 
-def listen(port: int | None) -> socket.socket:
+def listen(port: int | None, usual: int = DEFAULT_PORT) -> socket.socket:
     """A listening socket on loopback: on the port asked for (0: any free one); by default on the
-    project's own port, or any free one while that is taken.
+    usual one, or any free one while that is taken.
 
     Raises EngineError when the port asked for is taken.
     """
-    for candidate in [DEFAULT_PORT, 0] if port is None else [port]:
+    for candidate in [usual, 0] if port is None else [port]:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
