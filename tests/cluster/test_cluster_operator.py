@@ -18,6 +18,7 @@ import yaml
 from kube_apiserver import ApiServer
 
 from cpod_jupyter.api import meta
+from cpod_jupyter.api.crds import engine_crds
 from cpod_jupyter.api.resources import (
     CPOD_KINDS,
     CPODJOBS,
@@ -73,8 +74,10 @@ def admin(server: ApiServer) -> Iterator[Client]:
     install(client, Choices(), steps.append, wait=False, wanted=wanted)
     if not UPSTREAM.exists():
         pytest.skip(f"needs upstream's definitions in {UPSTREAM}")
-    for path in sorted(path for path in UPSTREAM.glob("*.yaml") if path.stem not in NOT_THESE):
-        definition = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    theirs = [yaml.load(path.read_bytes(), loader) for path in UPSTREAM.glob("*.yaml") if path.stem not in NOT_THESE]
+    there = {meta.name_of(definition) for definition in [*theirs, *client.list(CRDS).items]}
+    for definition in [*theirs, *(ours for ours in engine_crds() if meta.name_of(ours) not in there)]:
         client.create(CRDS, _without_rules(definition) if old else definition)
     for definition in client.list(CRDS).items:
         name = meta.name_of(definition)
