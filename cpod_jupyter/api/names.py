@@ -19,6 +19,8 @@ LABEL_MODELSTORAGE = "cpod.cpod/modelstorage"
 LABEL_DATASETSTORAGE = "cpod.cpod/datasetstorage"
 LABEL_UPLOAD = "cpod.cpod/upload"
 """On the pods that upload a CPodJob's result: its name."""
+LABEL_COPY = "cpod.cpod/storage-copy"
+"""`true` on the copy of a public storage, and on its PersistentVolume."""
 LABEL_USER = "cpod.cpod/userID"
 LABEL_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 """KServe's own, on the pods of an InferenceService."""
@@ -51,6 +53,12 @@ ANNOTATION_SOURCE = "cpod.cpod/source"
 """On a download Job: the URI it fetches."""
 ANNOTATION_SECRET = "cpod.cpod/secret"
 """On a storage or CPodJob: the Secret, in its namespace, with the environment variables for its object store."""
+ANNOTATION_CHECKSUM = "cpod.cpod/sha256"
+"""On a storage: the SHA-256 of the one file, or over those of all files, that must be fetched."""
+ANNOTATION_COPY_OF = "cpod.cpod/copy-of-uid"
+"""On a copy of a public storage: that one's uid."""
+ANNOTATION_COPY = "cpod.cpod/copy"
+"""On the PersistentVolume of such a copy, which nothing owns: KIND/NAMESPACE/NAME of the copy."""
 ANNOTATION_MADE_BY = "cpod.cpod/made-by-uid"
 """On a result, which nothing owns: the uid of the CPodJob it comes from."""
 ANNOTATION_UPLOAD_TO = "cpod.cpod/upload-to"
@@ -114,6 +122,37 @@ def download_job(word: str, storage: str) -> str:
 def storage_claim(word: str, storage: str) -> str:
     """The claim of a storage: `pvc-model-NAME`; for a hub's `model-storage-H` the original's `pvc-model-H`."""
     return f"pvc-{word}-{storage.removeprefix(f'{word}-storage-')}"
+
+
+_PUBLIC = "-public"
+
+
+def public_copy(storage: str) -> str:
+    """The name of a public storage's copy in a user's namespace, from either of the two names."""
+    return storage.removesuffix(_PUBLIC) + _PUBLIC
+
+
+def public_original(storage: str) -> str:
+    """The name in the public namespace, from either of the two names."""
+    return storage.removesuffix(_PUBLIC)
+
+
+def is_copy(storage: str) -> bool:
+    """Whether a storage of that name may be a copy."""
+    return storage.endswith(_PUBLIC)
+
+
+def same_storage(named: str, storage: str) -> bool:
+    """Whether an object that names `named` uses the storage of that name, or as a public one its copy."""
+    return storage == named or (bool(named) and storage == public_copy(named))
+
+
+def copied_volume(volume: str, namespace: str) -> str:
+    """The PersistentVolume of a copy: `VOLUME-NAMESPACE`; cut, with a hash of the whole, where that is too long."""
+    whole = f"{volume}-{namespace}"
+    if len(whole) <= LABEL_LIMIT:
+        return whole
+    return f"{whole[: LABEL_LIMIT - 9]}-{hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest()[:8]}"
 
 
 def inference_service(inference: str) -> str:

@@ -212,6 +212,9 @@ class Client:
                 raise api_error(int(event["object"].get("code") or 500), event["object"])
             yield WatchEvent(event["type"], event["object"])
 
+    def log_tail(self, pod: str, namespace: str, lines: int) -> tuple[str, ...]:
+        return tuple(self.logs(pod, namespace, tail_lines=lines))
+
     # ---- beyond
 
     def logs(

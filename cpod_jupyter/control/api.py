@@ -78,6 +78,10 @@ class KubeApi(Protocol):
         """Delete an object; with `uid`, only if it is still that one. Raises NotFound, Conflict."""
         ...
 
+    def log_tail(self, pod: str, namespace: str, lines: int) -> tuple[str, ...]:
+        """The last lines of a pod's log so far. Raises NotFound, BadRequest before its container has started."""
+        ...
+
     def watch(
         self,
         resource: Resource,

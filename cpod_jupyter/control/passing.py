@@ -52,6 +52,9 @@ class PassingApi:
     ) -> None:
         self.inner.delete(resource, name, namespace, propagation=propagation, grace_seconds=grace_seconds, uid=uid)
 
+    def log_tail(self, pod: str, namespace: str, lines: int) -> tuple[str, ...]:
+        return self.inner.log_tail(pod, namespace, lines)
+
     def watch(
         self,
         resource: Resource,

@@ -16,6 +16,7 @@ from cpod_jupyter.engine.patches import MERGE_PATCH
 from cpod_jupyter.engine.selectors import field_selector as parse_fields
 from cpod_jupyter.engine.selectors import label_selector as parse_labels
 from cpod_jupyter.engine.watches import WatchScope, open_watch
+from cpod_jupyter.errors import MethodNotAllowed
 
 _BOOKMARK_SECONDS = 5.0
 
@@ -85,6 +86,9 @@ class LocalApi:
             propagation=propagation,
             preconditions={"uid": uid} if uid else None,
         )
+
+    def log_tail(self, pod: str, namespace: str, lines: int) -> tuple[str, ...]:
+        raise MethodNotAllowed("logs are the kubelet's, and are had over HTTP alone")
 
     def watch(
         self,

@@ -23,6 +23,7 @@ from cpod_jupyter.api.resources import (
     MODELSTORAGES,
     MPIJOBS_V2BETA1,
     NODES,
+    PERSISTENTVOLUMES,
     PODS,
     PVCS,
     PYTORCHJOBS,
@@ -52,9 +53,9 @@ class Grant:
 
 
 GRANTS = (
-    Grant(MODELSTORAGES, (*READ, "create")),
+    Grant(MODELSTORAGES, (*READ, "create", "delete")),
     Grant(MODELSTORAGES, ("update",), "status"),
-    Grant(DATASETSTORAGES, READ),
+    Grant(DATASETSTORAGES, (*READ, "create", "delete")),
     Grant(DATASETSTORAGES, ("update",), "status"),
     Grant(FINETUNES, READ),
     Grant(FINETUNES, ("update",), "status"),
@@ -71,9 +72,11 @@ GRANTS = (
     Grant(INGRESSES, (*READ, "create", "update", "delete")),
     Grant(DEPLOYMENTS, (*READ, "create", "update", "delete")),
     Grant(SERVICES, (*READ, "create", "delete")),
-    Grant(PVCS, (*READ, "create", "update")),
+    Grant(PVCS, (*READ, "create", "update", "delete")),
+    Grant(PERSISTENTVOLUMES, (*READ, "create", "delete")),
     Grant(CONFIGMAPS, (*READ, "create", "update")),
     Grant(PODS, FOLLOW),
+    Grant(PODS, ("get",), "log"),
     Grant(NODES, FOLLOW),
     Grant(EVENTS, ("get", "create", "patch")),
 )

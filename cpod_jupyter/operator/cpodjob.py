@@ -119,8 +119,6 @@ class CPodJobReconciler:
         return {"conditions": set_condition(conditions, preparing, True, "DataReady", "everything it needs is ready")}
 
     def _refuse_unsupported(self, job: Object, spec: CPodJobSpec) -> None:
-        if sentence := jobs.not_supported(spec):
-            raise Refused("NotSupported", sentence)
         if sentence := jobs.contradiction(spec):
             raise Refused("BadSpec", sentence)
         if too_long := names.too_long(CPODJOBS.kind, meta.name_of(job)):
@@ -133,7 +131,12 @@ class CPodJobReconciler:
                 self.recorder.warning(job, "NotMounted", f"{fields}: {name!r} is made ready, but mounted nowhere")
 
     def _storage(self, kind: StorageKind, name: str, job: Object) -> Object | None:
-        return wanted_storage(self.api, kind, name, meta.namespace_of(job)) if name else None
+        if not name:
+            return None
+        spec = workload.spec_of(job)
+        asked = spec.pretrain_model_is_public if kind is MODEL else spec.dataset_is_public
+        public = self.settings.public_namespace if asked else ""
+        return wanted_storage(self.api, kind, name, meta.namespace_of(job), public)
 
     def _facts(self, job: Object, spec: CPodJobSpec, model: Object | None, dataset: Object | None) -> workload.Facts:
         logs = find(self.api, PVCS, names.LOGS_CLAIM, meta.namespace_of(job))
@@ -247,7 +250,7 @@ def _conditions(job: Object) -> Conditions:
 
 def _waits_for(field: str) -> Any:
     def waits(job: Object, storage: Object) -> bool:
-        return job["spec"].get(field) == meta.name_of(storage) and not is_finished(job)
+        return names.same_storage(job["spec"].get(field) or "", meta.name_of(storage)) and not is_finished(job)
 
     return waits
 

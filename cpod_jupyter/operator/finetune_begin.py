@@ -70,7 +70,8 @@ class Beginning:
         spec, namespace = build.spec_of(finetune), meta.namespace_of(finetune)
         _refuse_wrong(finetune, spec)
         base = self._base(spec, namespace)
-        wanted_storage(self.api, DATASET, spec.dataset, namespace)
+        public = self.settings.public_namespace if spec.dataset_is_public else ""
+        wanted_storage(self.api, DATASET, spec.dataset, namespace, public)
         nodes = self.api.list(NODES).items
         device = planning.device_of(spec, base.model, nodes, self.settings)
         if finetune_type(spec.finetune_type) == "qlora" and not device.gpus:
@@ -167,12 +168,6 @@ def _refuse_wrong(finetune: Object, spec: FineTuneSpec) -> None:
     problems = [*hyper_parameter_problems(spec.hyper_parameters), *config_problems(spec.config, adapter)]
     if problems:
         raise Refused("BadArgument", "; ".join(f"{problem.field}: {problem.message}" for problem in problems))
-    if spec.dataset_is_public:
-        raise Refused(
-            "NotSupported",
-            "this version does not support public datasets (datasetIsPublic: true) yet; "
-            "register the dataset in the FineTune's own namespace",
-        )
 
 
 def _does_not_fit(plan: Plan) -> str:

@@ -42,6 +42,7 @@ Backend = KServeBackend | RayBackend
 class InferenceReconciler:
     def __init__(self, api: KubeApi, settings: Settings, recorder: Recorder) -> None:
         self.api = api
+        self.settings = settings
         self.recorder = recorder
         self.kserve = KServeBackend(api, settings, recorder)
         self.ray = RayBackend(api, settings, recorder)
@@ -73,7 +74,7 @@ class InferenceReconciler:
         except Refused as refusal:
             refused = _refusal(refusal)
         try:
-            found = find_models(self.api, inference)
+            found = find_models(self.api, inference, self.settings.public_namespace)
         except Preparing as waiting:
             return Deployed(Said(False, "Preparing", str(waiting)), refused)
         except Refused as refusal:
@@ -116,7 +117,8 @@ def _refusal(refusal: Refused) -> Said:
 def _uses(inference: Object, storage: Object) -> bool:
     """Whether the Inference names this ModelStorage, or may be waiting for it as an adapter's base."""
     data_ready = (inference.get("status") or {}).get("dataReady")
-    return not data_ready or meta.name_of(storage) in build.models_of(inference).all
+    used = build.models_of(inference).all
+    return not data_ready or any(names.same_storage(name, meta.name_of(storage)) for name in used)
 
 
 def _pod_to_inference(pod: Object) -> Iterable[Key]:

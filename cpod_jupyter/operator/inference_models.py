@@ -44,17 +44,17 @@ class Found:
     """Of a predictor's model: its chat template's name."""
 
 
-def find_models(api: KubeApi, inference: Object) -> Found:
+def find_models(api: KubeApi, inference: Object, public_namespace: str) -> Found:
     """Every model that the Inference names, done. Raises Refused, or Preparing while one is on its way."""
     wanted = models_of(inference)
-    public = bool(inference["spec"].get("modelIsPublic"))
+    public = public_namespace if inference["spec"].get("modelIsPublic") else ""
     if implementations(inference["spec"].get("predictor") or {}):
-        return _in_predictor(api, inference, wanted, public)
+        return _in_predictor(api, inference, wanted, public, public_namespace)
     if not wanted.model:
         raise Refused("NothingToServe", "neither modelId nor predictor is given; modelId names a ModelStorage")
     model, adapter = _done(api, inference, wanted.model, public), None
     if wanted.adapter:
-        adapter = _adapter(api, inference, wanted.adapter)
+        adapter = _adapter(api, inference, wanted.adapter, public_namespace)
     if model["spec"].get("isloraadapter"):
         if adapter is not None:
             raise Refused(
@@ -66,33 +66,31 @@ def find_models(api: KubeApi, inference: Object) -> Found:
     return Found({}, model, adapter, is_embedding(model))
 
 
-def _in_predictor(api: KubeApi, inference: Object, wanted: Models, public: bool) -> Found:
+def _in_predictor(api: KubeApi, inference: Object, wanted: Models, public: str, public_namespace: str) -> Found:
     found = {name: _done(api, inference, name, public) for name in wanted.in_uris}
     claims = {name: claim_of(storage) for name, storage in found.items()}
     adapter = None
     if wanted.adapter:
-        adapter = _adapter(api, inference, wanted.adapter)
+        adapter = _adapter(api, inference, wanted.adapter, public_namespace)
         claims[wanted.adapter] = claim_of(adapter)
     embeds = any(is_embedding(storage) for storage in found.values())
     templates = (str(storage["spec"].get("template") or "") for storage in found.values())
     return Found(claims, None, adapter, embeds, next(filter(None, templates), ""))
 
 
-def _done(api: KubeApi, inference: Object, name: str, public: bool) -> Object:
-    if public:
-        raise Refused("NotSupported", "this version does not support public models yet (modelIsPublic); leave it out")
-    storage = wanted_storage(api, MODEL, name, meta.namespace_of(inference))
+def _done(api: KubeApi, inference: Object, name: str, public: str) -> Object:
+    storage = wanted_storage(api, MODEL, name, meta.namespace_of(inference), public)
     if not is_done(storage):
         raise Preparing(f"waiting for ModelStorage {name!r} ({standing(storage)})")
     return storage
 
 
-def _adapter(api: KubeApi, inference: Object, name: str) -> Object:
-    public = names.ANNOTATION_ADAPTER_PUBLIC in (inference["metadata"].get("annotations") or {})
-    return _done(api, inference, name, public)
+def _adapter(api: KubeApi, inference: Object, name: str, public_namespace: str) -> Object:
+    is_public = names.ANNOTATION_ADAPTER_PUBLIC in (inference["metadata"].get("annotations") or {})
+    return _done(api, inference, name, public_namespace if is_public else "")
 
 
-def _base_of(api: KubeApi, inference: Object, adapter: Object, public: bool) -> Object:
+def _base_of(api: KubeApi, inference: Object, adapter: Object, public: str) -> Object:
     base = annotation(adapter, names.ANNOTATION_BASE_MODEL)
     if not base:
         raise Refused(

@@ -13,6 +13,9 @@ from cpod_jupyter.api.resources import Object
 _TERMINATED_FROM_OUTSIDE = 143
 """128 + SIGTERM: someone ended the container, so its last words are not the cause (POSIX shell, exit status)."""
 
+TOO_SMALL = 3
+"""How the runtime's download ends when its volume has no room for what it is to fetch."""
+
 _BEING_STARTED = frozenset({"ContainerCreating", "PodInitializing"})
 _CRASH_LOOP = "CrashLoopBackOff"
 
@@ -32,7 +35,7 @@ class Ending:
     def words(self) -> str:
         """Its termination message, or else what is known without one."""
         if self.message:
-            return self.message
+            return str(_object(self.message).get("message") or self.message)
         where = f"container {self.container} of pod {self.pod}"
         if self.reason == "OOMKilled":
             return f"{where} was killed because it needed more memory than it may have"
@@ -75,16 +78,29 @@ def failure(pods: Iterable[Object]) -> str:
     return ""
 
 
+def needed_bytes(pods: Iterable[Object]) -> int:
+    """What a download takes that found its volume too small, by the last one that ended so; 0 where none did."""
+    small = [end for end in endings(pods) if end.exit_code == TOO_SMALL]
+    last = max(small, key=lambda end: end.finished_at, default=None)
+    return whole_number(_object(last.message).get("needed")) if last else 0
+
+
+def _object(message: str) -> dict[str, Any]:
+    """A message that is a JSON object; empty for a sentence."""
+    if not message.startswith("{"):
+        return {}
+    try:
+        found = json.loads(message)
+    except ValueError:  # somebody else's message that only looks like ours
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def outcome(pods: Iterable[Object]) -> dict[str, Any]:
     """The JSON object that a successful container of our runtime left as its last message, or nothing."""
     for end in sorted(endings(pods), key=lambda end: (end.pod, end.finished_at)):
-        if end.exit_code == 0 and end.message.startswith("{"):
-            try:
-                found = json.loads(end.message)
-            except ValueError:  # somebody else's message that only looks like ours
-                continue
-            if isinstance(found, dict):
-                return found
+        if end.exit_code == 0 and (found := _object(end.message)):
+            return found
     return {}
 
 

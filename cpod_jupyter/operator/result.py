@@ -50,7 +50,7 @@ class Results:
         """Make the saved model a ModelStorage, and its claim independent of the job. Returns the storage's name."""
         name, namespace = meta.name_of(job), meta.namespace_of(job)
         self._release(job, names.result_claim(name))
-        base = find(self.api, MODELSTORAGES, workload.spec_of(job).pretrain_model_name or "-", namespace)
+        base = find(self.api, MODELSTORAGES, workload.base_of(job) or "-", namespace)
         wanted = workload.result_storage(job, base, outcome)
         storage = find(self.api, MODELSTORAGES, meta.name_of(wanted), namespace)
         if storage is None:

@@ -47,6 +47,10 @@ class Settings:
     """Secret, with the key `token`, for models and datasets of the hub that need an account; may be absent."""
     object_store_secret: str = "object-store"
     """Secret whose keys are environment variables for object stores (AWS_ACCESS_KEY_ID, …); may be absent."""
+    modelscope_token_secret: str = "modelscope"
+    """Secret, with the key `token`, for what needs an account of the ModelScope hub; may be absent."""
+    progress_seconds: float = 5.0
+    """Time between two looks at how far a download is."""
     public_namespace: str = "public"
     """Namespace of the storages that everybody may use (`datasetIsPublic`, `modelIsPublic`, …), and of the catalogue's
     ConfigMap `support-models`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cpod_jupyter.api.resources import Object, Resource
+from cpod_jupyter.api.resources import PODS, Object, Resource
 from cpod_jupyter.control.api import KubeApi, ObjectList, Propagation, WatchEvent
 from cpod_jupyter.control.passing import PassingApi
 from cpod_jupyter.operator.access import GRANTS
@@ -79,6 +79,10 @@ class AuthorizedApi(PassingApi):
     ) -> None:
         self._use("delete", resource)
         super().delete(resource, name, namespace, propagation=propagation, grace_seconds=grace_seconds, uid=uid)
+
+    def log_tail(self, pod: str, namespace: str, lines: int) -> tuple[str, ...]:
+        self._use("get", PODS, "log")
+        return super().log_tail(pod, namespace, lines)
 
     def watch(
         self,

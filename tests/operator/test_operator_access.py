@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import yaml
 from authorized import GRANTED, Use
-from operator_cluster import NAMESPACE, Cluster
+from operator_cluster import NAMESPACE, RUNNING, Cluster
 from ray_kind import RAY_CRD
+from test_operator_public import bound_original, copy_made, tidied
+from test_operator_sources import too_small
 
 from cpod_jupyter.api import meta
+from cpod_jupyter.api.names import LABEL_JOB
 from cpod_jupyter.api.resources import (
     CPODJOBS,
     CRDS,
@@ -24,6 +27,7 @@ from cpod_jupyter.api.resources import (
     JOBS,
     MODELSTORAGES,
     MPIJOBS_V2BETA1,
+    PERSISTENTVOLUMES,
     PYTORCHJOBS,
     TFJOBS,
     Resource,
@@ -48,8 +52,9 @@ def test_no_rule_has_a_wildcard_or_reads_secrets() -> None:
     assert all(set(rule) <= {"apiGroups", "resources", "verbs", "resourceNames"} for rule in rules)
     bound = {"escalate", "bind", "impersonate", "deletecollection"}
     assert not any(bound & set(rule["verbs"]) for rule in rules)
-    written = {verb for grant in GRANTS if not grant.resource.namespaced for verb in grant.verbs}
-    assert written <= {"get", "list", "watch"}, "the cluster's own objects are only read"
+    clusters = [grant for grant in GRANTS if not grant.resource.namespaced and grant.resource != PERSISTENTVOLUMES]
+    written = {verb for grant in clusters for verb in grant.verbs}
+    assert written <= {"get", "list", "watch"}, "the cluster's own objects are only read, but for volumes of copies"
 
 
 def test_each_resource_is_granted_once() -> None:
@@ -117,6 +122,14 @@ def _storages(cluster: Cluster) -> None:
     cluster.edit(DATASETSTORAGES, "facts", {"datasetname": "org/more-facts"})
     cluster.until(lambda: _phase(cluster, DATASETSTORAGES, "facts") == "downloading" and _open(cluster))
     _end_jobs(cluster)
+    for kind in (MODELSTORAGES, DATASETSTORAGES):
+        bound_original(cluster, kind)
+        copy_made(cluster, kind)
+        cluster.api.delete(kind, "shared", "public")
+        cluster.until(lambda: all("-default" not in name for name in tidied(cluster)))
+    too_small(cluster)
+    cluster.apply(MODELSTORAGES, "running", {"modelname": "pypi://one"})
+    cluster.pod(cluster.get(JOBS, "model-running"), LABEL_JOB, RUNNING)
 
 
 def _open(cluster: Cluster) -> list[str]:

@@ -126,21 +126,6 @@ def test_a_failed_download_fails_the_job_with_its_message(cluster: Cluster) -> N
     assert "gopher" in message(cluster, "t", "Failed")
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        pytest.param({"pretrainModelIsPublic": True}, id="pretrainModelIsPublic"),
-        pytest.param({"datasetIsPublic": True}, id="datasetIsPublic"),
-    ],
-)
-def test_what_this_version_cannot_do_is_refused_and_never_dropped(cluster: Cluster, given: dict[str, Any]) -> None:
-    cluster.apply(CPODJOBS, "hello", {"image": "busybox", **given})
-    assert conditions(cluster, "hello")["Failed"] == ("True", "NotSupported")
-    assert next(iter(given)) in message(cluster, "hello", "Failed")
-    assert [kind for kind, reason, _ in cluster.events("hello") if reason == "NotSupported"] == ["Warning"]
-    assert cluster.names(JOBS) == cluster.names(PYTORCHJOBS) == []
-
-
 def test_an_edit_gives_a_job_that_never_began_another_chance(cluster: Cluster) -> None:
     cluster.apply(CPODJOBS, "hello", {"image": "busybox", "uploadModel": True})  # and no modelSavePath
     cluster.edit(CPODJOBS, "hello", {"uploadModel": False})

@@ -126,7 +126,7 @@ def test_fine_tune_types_are_three(cluster: Cluster, given: str, kind: str) -> N
         pytest.param({"finetuneType": "qlora"}, ("qlora", "takes a GPU"), id="qlora without GPUs"),
         pytest.param({"hyperParameters": {"n_epochs": "many"}}, ("n_epochs", "many"), id="not a number"),
         pytest.param({"upload": True}, ("nowhere is said where to",), id="upload to nowhere"),
-        pytest.param({"datasetIsPublic": True}, ("datasetIsPublic",), id="public dataset"),
+        pytest.param({"datasetIsPublic": True}, ("'facts'", "namespace 'public'"), id="no public dataset"),
     ],
 )
 def test_what_cannot_work_fails_at_once(cluster: Cluster, change: dict[str, Any], words: tuple[str, ...]) -> None:

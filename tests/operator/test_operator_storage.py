@@ -178,7 +178,7 @@ def test_somebody_elses_claim_is_not_written_into(cluster: Cluster) -> None:
     cluster.claim("pvc-model-smol")
     status = cluster.apply(MODELSTORAGES, "smol", {"modelname": "pypi://one"})["status"]
     assert status["phase"] == "fail"
-    assert "does not belong to this ModelStorage" in status["failureMessage"]
+    assert "if it holds the model, name it in spec.pvc" in status["failureMessage"]
     assert cluster.names(JOBS) == []
 
 

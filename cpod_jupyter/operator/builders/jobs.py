@@ -42,13 +42,6 @@ def kind_of(spec: CPodJobSpec) -> JobKind:
     return KINDS[spec.job_type]
 
 
-def not_supported(spec: CPodJobSpec) -> str:
-    """What of a CPodJob this version does not do, as a sentence; else empty."""
-    asked = {"datasetIsPublic": spec.dataset_is_public, "pretrainModelIsPublic": spec.pretrain_model_is_public}
-    found = [name for name, given in asked.items() if given]
-    return f"this version does not support {', '.join(found)} of a CPodJob yet; leave it out" if found else ""
-
-
 def contradiction(spec: CPodJobSpec) -> str:
     """What of a CPodJob does not go together, as a sentence; else empty."""
     if spec.git_repo is not None and not spec.code_path:

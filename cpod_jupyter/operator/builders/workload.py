@@ -213,6 +213,12 @@ def _volumes(cpodjob: Object, spec: CPodJobSpec, facts: Facts) -> tuple[list[dic
     return volumes, mounts
 
 
+def base_of(cpodjob: Object) -> str:
+    """The ModelStorage of the model it starts from, in its own namespace; empty where it names none."""
+    spec = spec_of(cpodjob)
+    return names.public_copy(spec.pretrain_model_name) if spec.pretrain_model_is_public else spec.pretrain_model_name
+
+
 def result_storage(cpodjob: Object, base: Object | None, outcome: dict[str, Any]) -> Object:
     """The ModelStorage of the saved model. Nothing owns it: it outlives the job.
 
@@ -227,7 +233,7 @@ def result_storage(cpodjob: Object, base: Object | None, outcome: dict[str, Any]
         names.ANNOTATION_MODEL_SIZE: str(whole_number(outcome.get("size"))),
     }
     if spec.pretrain_model_name:
-        annotations[names.ANNOTATION_BASE_MODEL] = spec.pretrain_model_name
+        annotations[names.ANNOTATION_BASE_MODEL] = base_of(cpodjob)
     for key in (names.ANNOTATION_MODEL_NAME, names.ANNOTATION_FINETUNE):
         if key in given:
             annotations[key] = given[key]

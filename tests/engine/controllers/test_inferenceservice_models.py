@@ -15,6 +15,7 @@ from controllers.serving import POD_IP, ask, serve, server, wait_reason
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import CLUSTERSERVINGRUNTIMES, CRDS, INFERENCESERVICES, SERVINGRUNTIMES
 from cpod_jupyter.engine.install import install
+from cpod_jupyter.engine.local_api import LocalApi
 
 PUBLISHED = Path(__file__).parents[3].parent / "shared" / "crds"
 LIST_FILES = """
@@ -105,6 +106,19 @@ def test_services_run_under_the_published_definitions_and_their_status_is_not_wr
     serve(cluster, "last", model={"modelFormat": {"name": "text"}})
     wait_reason(cluster, "last", "MinimumReplicasAvailable")
     assert versions() == labelled
+
+
+def test_the_engines_runtime_is_made_again_when_it_is_missing_and_stays_as_a_person_has_it(api: LocalApi) -> None:
+    name = "kserve-huggingfaceserver"
+    first = api.get(CLUSTERSERVINGRUNTIMES, name)
+    install(api)
+    assert api.get(CLUSTERSERVINGRUNTIMES, name) == first
+    api.delete(CLUSTERSERVINGRUNTIMES, name)
+    install(api)
+    assert api.get(CLUSTERSERVINGRUNTIMES, name)["spec"] == first["spec"]
+    api.patch(CLUSTERSERVINGRUNTIMES, name, {"spec": {"disabled": True}})
+    install(api)
+    assert api.get(CLUSTERSERVINGRUNTIMES, name)["spec"]["disabled"] is True
 
 
 def test_a_hugging_face_model_in_a_claim_is_served_by_the_engines_own_runtime(
