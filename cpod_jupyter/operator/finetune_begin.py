@@ -106,6 +106,8 @@ class Beginning:
         """The model to start from. Raises Refused when there is none of that name, or it can't be used."""
         models = catalogue(self.api, self.settings)
         storage = find(self.api, MODELSTORAGES, spec.model, namespace)
+        if storage is None and names.is_copy(spec.model):
+            storage = wanted_storage(self.api, MODEL, spec.model, namespace, self.settings.public_namespace)
         if storage is not None:
             model = next((model for model in models if model.storage_name == spec.model), None)
         else:

@@ -159,6 +159,17 @@ def test_a_finetune_may_take_a_public_dataset(cluster: Cluster) -> None:
     assert cluster.status(DATASETSTORAGES, "shared-public")["phase"] == "done"
 
 
+def test_a_fine_tune_may_name_a_public_model_by_its_copys_name(cluster: Cluster) -> None:
+    bound_original(cluster)
+    cluster.claim("data")
+    cluster.apply(DATASETSTORAGES, "data", {"pvc": "data"})
+    cluster.apply(FINETUNES, "ft", {"model": "shared-public", "dataset": "data"})
+    cluster.apply(FINETUNES, "none", {"model": "other-public", "dataset": "data"})
+    assert cluster.get(CPODJOBS, "ft-cpodjob")["spec"]["pretrainModelName"] == "shared-public"
+    assert cluster.status(MODELSTORAGES, "shared-public")["phase"] == "done"
+    assert cluster.status(FINETUNES, "none")["phase"] == "Failed"
+
+
 @pytest.mark.parametrize(
     ("source", "read_only"),
     [
