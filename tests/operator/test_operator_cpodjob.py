@@ -95,6 +95,7 @@ def test_nothing_is_written_when_nothing_changed(cluster: Cluster) -> None:
 
 
 def test_it_waits_for_its_data_and_goes_on_by_itself(cluster: Cluster) -> None:
+    """B15: what it waits for is named, be it the dataset or the model; DataPreparing is True when they are there."""
     cluster.apply(DATASETSTORAGES, "facts", {"pvc": "later"})
     spec = {"image": "busybox", "datasetName": "facts", "datasetPath": "/data"}
     cluster.apply(CPODJOBS, "hello", spec)

@@ -23,6 +23,7 @@ def command(tmp_path: Path, model: Path, data: Path, **config: Any) -> list[obje
 
 
 def test_lora_merged_is_a_model_that_has_learnt(run: Run, tiny_model: Path, chat_data: Path, tmp_path: Path) -> None:
+    """Fault 4 (B2): what is merged is the adapter that was trained, wherever checkpoints are."""
     ended = run(*command(tmp_path, tiny_model, chat_data, finetuneType="lora", autoMerge=True))
     result, metrics = ended.result(), ended.records("metrics")
 
