@@ -23,7 +23,9 @@ class Refused(WorkFailed):
 
 
 def find(api: KubeApi, resource: Resource, name: str, namespace: str) -> Object | None:
-    """The object, or None where there is none."""
+    """The object, or None where there is none: also for what is no object's name, such as ORG/NAME of a hub."""
+    if "/" in name:  # in a URL it would be another path
+        return None
     try:
         return api.get(resource, name, namespace)
     except NotFound:

@@ -27,7 +27,9 @@ from cpod_jupyter.api.resources import (
     Resource,
 )
 from cpod_jupyter.control.controller import Manager
+from cpod_jupyter.control.passing import PassingApi
 from cpod_jupyter.operator.manager import controllers
+from cpod_jupyter.operator.objects import find
 
 
 class Running(Cluster):
@@ -86,6 +88,20 @@ def test_a_fine_tune_runs_from_download_to_result_by_events_alone(running: Runni
     service = wait_for(running, INFERENCESERVICES, "chat-is")
     running.pod(service, LABEL_INFERENCE_SERVICE, unschedulable("0/1 nodes are available."))
     eventually(lambda: running.status(INFERENCES, "chat").get("failureMessage"))
+
+
+def test_a_name_on_the_hub_is_never_part_of_a_path(cluster: Cluster) -> None:
+    """Over HTTP, `ORG/NAME` would ask for something else; in this process it is no name either."""
+    asked: list[str] = []
+
+    class Watched(PassingApi):
+        def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
+            asked.append(name)
+            return super().get(resource, name, namespace)
+
+    assert find(Watched(cluster.api), MODELSTORAGES, "google/gemma-2b-it", "default") is None
+    assert find(Watched(cluster.api), MODELSTORAGES, "../nodes", "default") is None
+    assert asked == []
 
 
 def test_a_new_node_wakes_a_fine_tune_that_no_node_could_run(running: Running) -> None:
