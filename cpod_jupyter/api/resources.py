@@ -48,7 +48,7 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
-        """The URL path of the collection, of one object, or of its subresource; names cannot lead out of their place."""
+        """The URL path of the collection, of one object, or of its subresource; no name leads out of its place."""
         parts = [f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"]
         if self.namespaced and namespace:
             parts += ["namespaces", quote(namespace, safe="{}")]
