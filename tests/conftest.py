@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis.internal.observability  # noqa: F401
 import pytest
 
 from cpod_jupyter.client.client import Client
@@ -21,6 +22,9 @@ from cpod_jupyter.engine.kinds import Kinds
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.store import Store
+
+# Above: its plug-in for pytest would import hypothesis at the very end, where a finalizer that warns of a socket can
+# break CPython 3.11's parser (it keeps its depth in one place for all who parse).
 
 # A shell's background job begins with SIGINT ignored, and hands that on; the tests interrupt in earnest.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 Object = dict[str, Any]
 """One API object, as JSON has it: apiVersion, kind, metadata, spec, status."""
@@ -47,13 +48,13 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
-        """The URL path of the collection, of one object, or of its subresource."""
+        """The URL path of the collection, of one object, or of its subresource; no name leads out of its place."""
         parts = [f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"]
         if self.namespaced and namespace:
-            parts += ["namespaces", namespace]
+            parts += ["namespaces", quote(namespace, safe="{}")]
         parts.append(self.plural)
         if name:
-            parts.append(name)
+            parts.append(quote(name, safe="{}"))
         if subresource:
             parts.append(subresource)
         return "/".join(parts)

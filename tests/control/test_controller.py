@@ -13,7 +13,7 @@ from cpod_jupyter.client.client import Client
 from cpod_jupyter.control.controller import Controller, Key, Manager, Recorder, to_controller, to_itself
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
-from cpod_jupyter.errors import ApiUnreachable, NotFound
+from cpod_jupyter.errors import ApiError, ApiUnreachable, NotFound
 
 
 @pytest.fixture(params=["in the process", "over HTTPS"])
@@ -104,3 +104,13 @@ def test_saying_the_same_again_counts_one_event(api: LocalApi) -> None:
 def test_a_client_sees_what_the_engine_sees(client: Client, objects: Objects) -> None:
     client.create(FINETUNES, finetune("a"))
     assert objects.store.get(("cpod.cpod/finetunes", "default", "a"))
+
+
+def test_a_name_that_looks_like_a_path_leads_to_no_other_object(client: Client) -> None:
+    client.create(CONFIGMAPS, {"metadata": {"name": "secret", "namespace": "kube-system"}})
+    for name in ("../../kube-system/configmaps/secret", "x/../../../kube-system/configmaps/secret", "secret?x=1"):
+        with pytest.raises(ApiError):
+            client.get(CONFIGMAPS, name, "default")
+        with pytest.raises(ApiError):
+            client.delete(CONFIGMAPS, name, "default")
+    assert meta.name_of(client.get(CONFIGMAPS, "secret", "kube-system")) == "secret"

@@ -92,7 +92,7 @@ def test_a_write_that_changes_nothing_keeps_the_version(api: LocalApi) -> None:
 def test_the_generation_counts_changes_of_the_spec_alone(api: LocalApi) -> None:
     api.create(FINETUNES, finetune())
     labelled = api.patch(FINETUNES, "tune", {"metadata": {"labels": {"a": "b"}}}, "default")
-    reported = api.patch(FINETUNES, "tune", {"status": {"phase": "Running"}}, "default", subresource="status")
+    reported = api.patch(FINETUNES, "tune", {"status": {"phase": "Pending"}}, "default", subresource="status")
     edited = api.patch(FINETUNES, "tune", {"spec": {"gpuCount": 1}}, "default")
     generations = [item["metadata"]["generation"] for item in (labelled, reported, edited)]
     assert generations == [1, 1, 2]
@@ -102,10 +102,10 @@ def test_status_and_spec_are_written_apart(api: LocalApi) -> None:
     made = api.create(FINETUNES, {**finetune(), "status": {"phase": "Succeeded"}})
     assert "status" not in made
     api.patch(
-        FINETUNES, "tune", {"status": {"phase": "Running"}, "spec": {"gpuCount": 9}}, "default", subresource="status"
+        FINETUNES, "tune", {"status": {"phase": "Pending"}, "spec": {"gpuCount": 9}}, "default", subresource="status"
     )
     found = api.patch(FINETUNES, "tune", {"status": {"phase": "Failed"}, "spec": {"gpuCount": 2}}, "default")
-    assert found["status"]["phase"] == "Running"
+    assert found["status"]["phase"] == "Pending"
     assert found["spec"]["gpuCount"] == 2
 
 
