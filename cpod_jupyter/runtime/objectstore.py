@@ -26,6 +26,8 @@ OSS_DEFAULT_REGION = "cn-beijing"
 """Where the original's buckets are."""
 
 _CONNECT_SECONDS, _REQUEST_SECONDS = 10.0, 60.0
+_GOOGLE_SECONDS = 20.0
+"""For which Google's client tries a call again by itself; the Job tries the whole again later."""
 _NEEDED = {"s3": ("pyarrow", "fsspec"), "oss": ("pyarrow", "fsspec"), "gs": ("pyarrow", "fsspec"), "file": ("fsspec",)}
 _NEEDED |= {"https": ("fsspec", "aiohttp"), "http": ("fsspec", "aiohttp"), "memory": ("fsspec",)}
 
@@ -117,7 +119,7 @@ def _gs(_bucket: str) -> Any:
     from pyarrow import fs
 
     environment = os.environ
-    retries = {"retry_time_limit": datetime.timedelta(seconds=_REQUEST_SECONDS)}
+    retries = {"retry_time_limit": datetime.timedelta(seconds=_GOOGLE_SECONDS)}
     if emulator := environment.get("STORAGE_EMULATOR_HOST"):
         return fs.GcsFileSystem(anonymous=True, **_endpoint(emulator), **retries)
     if content := environment.get("GOOGLE_CREDENTIALS"):
