@@ -34,6 +34,11 @@ def add_commands(add: AddCommand, where: argparse.ArgumentParser, output: argpar
         "--config", type=Path, metavar="FILE", help="the operator's settings, YAML; see docs/cluster.md"
     )
     install.add_argument("--replicas", type=int, default=2, help="operators, of which one leads (2)")
+    install.add_argument(
+        "--webhooks", action="store_true",
+        help="refuse what cannot work when it is submitted, by an admission webhook; with --print the manifests hold "
+        "its private key",
+    )  # fmt: skip
     install.add_argument("--no-wait", action="store_true", help="do not wait until the operator is available")
 
 
@@ -84,6 +89,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _choices(options: argparse.Namespace, defaults: Choices) -> Choices:
     from cpod_jupyter.operator.settings_file import parse_settings
+    from cpod_jupyter.sdk.install.webhooks import certificate_for
 
     text = ""
     if options.config:
@@ -95,8 +101,8 @@ def _choices(options: argparse.Namespace, defaults: Choices) -> Choices:
         parse_settings(text, str(options.config))  # refused now, not by a pod that does not come up
     if options.replicas < 1:
         raise CpodError(f"--replicas {options.replicas}: at least one operator is needed")
-    image = options.image or defaults.image
+    image, namespace = options.image or defaults.image, options.namespace or defaults.namespace
     return replace(
-        defaults, namespace=options.namespace or defaults.namespace, image=image, settings=text,
-        replicas=options.replicas,
+        defaults, namespace=namespace, image=image, settings=text, replicas=options.replicas,
+        webhook=certificate_for(namespace) if options.webhooks else None,
     )  # fmt: skip

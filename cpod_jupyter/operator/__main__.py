@@ -28,6 +28,7 @@ from cpod_jupyter.operator.health import HealthServer
 from cpod_jupyter.operator.running import LEASE_NAME, SYSTEM_NAMESPACE, Operator
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.settings_file import load_settings
+from cpod_jupyter.operator.webhook import WebhookServer
 from cpod_jupyter.version import VERSION
 
 EXIT_LEASE_LOST = 3
@@ -71,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
                         help="port of /healthz, /readyz and /metrics (8081); 0 for none")  # fmt: skip
     parser.add_argument("--health-address", default="127.0.0.1", metavar="ADDRESS",
                         help="address of that port (127.0.0.1)")  # fmt: skip
+    parser.add_argument("--webhook-port", type=int, default=0, metavar="N",
+                        help="port of the admission webhook, at the health port's address; 0 for none (0)")  # fmt: skip
+    parser.add_argument("--webhook-certificates", type=Path, metavar="DIR",
+                        help="folder with its tls.crt and tls.key")  # fmt: skip
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     return parser
@@ -88,6 +93,7 @@ def _run(options: argparse.Namespace) -> int:
     _check_lease(client, place)
     operator = Operator(client, settings, place, times, options.namespace, quick)
     health = HealthServer(operator, options.health_address, options.health_port) if options.health_port else None
+    webhook = _webhook(options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: operator.stop_soon())
     watched = ", ".join(options.namespace) or "every namespace"
@@ -97,9 +103,18 @@ def _run(options: argparse.Namespace) -> int:
         logging.shutdown()
         os._exit(EXIT_LEASE_LOST)  # at once: what its threads still do is not its business any more
     log.info("ended, and the lease given up")
-    if health is not None:
-        health.close()
+    for server in (health, webhook):
+        if server is not None:
+            server.close()
     return 0
+
+
+def _webhook(options: argparse.Namespace) -> WebhookServer | None:
+    if not options.webhook_port:
+        return None
+    if options.webhook_certificates is None:
+        raise CpodError("--webhook-port needs --webhook-certificates: the API server calls over TLS alone")
+    return WebhookServer(options.health_address, options.webhook_port, options.webhook_certificates)
 
 
 def _check_lease(client: Client, place: Place) -> None:

@@ -24,6 +24,7 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder, to_controller, to_itself
+from cpod_jupyter.operator import admission
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.builders import jobs, workload
 from cpod_jupyter.operator.conditions import (
@@ -119,10 +120,7 @@ class CPodJobReconciler:
         return {"conditions": set_condition(conditions, preparing, True, "DataReady", "everything it needs is ready")}
 
     def _refuse_unsupported(self, job: Object, spec: CPodJobSpec) -> None:
-        if sentence := jobs.contradiction(spec):
-            raise Refused("BadSpec", sentence)
-        if too_long := names.too_long(CPODJOBS.kind, meta.name_of(job)):
-            raise Refused("BadName", too_long)
+        admission.check(job)
         for name, path, fields in (
             (spec.pretrain_model_name, spec.pretrain_model_path, "pretrainModelName without pretrainModelPath"),
             (spec.dataset_name, spec.dataset_path, "datasetName without datasetPath"),

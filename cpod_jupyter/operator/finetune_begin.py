@@ -12,13 +12,13 @@ from typing import Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.catalog import BaseModel, find_model
-from cpod_jupyter.api.finetune import FineTunePhase, FineTuneSpec, finetune_type, hyper_parameter_problems
+from cpod_jupyter.api.finetune import FineTunePhase, FineTuneSpec, finetune_type
 from cpod_jupyter.api.planning import Plan
-from cpod_jupyter.api.resources import CONFIGMAPS, CPODJOBS, FINETUNES, MODELSTORAGES, NODES, Object
+from cpod_jupyter.api.resources import CONFIGMAPS, CPODJOBS, MODELSTORAGES, NODES, Object
 from cpod_jupyter.api.scheduling import never_fits
-from cpod_jupyter.api.trainer import config_problems
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Recorder
+from cpod_jupyter.operator import admission
 from cpod_jupyter.operator.builders import finetune as build
 from cpod_jupyter.operator.builders import plan as planning
 from cpod_jupyter.operator.builders import upload
@@ -68,7 +68,7 @@ class Beginning:
     def begin(self, finetune: Object) -> Changes:
         """The next step towards the CPodJob. Raises Refused for a FineTune that can't work, before anything is made."""
         spec, namespace = build.spec_of(finetune), meta.namespace_of(finetune)
-        _refuse_wrong(finetune, spec)
+        admission.check(finetune)
         base = self._base(spec, namespace)
         public = self.settings.public_namespace if spec.dataset_is_public else ""
         wanted_storage(self.api, DATASET, spec.dataset, namespace, public)
@@ -160,16 +160,6 @@ class Beginning:
             self.recorder.normal(finetune, "ImageNotUsed", told)
         child = names.cpodjob_of_finetune(meta.name_of(finetune))
         self.recorder.normal(finetune, "CPodJobCreated", f"CPodJob {child} does the work")
-
-
-def _refuse_wrong(finetune: Object, spec: FineTuneSpec) -> None:
-    """Raises Refused for what is wrong with the FineTune by itself."""
-    if too_long := names.too_long(FINETUNES.kind, meta.name_of(finetune)):
-        raise Refused("BadName", too_long)
-    adapter = finetune_type(spec.finetune_type) != "full"
-    problems = [*hyper_parameter_problems(spec.hyper_parameters), *config_problems(spec.config, adapter)]
-    if problems:
-        raise Refused("BadArgument", "; ".join(f"{problem.field}: {problem.message}" for problem in problems))
 
 
 def _does_not_fit(plan: Plan) -> str:

@@ -23,6 +23,7 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Recorder, to_controller, to_itself
+from cpod_jupyter.operator import admission
 from cpod_jupyter.operator import inference_status as status_of
 from cpod_jupyter.operator.builders import inference as build
 from cpod_jupyter.operator.builders.inference_access import chats
@@ -70,7 +71,7 @@ class InferenceReconciler:
         """
         refused: Said | None = None
         try:
-            backend.check(inference)
+            admission.check(inference)
         except Refused as refusal:
             refused = _refusal(refusal)
         try:

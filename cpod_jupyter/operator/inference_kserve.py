@@ -18,6 +18,15 @@ from cpod_jupyter.operator.objects import ensure_child, find, find_child, update
 from cpod_jupyter.operator.settings import Settings
 
 
+def check(inference: Object) -> None:
+    """Raises Refused for what is wrong with the Inference by itself."""
+    build.check_name(inference)
+    build.check_predictor(inference["spec"].get("predictor") or {})
+    spec = build.spec_of(inference)
+    inference_params.parse(spec.params)
+    build.scale(dict(inference["spec"].get("predictor") or {}), spec.autoscaler_options)
+
+
 class KServeBackend:
     """What the reconciler asks of a backend; see also RayBackend."""
 
@@ -25,14 +34,6 @@ class KServeBackend:
         self.api = api
         self.settings = settings
         self.recorder = recorder
-
-    def check(self, inference: Object) -> None:
-        """Raises Refused for what is wrong with the Inference by itself."""
-        build.check_name(inference)
-        build.check_predictor(inference["spec"].get("predictor") or {})
-        spec = build.spec_of(inference)
-        inference_params.parse(spec.params)
-        build.scale(dict(inference["spec"].get("predictor") or {}), spec.autoscaler_options)
 
     def deploy(self, inference: Object, found: Found) -> str:
         """Make the InferenceService, or bring it to what the Inference wants now; the engine's name. Raises Refused."""

@@ -15,6 +15,12 @@ from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_chil
 from cpod_jupyter.operator.settings import Settings
 
 
+def check(inference: Object) -> None:
+    """Raises Refused for what is wrong with the Inference by itself."""
+    build.check_name(inference, ray.LONGEST_NAME)
+    ray.check(inference)
+
+
 class RayBackend:
     """What the reconciler asks of a backend; see also KServeBackend."""
 
@@ -22,11 +28,6 @@ class RayBackend:
         self.api = api
         self.settings = settings
         self.recorder = recorder
-
-    def check(self, inference: Object) -> None:
-        """Raises Refused for what is wrong with the Inference by itself."""
-        build.check_name(inference, ray.LONGEST_NAME)
-        ray.check(inference)
 
     def deploy(self, inference: Object, found: Found) -> str:
         """Make the RayService, or bring it to what the Inference wants now; the engine's name. Raises Refused."""

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import JOBS, MODELSTORAGES, PERSISTENTVOLUMES, PODS, PVCS, Object
-from cpod_jupyter.api.sources import is_checksum, source_uri
 from cpod_jupyter.api.storage import ModelShapeStatus, StoragePhase
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, Mapper, Recorder, to_controller
+from cpod_jupyter.operator import admission
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.builders import download
 from cpod_jupyter.operator.builders.claims import with_headroom
@@ -110,7 +110,7 @@ class StorageReconciler:
 
     def _fetched(self, storage: Object) -> tuple[Changes, float | None]:
         """One step of the way from a source to files in a claim of the storage's own."""
-        source = self._source(storage)
+        source = admission.source_of(self.kind, storage)
         status, phase = storage.get("status") or {}, phase_of(storage)
         unchanged = observed_generation(storage) == generation(storage)
         if phase == StoragePhase.DONE and not observed_generation(storage):
@@ -143,18 +143,6 @@ class StorageReconciler:
         if progress is not None:
             changes["progress"] = progress
         return changes, again
-
-    def _source(self, storage: Object) -> str:
-        too_long = names.too_long(self.kind.resource.kind, meta.name_of(storage))
-        if too_long:
-            raise Refused("BadName", too_long)
-        checksum = annotation(storage, names.ANNOTATION_CHECKSUM)
-        if checksum and not is_checksum(checksum):
-            raise Refused("BadChecksum", f"annotation {names.ANNOTATION_CHECKSUM}: not 64 hexadecimal digits")
-        try:
-            return source_uri(self.kind.type_of(storage), self.kind.name_of(storage))
-        except ValueError as error:
-            raise Refused("BadSource", str(error)) from error
 
     def _outdated(self, job: Object, storage: Object, source: str) -> bool:
         if annotation(job, names.ANNOTATION_SOURCE) != source:

@@ -42,10 +42,13 @@ from cpod_jupyter.api.resources import (
     of_object,
 )
 from cpod_jupyter.client.client import Client
-from cpod_jupyter.errors import AlreadyExists, NotFound
+from cpod_jupyter.control.certificates import issue
+from cpod_jupyter.errors import AlreadyExists, ApiError, NotFound
+from cpod_jupyter.operator.webhook import CERTIFICATE, KEY, WebhookServer
 from cpod_jupyter.sdk import Session
 from cpod_jupyter.sdk.doctor import Level, examine
 from cpod_jupyter.sdk.install import Choices, install, manifests
+from cpod_jupyter.sdk.install.webhooks import CONFIGURATIONS, configuration
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -304,3 +307,33 @@ def test_the_doctor_examines_it(
     narrow = [finding.message for finding in examine(Session()) if finding.about in ("rights", "storage", "quota")]
     assert any("you may not: " in message for message in narrow)
     assert any(message.startswith("not looked at: ") and "forbidden" in message for message in narrow)
+
+
+def test_the_webhook_refuses_what_cannot_work_and_nothing_when_it_is_away(admin: Client, tmp_path: Path) -> None:
+    """The registration that `cpod install --webhooks` makes, but for its address: there is no Service here."""
+    issued = issue("webhook", [], ["127.0.0.1"])
+    (tmp_path / CERTIFICATE).write_bytes(issued.certificate)
+    (tmp_path / KEY).write_bytes(issued.key)
+    server = WebhookServer("127.0.0.1", 0, tmp_path)
+    wanted = configuration("cpod-system", issued)
+    called = wanted["webhooks"][0]["clientConfig"]
+    del called["service"]
+    called["url"] = f"https://127.0.0.1:{server.port}/validate"
+    admin.create(CONFIGURATIONS, wanted)
+
+    def create(name: str, epochs: str) -> str:
+        spec = {"model": "m", "dataset": "d", "hyperParameters": {epochs: "1"}}
+        try:
+            admin.create(FINETUNES, {"metadata": {"name": name, "namespace": "default"}, "spec": spec})
+        except ApiError as error:
+            return str(error)
+        admin.delete(FINETUNES, name, "default")
+        return ""
+
+    try:
+        wait(lambda: "n_epochs" in create("judged", "n_epoch"), "the webhook is called")
+        assert create("judged", "n_epochs") == ""
+        server.close()
+        assert create("judged", "n_epoch") == ""
+    finally:
+        admin.delete(CONFIGURATIONS, meta.name_of(wanted))

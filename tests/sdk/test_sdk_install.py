@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 from whole_engine import at_home, run, whole_engine
 
 from cpod_jupyter.api import meta
@@ -24,6 +26,7 @@ from cpod_jupyter.operator.access import GRANTS
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.settings_file import parse_settings
 from cpod_jupyter.sdk.install import Choices, install, manifests
+from cpod_jupyter.sdk.install.webhooks import certificate_for
 
 ANNOTATIONS_LIMIT = 256 * 1024
 """Bytes of an object's annotations (apimachinery, TotalAnnotationSizeLimitB)."""
@@ -126,6 +129,29 @@ def test_choices_are_followed_and_new_settings_roll_the_deployment_out() -> None
         deployment["template"]["metadata"]["annotations"][mark]
         != other["spec"]["template"]["metadata"]["annotations"][mark]
     )
+
+
+def test_with_a_webhook_the_pods_serve_it_and_its_key_is_in_a_secret_alone() -> None:
+    issued = certificate_for("ml")
+    given = Choices(namespace="ml", webhook=issued)
+    order = [obj["kind"] for obj in manifests(given)]
+    assert order.index("Secret") < order.index("Deployment") < order.index("ValidatingWebhookConfiguration")
+    secret, webhook = found("Secret", choices=given), found("ValidatingWebhookConfiguration", choices=given)
+    assert base64.b64decode(secret["data"]["tls.key"]) == issued.key
+    others = [json.dumps(obj) for obj in manifests(given) if obj["kind"] != "Secret"]
+    assert not any(secret["data"]["tls.key"] in text for text in others)
+    (registered,) = webhook["webhooks"]
+    service = registered["clientConfig"]["service"]
+    hosts = x509.load_pem_x509_certificate(issued.certificate).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    assert f"{service['name']}.{service['namespace']}.svc" in hosts.value.get_values_for_type(x509.DNSName)
+    assert base64.b64decode(registered["clientConfig"]["caBundle"]) == issued.ca
+    assert (registered["failurePolicy"], registered["sideEffects"]) == ("Ignore", "None")
+    pod = found("Deployment", choices=given)["spec"]["template"]["spec"]
+    assert {"name": "webhook", "secret": {"secretName": meta.name_of(secret)}} in pod["volumes"]
+    assert any(argument.startswith("--webhook-port=") for argument in pod["containers"][0]["args"])
+    assert "Secret" not in [obj["kind"] for obj in manifests(Choices())]
 
 
 # ---- on an API server

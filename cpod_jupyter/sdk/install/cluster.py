@@ -13,6 +13,7 @@ from cpod_jupyter.errors import CpodError, Forbidden, NotFound, WaitTimeout
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.sdk.install.manifests import DISRUPTION_BUDGETS, PRIORITY_CLASSES, Choices, manifests
 from cpod_jupyter.sdk.install.roles import NAME
+from cpod_jupyter.sdk.install.webhooks import CONFIGURATIONS
 
 FIELD_MANAGER = "cpod-install"
 
@@ -20,7 +21,7 @@ _ESTABLISHED_SECONDS = 60.0
 _AVAILABLE_SECONDS = 180.0
 _POLL_SECONDS = 0.5
 
-_OTHERS = (DISRUPTION_BUDGETS, PRIORITY_CLASSES)
+_OTHERS = (DISRUPTION_BUDGETS, PRIORITY_CLASSES, CONFIGURATIONS)
 _DISPENSABLE = (DISRUPTION_BUDGETS,)
 """Left out where the cluster does not serve it (policy/v1 is there from Kubernetes 1.21 on)."""
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from cpod_jupyter.api.crds import cpod_crds
 from cpod_jupyter.api.resources import CONFIGMAPS, DEPLOYMENTS, NAMESPACES, SERVICES, Object, Resource
+from cpod_jupyter.control.certificates import Issued
 from cpod_jupyter.operator.running import SYSTEM_NAMESPACE
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.settings_file import FILE_NAME
+from cpod_jupyter.sdk.install import webhooks
 from cpod_jupyter.sdk.install.roles import NAME, operator_roles, user_roles
 from cpod_jupyter.version import VERSION
 
@@ -45,10 +47,13 @@ class Choices:
     settings: str = ""
     """The operator's settings, YAML; empty for the defaults."""
     replicas: int = 2
+    webhook: Issued | None = None
+    """The certificate of the admission webhook, which is installed where there is one."""
 
 
 def manifests(choices: Choices) -> list[Object]:
     """Everything: what others refer to comes first."""
+    issued = choices.webhook
     return [
         _labelled(obj)
         for obj in (
@@ -59,8 +64,10 @@ def manifests(choices: Choices) -> list[Object]:
             _priority_class(),
             _settings(choices),
             _service(choices),
+            *([webhooks.secret(choices.namespace, issued), webhooks.service(choices.namespace)] if issued else []),
             _deployment(choices),
             _disruption_budget(choices),
+            *([webhooks.configuration(choices.namespace, issued)] if issued else []),
         )
     ]
 
@@ -131,10 +138,10 @@ def _service(choices: Choices) -> Object:
 
 def _deployment(choices: Choices) -> Object:
     digest = hashlib.sha256(_settings(choices)["data"][FILE_NAME].encode()).hexdigest()[:16]
-    template = {
-        "metadata": {"labels": LABELS, "annotations": {"cpod.cpod/settings": digest}},
-        "spec": _pod(choices),
-    }
+    pod = _pod(choices)
+    if choices.webhook:
+        _add_webhook(pod)
+    template = {"metadata": {"labels": LABELS, "annotations": {"cpod.cpod/settings": digest}}, "spec": pod}
     return {
         **_head(DEPLOYMENTS, NAME, choices.namespace),
         "spec": {"replicas": choices.replicas, "selector": {"matchLabels": _SELECTOR}, "template": template},
@@ -199,6 +206,15 @@ def _container(choices: Choices) -> Object:
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
+
+
+def _add_webhook(pod: Object) -> None:
+    container = pod["containers"][0]
+    container["args"] += [f"--webhook-port={webhooks.PORT}", f"--webhook-certificates={webhooks.FOLDER}"]
+    container["ports"].append({"name": "webhook", "containerPort": webhooks.PORT, "protocol": "TCP"})
+    container["volumeMounts"].append({"name": "webhook", "mountPath": webhooks.FOLDER, "readOnly": True})
+    pod["volumes"].append({"name": "webhook", "secret": {"secretName": webhooks.SERVICE}})
+    pod["securityContext"]["fsGroup"] = _USER  # whose members may read the key
 
 
 def _probe(path: str, *, period: int, failures: int) -> Object:
