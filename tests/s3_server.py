@@ -33,6 +33,11 @@ class Bucket:
     """How many of the next writes are answered with 500."""
     refuses: bool = False
     """Whether every request is answered with 403 AccessDenied."""
+    holds_from: int | None = None
+    """Reads from this offset on are not answered, until `held` is set by whoever asked for that."""
+    held: threading.Event = field(default_factory=threading.Event)
+    ranges: list[int] = field(default_factory=list)
+    """The offset of each read of a range."""
     parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
     @property
@@ -180,6 +185,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._fault(404, "NoSuchKey", "The specified key does not exist.")
         elif found := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
             first, last = int(found[1]), min(int(found[2] or len(body)), len(body) - 1)
+            self.state.ranges.append(first)
+            if self.state.holds_from is not None and first >= self.state.holds_from:
+                self.state.held.wait(60)
+                self.close_connection = True
+                return
             self._answer(206, body[first : last + 1], Content_Range=f"bytes {first}-{last}/{len(body)}")
         else:
             self._answer(200, body)

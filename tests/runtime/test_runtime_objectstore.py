@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runtime_commands import Run
+from runtime_commands import Run, Start
 from s3_server import Bucket, s3_server
 
 pytest.importorskip("fsspec")
@@ -68,3 +70,42 @@ def test_what_is_not_there_and_what_is_refused_is_one_sentence(run: Run, bucket:
     refused = run(*fetch("dataset", "s3://bucket/there", tmp_path / "b"), **bucket.environment)
     assert refused.code == 1
     assert "\n" not in refused.message.strip()
+
+
+def test_a_download_that_was_killed_goes_on_where_it_stopped(
+    start: Start, run: Run, bucket: Bucket, tmp_path: Path
+) -> None:
+    """Fault 14 (B22)."""
+    rows = b"".join(
+        b'{"messages": [{"role": "user", "content": "%07d"}, {"role": "assistant", "content": "yes"}]}\n' % number
+        for number in range(120_000)
+    )
+    bucket.objects["rows.jsonl"] = rows
+    bucket.holds_from = len(rows) // 2
+    command = fetch("dataset", "s3://bucket/rows.jsonl", tmp_path / "d")
+    started = start(*command, **bucket.environment)
+    deadline = time.monotonic() + 60
+    while not any(first >= bucket.holds_from for first in bucket.ranges):
+        assert time.monotonic() < deadline, bucket.requests
+        time.sleep(0.05)
+    started.process.send_signal(signal.SIGKILL)
+    started.wait()
+    bucket.holds_from = None
+    bucket.held.set()
+    bucket.ranges.clear()
+    ended = run(*command, **bucket.environment)
+    assert ended.result()["rows"] == 120_000
+    assert (tmp_path / "d" / "rows.jsonl").read_bytes() == rows
+    assert min(bucket.ranges) > 0, "what was there is not fetched again"
+    assert ended.records("progress")[0]["done"] > 0
+
+
+@pytest.mark.parametrize("refuses", [False, True], ids=["missing", "refused"])
+def test_a_bucket_that_is_not_there_or_not_ours_is_final_and_named(
+    run: Run, bucket: Bucket, tmp_path: Path, refuses: bool
+) -> None:
+    bucket.refuses = refuses
+    source = "s3://bucket/a/model" if refuses else "s3://nobucket/a/model"
+    ended = run(*fetch("model", source, tmp_path / "m"), **bucket.environment)
+    assert ended.code == 1
+    assert source in ended.message
