@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -11,8 +10,7 @@ from typing import Any
 from cpod_jupyter.control.metrics import CONTENT_TYPE
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.operator.running import Operator
-
-_IDLE_SECONDS = 10.0
+from cpod_jupyter.operator.serving import IDLE_SECONDS, Serving
 
 Answer = tuple[int, str, str]
 """Status, content type, text."""
@@ -37,33 +35,21 @@ class _ServerOf6(ThreadingHTTPServer):
     address_family = socket.AF_INET6
 
 
-class HealthServer:
-    """Serves until it is closed, in threads of its own. Raises CpodError when the port cannot be had."""
+class HealthServer(Serving):
+    """Raises CpodError when the port cannot be had."""
 
     def __init__(self, operator: Operator, address: str, port: int) -> None:
         try:
             handler = _handler(lambda path: answer(operator, path))
             server = _ServerOf6 if ":" in address else ThreadingHTTPServer
-            self._server = server((address, port), handler)
+            super().__init__(server((address, port), handler), "health")
         except OSError as error:
             raise CpodError(f"port {port} of {address} cannot be used for --health-port: {error.strerror}") from error
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(_IDLE_SECONDS)
 
 
 def _handler(answer_to: Callable[[str], Answer]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = _IDLE_SECONDS
+        timeout = IDLE_SECONDS
 
         def do_GET(self) -> None:
             status, content_type, text = answer_to(self.path.partition("?")[0])

@@ -11,7 +11,6 @@ import contextlib
 import json
 import socket
 import ssl
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from cpod_jupyter.api.resources import CPOD_KINDS, Object
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.operator import admission
 from cpod_jupyter.operator.objects import Refused
+from cpod_jupyter.operator.serving import IDLE_SECONDS, Serving
 
 PATH = "/validate"
 CERTIFICATE, KEY = "tls.crt", "tls.key"
 """Names in a Secret of type kubernetes.io/tls."""
 
-_SECONDS = 10.0
 _LARGEST = 8 << 20
 """Bytes of a request: it has the object twice, and etcd takes 1.5 MiB of each."""
 _VERSIONS = {(resource.kind, resource.api_version) for resource in CPOD_KINDS}
@@ -70,8 +69,8 @@ def _fault(request: Object) -> str:
     return ""
 
 
-class WebhookServer:
-    """Serves until it is closed, in threads of its own. Raises CpodError without port or certificate."""
+class WebhookServer(Serving):
+    """Raises CpodError without port or certificate."""
 
     def __init__(self, address: str, port: int, certificates: Path) -> None:
         self._files = (certificates / CERTIFICATE, certificates / KEY)
@@ -80,20 +79,9 @@ class WebhookServer:
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
             self._renew()
-            self._server = _Server((address, port), self._wrap)
+            super().__init__(_Server((address, port), self._wrap), "webhook")
         except (OSError, ssl.SSLError) as error:
             raise CpodError(f"the webhook cannot serve on {address}:{port} with {certificates}: {error}") from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="webhook", daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(_SECONDS)
 
     def _renew(self) -> None:
         changed = tuple(path.stat().st_mtime_ns for path in self._files)
@@ -109,8 +97,6 @@ class WebhookServer:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
     def __init__(self, address: tuple[str, int], wrap: Any) -> None:
         self._wrap = wrap
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -118,7 +104,7 @@ class _Server(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, peer = super().get_request()
-        connection.settimeout(_SECONDS)
+        connection.settimeout(IDLE_SECONDS)
         return self._wrap(connection), peer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -126,7 +112,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = _SECONDS
+    timeout = IDLE_SECONDS
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length") or ""

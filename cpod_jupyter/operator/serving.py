@@ -1,0 +1,28 @@
+"""A small HTTP server beside the operator's work: in threads of its own, until it is closed."""
+
+from __future__ import annotations
+
+import threading
+from http.server import ThreadingHTTPServer
+
+IDLE_SECONDS = 10.0
+"""How long a connection may be silent, and how long closing waits."""
+
+
+class Serving:
+    """Serves from the moment it is made."""
+
+    def __init__(self, server: ThreadingHTTPServer, name: str) -> None:
+        self._server = server
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=server.serve_forever, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(IDLE_SECONDS)
