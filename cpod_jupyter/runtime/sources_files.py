@@ -140,5 +140,6 @@ def _plain_errors(source: str) -> Iterator[None]:
     except OSError as error:
         code = re.search(r"AWS Error ([A-Z_]+)", str(error))
         if code and code[1] in _FINAL:
-            raise WorkFailed(f"{source}: the store refuses: {error}") from error
+            keys = ": the keys from the Secret may not do that, or none came" if "ACCESS" in code[1] else ""
+            raise WorkFailed(f"{source}: the store refuses{keys} ({error})") from error
         raise TemporaryFailure(f"{source}: {error}") from error
