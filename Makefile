@@ -58,7 +58,7 @@ lint: $(VENV)/.installed-for-tests
 
 unit: $(VENV)/.installed-for-tests
 	$(BIN)/python -m pytest $(TESTS) -n 2 -m "not slow"
-	$(BIN)/python -m pytest $(TESTS) -m slow
+	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadfile -m slow
 
 bench: install
 	$(BIN)/python benchmarks/api.py

@@ -87,6 +87,16 @@ def test_an_example_says_what_it_shows_needs_and_how_it_ends(path: Path) -> None
     assert all(_NEED.fullmatch(need) for need in head.needs), head.needs
 
 
+def test_no_two_examples_have_an_object_of_one_name() -> None:
+    """A result outlives its run: the next of that name would be refused."""
+    named: dict[tuple[str, str], set[str]] = {}
+    for path in FILES:
+        for obj in yaml.safe_load_all(path.read_text("utf-8")):
+            named.setdefault((obj["kind"], obj["metadata"]["name"]), set()).add(path.name)
+    twice = {name: files for (_, name), files in named.items() if len(files) > 1 and name not in _SHARED}
+    assert twice == {}
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with whole_engine(tmp_path_factory.mktemp("examples")) as found:
