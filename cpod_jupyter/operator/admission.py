@@ -66,7 +66,8 @@ def _check_inference(obj: Object) -> None:
 
 def _check_storage(kind: StorageKind) -> Callable[[Object], None]:
     def check_one(storage: Object) -> None:
-        if not storage["spec"].get("pvc"):
+        is_copy = bool(annotation(storage, names.ANNOTATION_COPY_OF))  # its data are those of a public storage
+        if not storage["spec"].get("pvc") and not is_copy:
             source_of(kind, storage)
 
     return check_one

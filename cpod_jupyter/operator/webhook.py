@@ -64,7 +64,7 @@ def _fault(request: Object) -> str:
         admission.check(new)
     except Refused as refusal:
         return str(refusal)
-    except ValidationError:  # the definition's schema says it better
+    except (ValidationError, KeyError, TypeError, AttributeError):  # of a wrong form: the schema says it better
         return ""
     return ""
 

@@ -87,6 +87,17 @@ PASSING = {
         "operation": "CREATE", "object": obj("FineTune", V1BETA1, TUNE, name="", generateName="tune-"),
     },
     "a claim by hand": {"operation": "CREATE", "object": obj("ModelStorage", V1, {"pvc": "mine"})},
+    "a copy of a public storage": {
+        "operation": "CREATE",
+        "object": obj("ModelStorage", V1, {"modeltype": "trained"}, annotations={"cpod.cpod/copy-of-uid": "u"}),
+    },
+    "one of a wrong form": {
+        "operation": "CREATE",
+        "object": obj("CPodJob", V1BETA1, {
+            "image": "i", "jobType": "pytorch", "ckptPath": "/c",
+            "replicaSpecs": {"Worker": {"template": {"spec": {"containers": [{}]}}}},
+        }),
+    },
     "another version": {"operation": "CREATE", "object": obj("ModelStorage", V1BETA1, {"name": "x"})},
     "another kind": {"operation": "CREATE", "object": obj("Pod", "v1", {})},
     "a label on a bad one": {

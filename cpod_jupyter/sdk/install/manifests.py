@@ -141,7 +141,10 @@ def _deployment(choices: Choices) -> Object:
     pod = _pod(choices)
     if choices.webhook:
         _add_webhook(pod)
-    template = {"metadata": {"labels": LABELS, "annotations": {"cpod.cpod/settings": digest}}, "spec": pod}
+    marks = {"cpod.cpod/settings": digest}
+    if choices.webhook:  # a renewed certificate is not waited for until the mounted Secret follows
+        marks["cpod.cpod/webhook"] = hashlib.sha256(choices.webhook.certificate).hexdigest()[:16]
+    template = {"metadata": {"labels": LABELS, "annotations": marks}, "spec": pod}
     return {
         **_head(DEPLOYMENTS, NAME, choices.namespace),
         "spec": {"replicas": choices.replicas, "selector": {"matchLabels": _SELECTOR}, "template": template},
