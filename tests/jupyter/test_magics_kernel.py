@@ -241,6 +241,16 @@ def test_a_restarted_kernel_finds_the_job_again_without_a_second_run(engine: Ker
     assert engine.run(uid).printed == before
 
 
+def test_a_cell_without_a_name_finds_its_object_again(engine: Kernel) -> None:
+    cell = "%%cpod job -o nameless\nimage: python:3.12\ncommand: [python, -V]"
+    assert engine.run(cell).status == "ok"
+    first = engine.run("print(nameless.name)").printed
+    assert first.startswith("job-")
+    assert "is as submitted before" in engine.run(cell).text
+    assert engine.run(cell.replace("-V", "-VV")).status == "ok"
+    assert engine.run("print(nameless.name)").printed != first, "another body is another run"
+
+
 @pytest.mark.parametrize("tool", ["nbconvert", "papermill"])
 @pytest.mark.parametrize("fails", [True, False], ids=["a failing notebook", "a good one"])
 def test_headless_runs_end_with_the_right_exit_code(

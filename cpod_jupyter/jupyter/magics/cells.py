@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpod_jupyter.api.resources import INFERENCES
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import INFERENCES, Object
 from cpod_jupyter.jupyter.magics import grammar, template
+from cpod_jupyter.jupyter.magics.bodies import top_level
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Outcomes
 from cpod_jupyter.sdk import Deployment, Handle
@@ -29,9 +31,11 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
     session = magics.session(options)
     origin = Origin("cell", Path.cwd(), rendered.locate)
     kind = session.kind(options.command) if options.command in WORDS else None
-    objects = session.load(
-        rendered.text, kind=kind, name=options.name, origin=origin, namespace=options.namespace or None
-    )
+    named = options.name or kind is None or bool(top_level(rendered.text.split("\n"), "apiVersion"))
+    name = options.name if named else options.command
+    objects = session.load(rendered.text, kind=kind, name=name, origin=origin, namespace=options.namespace or None)
+    if not named:
+        objects = [_named_by_content(obj, options.command) for obj in objects]
     if options.dry_run:
         for obj in objects:
             session.validate(obj)
@@ -47,6 +51,12 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
     if submitted[0][1] == "unchanged":
         print(f"{one.title} is as submitted before; following that one (--new runs it again)")
     return follow(magics, one, options.timeout, wait=not options.detach)
+
+
+def _named_by_content(obj: Object, word: str) -> Object:
+    """The object under a name that its content alone decides, so that the same cell finds it again."""
+    content = {key: value for key, value in obj.items() if key != "metadata"}
+    return {**obj, "metadata": {**obj["metadata"], "name": f"{word}-{meta.spec_hash(content)}"}}
 
 
 def follow(magics: CpodMagics, handle: Handle, timeout: float | None, *, wait: bool = True) -> Handle:

@@ -94,7 +94,8 @@ def _cell_parser(command: str) -> _Parser:
     if command == "apply":
         parser.set_defaults(name=None)
     else:
-        parser.add_argument("name", metavar="NAME", nargs=None if command == "chat" else "?")
+        words = "the deployment" if command == "chat" else "its name; made from the body when left out"
+        parser.add_argument("name", metavar="NAME", nargs=None if command == "chat" else "?", help=words)
     if command == "chat":
         _output(parser, "the answer")
         parser.add_argument("--system", help="the system message")

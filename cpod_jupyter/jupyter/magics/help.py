@@ -36,7 +36,8 @@ For example:
   dataset: facts
   hyperParameters: {n_epochs: 3, batch_size: 4}
 
-then  job.result, job.metrics, job.logs(), job.deploy().
+NAME may be left out: it is made from the body then, so that the same cell finds its object again.
+Then  job.result, job.metrics, job.logs(), job.deploy().
 """
 
 _TRAINING = """%%cpod {word} pair --dry-run
