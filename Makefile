@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test tools bench lint format unit clean
+.PHONY: help install demo lab test tools bench lint format unit notebooks clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -59,6 +59,13 @@ lint: $(VENV)/.installed-for-tests
 unit: $(VENV)/.installed-for-tests
 	$(BIN)/python -m pytest $(TESTS) -n 2 -m "not slow"
 	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadfile -m slow
+	$(MAKE) notebooks
+
+# The tour as it lies here, in a kernel, on an engine of its own; its outputs are compared where they are fixed.
+notebooks: $(VENV)/.installed-for-tests
+	home=$$(mktemp -d) && trap 'rm -rf $$home' EXIT && \
+	  CPOD_HOME=$$home CPOD_CONTEXT=engine CPOD_NAMESPACE=default $(BIN)/python -m pytest --nbval-lax \
+	  --nbval-sanitize-with notebooks/sanitize.cfg notebooks/tour.ipynb
 
 bench: install
 	$(BIN)/python benchmarks/api.py

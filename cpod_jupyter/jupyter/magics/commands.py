@@ -14,7 +14,7 @@ from cpod_jupyter.jupyter.magics import cells, grammar, lines
 from cpod_jupyter.sdk import Handle, Session, engine
 from cpod_jupyter.sdk.connect import means_engine
 
-_ASKED = re.compile(r"^\s*%cpod\s+([a-z]+)\s*\?+\s*$")
+_ASKED = re.compile(r"^\s*%%?cpod\s+([a-z]+)\s*(\?+|--help|-h)\s*$")
 
 
 @magics_class
@@ -94,7 +94,8 @@ class CpodMagics(Magics):
 
 
 def help_line(source: list[str]) -> list[str]:
-    """`%cpod logs?`, which IPython would take for a question about Python's `logs`, as `%cpod help logs`.
+    """`%cpod logs?`, which IPython would take for a question about Python's `logs`, as `%cpod help logs`; and
+    `%%cpod finetune?`, which it would refuse as a cell without a body.
 
     An input transformer: the lines of a cell in, and out.
     """

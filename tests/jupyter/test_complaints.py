@@ -1,0 +1,54 @@
+"""What users of the peers complained of in a notebook, and the test that shows each absent here.
+
+Numbered as in the project's design: `shared/design/NOTEBOOK_UX.md`, "What users of the peers complained of".
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+ANSWERED = {
+    "1 unsure whether Ctrl-C kills the job": (
+        "jupyter/test_magics_kernel.py::test_an_interrupt_detaches_the_job_goes_on_and_queued_cells_do_not_run"
+    ),
+    "2 nothing is said while a pod is pending": (
+        "jupyter/test_magics_kernel.py::test_while_a_pod_is_pending_the_cell_says_what_it_waits_for"
+    ),
+    "3 logs twice, not streamed, all in memory": (
+        "jupyter/test_magics_kernel.py::test_a_long_log_is_bounded_in_the_notebook_and_whole_on_request"
+    ),
+    "4 closing the tab loses the output": (
+        "jupyter/test_magics_kernel.py::test_a_restarted_kernel_finds_the_job_again_without_a_second_run"
+    ),
+    "5 no progress before the end": ("jupyter/test_magics_kernel.py::test_progress_is_shown_before_the_end"),
+    "6 the real cause is hidden": "jupyter/test_magics_cells.py::test_a_failed_job_raises_and_shows_the_cause",
+    "7 impossible requests wait for ever, without a word": (
+        "sdk/test_sdk_session.py::test_a_job_that_asks_for_what_there_is_not_says_so_while_it_waits"
+    ),
+    "8 runs vanish, and cannot be run again": (
+        "jupyter/test_magics_kernel.py::test_a_restarted_kernel_finds_the_job_again_without_a_second_run"
+    ),
+    "9 failures pass silently without a browser": (
+        "jupyter/test_magics_kernel.py::test_headless_runs_end_with_the_right_exit_code"
+    ),
+    "10 bad data or too little memory is found late": (
+        "test_path.py::test_a_row_that_is_not_valid_stops_everything_before_training"
+    ),
+}
+"""Complaint, and `file::test`."""
+
+
+@pytest.mark.parametrize("complaint", ANSWERED)
+def test_a_complaint_is_answered_by_a_test_that_is_there(complaint: str) -> None:
+    file, test = ANSWERED[complaint].split("::")
+    found = ast.parse((TESTS / file).read_text("utf-8"))
+    assert test in {node.name for node in ast.walk(found) if isinstance(node, ast.FunctionDef)}
+
+
+def test_all_ten_are_there() -> None:
+    assert [int(complaint.split()[0]) for complaint in ANSWERED] == list(range(1, 11))
