@@ -73,9 +73,14 @@ def test_a_file_that_is_no_notebook_is_one_message(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_the_cell_and_the_run_in_good_order(tmp_path: Path) -> None:
-    path = notebook(tmp_path / "n.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(60)")
+    code = "import pathlib, time\nprint('begun', flush=True)\npathlib.Path('begun').touch()\ntime.sleep(60)"
+    path = notebook(tmp_path / "n.ipynb", code)
     process = subprocess.Popen(command(path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(4)
+    until = time.monotonic() + 60
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None, "it ended before the cell had begun"
+        assert time.monotonic() < until
+        time.sleep(0.05)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
