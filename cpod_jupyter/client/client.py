@@ -228,8 +228,12 @@ class Client:
         tail_lines: int | None = None,
         timestamps: bool = False,
         previous: bool = False,
+        returns: bool = False,
     ) -> Iterator[str]:
         """The lines of a pod's log, without their ends; bytes that are no UTF-8 are replaced.
+
+        With `returns`, a line in the making is handed out as far as its last carriage return, with it at the
+        end: the states of a progress bar, whose newline comes last.
 
         With `follow` the stream goes on until the container ends. Raises BadRequest while it has not
         started (`is_waiting` tells this), ApiUnreachable when the connection breaks: go on from the
@@ -245,7 +249,7 @@ class Client:
             "previous": previous,
         }
         response = self._open("GET", path, query, read_seconds=None if follow else _READ_SECONDS)
-        yield from _lines(response, self.server)
+        yield from _lines(response, self.server, returns)
 
     def proxy(self, namespace: str, service: str, port: int | str) -> tuple[str, dict[str, str], ssl.SSLContext | bool]:
         """Base URL of a Service through the API server, the headers, and the TLS settings to reach it."""
@@ -287,7 +291,7 @@ def _status(text: str) -> dict[str, Any] | str:
     return value if isinstance(value, dict) else text
 
 
-def _lines(response: urllib3.BaseHTTPResponse, server: str) -> Iterator[str]:
+def _lines(response: urllib3.BaseHTTPResponse, server: str, returns: bool = False) -> Iterator[str]:
     """Lines as they come; the last one even when it is not ended. Closes the connection when left."""
     pending = b""
     try:
@@ -296,6 +300,9 @@ def _lines(response: urllib3.BaseHTTPResponse, server: str) -> Iterator[str]:
             *whole, pending = pending.split(b"\n")
             for line in whole:
                 yield line.decode(errors="replace")
+            if returns and b"\r" in pending:
+                states, _, pending = pending.rpartition(b"\r")
+                yield states.decode(errors="replace") + "\r"
         if pending:
             yield pending.decode(errors="replace")
     except (urllib3.exceptions.HTTPError, OSError) as error:

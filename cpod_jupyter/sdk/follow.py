@@ -357,7 +357,7 @@ class Follower:
     def _read_log(self, pod: Object) -> None:
         uid = meta.uid_of(pod)
         try:
-            for line in follow_log(self.client, pod, self._stopped):
+            for line in follow_log(self.client, pod, self._stopped, returns=True):
                 self._put(Line(uid, line))
         except ApiError as error:
             self._put(Line(uid, f"(the log cannot be read: {error})"))

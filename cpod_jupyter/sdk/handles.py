@@ -194,10 +194,13 @@ class Job(Handle):
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """What the trainer reported, a row a logged step: step, loss, learning_rate, …"""
+        """What its program reported, a row a step: loss, eval_loss, learning_rate, …
+
+        From the records of our trainer, or from what others print (`sdk.metrics`).
+        """
         import pandas as pd
 
-        history = History()
+        history = History(most=None)
         for line in self.logs(raw=True):
             history.add(line)
         rows = [{key: value for key, value in record.items() if key != "type"} for record in history.metrics]

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cpod_jupyter.api.records import parse_record
+from cpod_jupyter.sdk.metrics import MetricsParser
+from cpod_jupyter.sdk.metrics.parser import is_bar, last_state
 
 HEAD_LINES = 100
 TAIL_LINES = 400
+MOST_ROWS = 2000
+"""Rows of metrics that are kept for a display; a curve has room for a tenth."""
 
 Metrics = Mapping[str, Any]
 """One `metrics` record: step, total_steps, epoch, loss, learning_rate, tokens_per_second, …"""
@@ -33,27 +37,37 @@ class Progress:
 
 
 class History:
-    """Folds log lines into the latest progress, all metrics, and the log's head and tail.
+    """Folds log lines into the latest progress, metrics a row a step, and the log's head and tail.
 
-    Metrics are kept whole, one record a logged step; a run that begins again (a restart from a
-    checkpoint) takes the place of the steps it repeats.
+    What is told of one step, its training and its evaluation, is one row; a run that begins again (a restart
+    from a checkpoint) takes the place of the steps it repeats. Of more than `most` rows every second one is
+    let go, so that a display stays small; with None all are kept.
+
+    Lines of other people's programs are read too (`sdk.metrics`), until a record of ours comes: then nothing
+    has to be guessed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = MOST_ROWS) -> None:
         self.progress: Progress | None = None
         self.metrics: list[Metrics] = []
         self.head: list[str] = []
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.lines = 0
+        self._most = most
+        self._guess: MetricsParser | None = MetricsParser()
+        self._on_bar = False
 
     def add(self, line: str) -> None:
         record = parse_record(line)
-        if record is None:
-            self._line(line)
-        elif record["type"] == "progress":
-            self._progress(record)
-        elif record["type"] == "metrics":
-            self._metrics(record)
+        if record is not None:
+            if self._guess is not None:
+                self._guess = None
+                self.metrics.clear()
+            return self._record(record)
+        if self._guess is not None:
+            for found in self._guess.feed(line):
+                self._record(found)
+        self._line(line)
 
     @property
     def left_out(self) -> int:
@@ -65,7 +79,28 @@ class History:
         gap = [f"… {self.left_out} lines left out …"] if self.left_out else []
         return (*self.head, *gap, *self.tail)
 
+    def _record(self, record: Mapping[str, Any]) -> None:
+        match record["type"]:
+            case "progress":
+                self._progress(record)
+            case "metrics":
+                self._metrics(record)
+            case "restart":
+                self.metrics.clear()
+            case "renumber":
+                self._renumber(record["steps_per_epoch"])
+
     def _line(self, line: str) -> None:
+        """Keep a line as a terminal would show it; a bar's state takes the place of the one before."""
+        if "\r" in line:
+            line = last_state(line)
+            if not line:
+                return
+        bar = is_bar(line)
+        if bar and self._on_bar:
+            (self.tail or self.head)[-1] = line
+            return
+        self._on_bar = bar
         self.lines += 1
         if len(self.head) < HEAD_LINES:
             self.head.append(line)
@@ -83,11 +118,35 @@ class History:
         step = _number(record.get("step"))
         if step is None:
             return
-        while self.metrics and self.metrics[-1]["step"] >= step:
+        again = bool(self.metrics) and self.metrics[-1]["step"] > step
+        while self.metrics and self.metrics[-1]["step"] > step:
             self.metrics.pop()
+        if again and self.metrics and self.metrics[-1]["step"] == step:
+            self.metrics.pop()
+        if self.metrics and self.metrics[-1]["step"] == step:
+            record = {**self.metrics.pop(), **record}
         self.metrics.append({**record, "step": step})
-        total = _number(record.get("total_steps"))
-        self.progress = Progress("train", step, total, "steps", _number(record.get("eta_seconds")))
+        if self._most is not None and len(self.metrics) > self._most:
+            self._thin()
+        before, total, eta = self.progress, _number(record.get("total_steps")), _number(record.get("eta_seconds"))
+        if before is not None and before.phase == "train" and before.done <= step:
+            total, eta = total or before.total, eta if eta is not None else before.eta
+        if before is None or before.phase != "train" or before.done <= step or total is not None:
+            self.progress = Progress("train", step, total, "steps", eta)
+
+    def _thin(self) -> None:
+        """Let every second row go, but the first, the last, and those of evaluations."""
+        last = len(self.metrics) - 1
+        kept = [row for at, row in enumerate(self.metrics) if at % 2 == 0 or at == last or "eval_loss" in row]
+        self.metrics = kept if len(kept) < last else kept[::2]
+
+    def _renumber(self, steps_per_epoch: float) -> None:
+        """The steps of rows, by their epochs: a program told those only."""
+        step = 0.0
+        for at, row in enumerate(self.metrics):
+            epoch = _number(row.get("epoch"))
+            step = max(step + 1, float(round(epoch * steps_per_epoch)) if epoch is not None else row["step"])
+            self.metrics[at] = {**row, "step": int(step)}
 
 
 def readable(line: str) -> str:

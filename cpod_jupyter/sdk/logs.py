@@ -55,10 +55,13 @@ class Deduplicator:
         return text
 
 
-def follow_log(client: Client, pod: Object, stopped: threading.Event | None = None) -> Iterator[str]:
+def follow_log(
+    client: Client, pod: Object, stopped: threading.Event | None = None, *, returns: bool = False
+) -> Iterator[str]:
     """Every line that a pod's main container writes, from the first, until the pod has ended.
 
-    A lost connection is taken up again. Ends early when the pod is deleted, or once `stopped` is set.
+    With `returns` also the states of progress bars before their line ends (`Client.logs`). A lost connection is
+    taken up again. Ends early when the pod is deleted, or once `stopped` is set.
     """
     from cpod_jupyter.client.client import is_waiting
 
@@ -72,7 +75,13 @@ def follow_log(client: Client, pod: Object, stopped: threading.Event | None = No
         try:
             over = ended(client.get(PODS, name, namespace))  # asked first: the log is then whole
             lines = client.logs(
-                name, namespace, container=main_container(pod), follow=True, since_time=once.since, timestamps=True
+                name,
+                namespace,
+                container=main_container(pod),
+                follow=True,
+                since_time=once.since,
+                timestamps=True,
+                returns=returns,
             )
             for line in lines:
                 text = once.new(line)
