@@ -15,12 +15,24 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from cpod_jupyter.errors import CpodError
-    from cpod_jupyter.sdk import Comparison, Deployment, Detached, Handle, Job, Session, Snapshot, Storage, accuracy
+    from cpod_jupyter.sdk import (
+        Comparison,
+        Deployment,
+        Detached,
+        Handle,
+        Job,
+        Session,
+        Snapshot,
+        Storage,
+        accuracy,
+        compare,
+    )
 
 _HOMES = {
     "cpod_jupyter.errors": ("CpodError",),
     "cpod_jupyter.sdk": (
         "Comparison", "Deployment", "Detached", "Handle", "Job", "Session", "Snapshot", "Storage", "accuracy",
+        "compare",
     ),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -37,6 +49,7 @@ __all__ = [
     "Storage",
     "__version__",
     "accuracy",
+    "compare",
     "load_ipython_extension",
 ]
 

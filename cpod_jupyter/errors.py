@@ -19,6 +19,7 @@ CpodError
 ├── ApiUnreachable           no answer from the API server at all
 ├── EngineError              the embedded engine could not be started, found or stopped
 ├── ManifestError            a manifest or a cell is wrong: line, column, field
+├── PreflightFailed          what was to be submitted cannot work as it is
 ├── WorkFailed               a job, download or deployment ended in failure
 │   ├── TemporaryFailure     which may go well at another time
 │   └── DoesNotFit           since the volume is too small
@@ -165,6 +166,15 @@ class ManifestError(CpodError):
         self.where = where
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(f"the {where} was not submitted:\n{lines}")
+
+
+class PreflightFailed(CpodError):
+    """What was to be submitted cannot work as it is; nothing was submitted. `problems` are whole sentences."""
+
+    def __init__(self, title: str, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"{title} was not submitted, for it cannot work as it is:\n{lines}")
 
 
 class WorkFailed(CpodError):

@@ -33,10 +33,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from cpod_jupyter.api.chatrows import Message
 from cpod_jupyter.errors import WorkFailed
 from cpod_jupyter.runtime.arguments import FineTuneConfig, read_config, trainer_arguments
 from cpod_jupyter.runtime.card import Outcome, write_model_card
-from cpod_jupyter.runtime.data import ChatData, Message, read_chat_data
+from cpod_jupyter.runtime.data import ChatData, read_chat_data
 from cpod_jupyter.runtime.files import PARTIAL, files_in, plain_disk_errors, publish, size_of
 from cpod_jupyter.runtime.libraries import plain_load_errors, plain_memory_errors, prepare_libraries, require_model
 from cpod_jupyter.runtime.peers import Peers, join_deepspeed, whole_weights

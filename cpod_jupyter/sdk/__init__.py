@@ -9,7 +9,7 @@ No IPython here, and no torch anywhere near a kernel.
 
 from cpod_jupyter.sdk.apply import AlreadyRun
 from cpod_jupyter.sdk.deployment import Deployment
-from cpod_jupyter.sdk.evaluate import Comparison, accuracy, contains, exact
+from cpod_jupyter.sdk.evaluate import Comparison, accuracy, compare, contains, exact
 from cpod_jupyter.sdk.follow import Detached
 from cpod_jupyter.sdk.handles import Handle, Job, Storage
 from cpod_jupyter.sdk.session import Session
@@ -29,6 +29,7 @@ __all__ = [
     "Status",
     "Storage",
     "accuracy",
+    "compare",
     "contains",
     "exact",
 ]

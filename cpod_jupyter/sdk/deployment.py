@@ -89,6 +89,7 @@ class Deployment(Handle):
         max_tokens: int | None = None,
     ) -> Iterator[str]:
         """The same, piece by piece as the model writes it. Raises CpodError when it cannot be asked."""
+        import httpx
         import openai
 
         endpoint = self.endpoint()
@@ -106,7 +107,7 @@ class Deployment(Handle):
             for chunk in chunks:
                 if chunk.choices and chunk.choices[0].delta.content:
                     yield chunk.choices[0].delta.content
-        except openai.APIError as error:
+        except (openai.APIError, httpx.HTTPError) as error:  # the latter in the middle of an answer
             self._endpoint = None  # it may have moved
             raise CpodError(f"{self.title} did not answer: {error}") from error
 

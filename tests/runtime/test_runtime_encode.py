@@ -9,7 +9,7 @@ import pytest
 from runtime_commands import conversation
 from tiny_model import CHATML
 
-from cpod_jupyter.runtime.data import Message
+from cpod_jupyter.api.chatrows import Message
 from cpod_jupyter.runtime.train import MASKED, encode
 
 TALK: list[Message] = [

@@ -1,0 +1,150 @@
+"""Comparing deployments, jobs and models: answers scored in pairs, on real pods that speak OpenAI's protocol."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from test_sdk_deployment import predictor
+
+from cpod_jupyter import compare
+from cpod_jupyter.api.resources import INFERENCES
+from cpod_jupyter.errors import CpodError
+from cpod_jupyter.sdk import Deployment, Session
+from cpod_jupyter.sdk.evaluate.statistics import difference, mean_interval, permutation_test, sign_test
+
+QUESTIONS = pd.DataFrame({"question": [f"question {at}" for at in range(8)], "answer": ["YES"] * 8})
+
+
+def answering(reply: str, **fields: Any) -> dict[str, Any]:
+    """A predictor like the parrot, which ends what it says with `reply`."""
+    made = predictor(**fields)
+    command = made["containers"][0]["command"]
+    command[-1] = command[-1].replace('f"You said: {said}"', f'f"You said: {{said}} {reply}"')
+    return made
+
+
+@pytest.fixture
+def pair(session: Session) -> list[Deployment]:
+    made = [session.inference(name, predictor=answering(reply)) for name, reply in (("base", "no"), ("tuned", "yes"))]
+    return [each.wait(60) for each in made]
+
+
+def inferences(session: Session) -> list[str]:
+    return sorted(each["metadata"]["name"] for each in session.client.list(INFERENCES, session.namespace).items)
+
+
+def test_two_deployments_are_compared_in_pairs(pair: list[Deployment]) -> None:
+    told: list[tuple[int, int]] = []
+    found = compare(pair, QUESTIONS, tell=lambda done, total: told.append((done, total)))
+    assert found.scores == {"base": 0, "tuned": 1}
+    (change,) = found.differences
+    assert (change.mean, change.low, change.high, change.rows) == (1, 1, 1, 8)
+    assert change.p == pytest.approx(2 / 2**8)
+    assert change.test == "exact McNemar"
+    assert told[-1] == (16, 16)
+    frame = found.to_df()
+    assert list(frame["tuned_change"]) == [1.0] * 8
+    assert "question 3" in frame["base"][3]
+    assert len(found.changed(count=3)) == 3
+    html = found._repr_mimebundle_()["text/html"]
+    assert "<td>100%</td>" in html
+    assert "Rows that changed most, base to tuned" in html
+    assert "<script" not in html
+    assert "tuned - base: +1.000" in repr(found)
+
+
+def test_a_scorer_that_raises_marks_its_row_and_the_rest_goes_on(pair: list[Deployment]) -> None:
+    def half(given: str, right: str) -> float:
+        if "question 2" in given:
+            raise ValueError("not for this one")
+        return 0.75 if right.lower() in given else 0.25
+
+    found = compare(pair, QUESTIONS, half)
+    assert found.errors == {"base": 1, "tuned": 1}
+    assert found.to_df()["tuned_error"][2] == "the scorer raised ValueError: not for this one"
+    assert found.differences[0].rows == 7
+    assert found.differences[0].mean == pytest.approx(0.5)
+    assert found.differences[0].test == "paired permutation"
+
+
+def test_a_deployment_that_goes_away_marks_its_rows_and_calling_again_asks_only_those(
+    session: Session, pair: list[Deployment]
+) -> None:
+    asked: list[str] = []
+
+    def count(deployment: Deployment) -> Deployment:
+        ask = deployment.chat
+
+        def chat(prompt: Any, **options: Any) -> str:
+            if deployment.name == "tuned" and asked.count("tuned") == 3:
+                session.delete(INFERENCES, "tuned")
+            answer = ask(prompt, **options)
+            asked.append(deployment.name)
+            return answer
+
+        deployment.chat = chat  # type: ignore[method-assign, assignment]
+        return deployment
+
+    base, tuned = map(count, pair)
+    found = compare([base, tuned], QUESTIONS, "contains", parallel=1)
+    assert found.errors == {"base": 0, "tuned": 5}
+    assert found["tuned"] == 1
+    assert found.differences[0].rows == 3
+    assert "tuned: 5 of 8 rows have no score" in repr(found)
+    asked[:] = ["tuned"] * 4  # what was asked before does not delete it again
+    again = count(session.inference("tuned", predictor=answering("yes")).wait(60))
+    found = compare([base, again], QUESTIONS, "contains", parallel=1)
+    assert found.errors == {"base": 0, "tuned": 0}
+    assert found.differences[0].rows == 8
+    assert asked[4:] == ["tuned"] * 5
+
+
+def test_what_is_not_up_is_deployed_and_taken_down_on_errors_too(session: Session, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (weights / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    model = session.model("weights", modelname=weights.as_uri()).wait(120)
+    found = compare(["weights"], QUESTIONS, session=session, deploy={"predictor": answering("yes")}, timeout=120)
+    assert found.scores == {"weights": 1}
+    assert inferences(session) == []
+
+    def interrupted(done: int, total: int) -> None:
+        assert len(inferences(session)) == 1
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare([model], QUESTIONS, deploy={"predictor": answering("yes")}, timeout=120, tell=interrupted)
+    assert inferences(session) == []
+
+
+@pytest.mark.parametrize(
+    ("targets", "data", "scorer", "message"),
+    [
+        ([], QUESTIONS, "exact", "give a list"),
+        (["a"], [], "exact", "there are no rows"),
+        (["a"], [{"question": "?", "answer": "x"}, {"answer": "x"}], "exact", "row 2 must have messages"),
+        (["a"], QUESTIONS, "exakt", 'there is no scorer "exakt"'),
+    ],
+)
+def test_what_cannot_be_compared_is_told_before_anything_is_asked(
+    targets: list[str], data: Any, scorer: str, message: str
+) -> None:
+    with pytest.raises(CpodError, match=message):
+        compare(targets, data, scorer)
+
+
+def test_the_tests_and_intervals_agree_with_what_is_known() -> None:
+    assert sign_test(9, 1) == pytest.approx(22 / 1024)  # the binomial table
+    assert sign_test(0, 0) == 1
+    assert permutation_test([1.0, 2.0, 3.0]) == 0.25  # only all-plus and all-minus of the 8 patterns
+    assert permutation_test([0.1] * 40) == pytest.approx(1 / 10_001)
+    low, high = mean_interval([0.0] * 50 + [1.0] * 50)
+    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05), abs=0.011)
+    assert (low, high) == mean_interval([0.0] * 50 + [1.0] * 50)
+    assert difference("a", "b", [float("nan")], [1.0]) is None
