@@ -125,7 +125,7 @@ class Client:
                 items.append({"apiVersion": resource.api_version, "kind": resource.kind, **item})
             query["continue"] = page["metadata"].get("continue") or ""
             if not query["continue"]:
-                return ObjectList(items, str(page["metadata"]["resourceVersion"]))
+                return ObjectList(items, str(page["metadata"].get("resourceVersion") or ""))  # metrics have none
 
     def create(self, resource: Resource, obj: Object, *, dry_run: bool = False) -> Object:
         namespace = meta.namespace_of(obj) if resource.namespaced else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,25 @@ def test_what_is_not_up_is_deployed_and_taken_down_on_errors_too(session: Sessio
     with pytest.raises(KeyboardInterrupt):
         compare([model], QUESTIONS, deploy={"predictor": answering("yes")}, timeout=120, tell=interrupted)
     assert inferences(session) == []
+
+
+SAVE = """
+import os, struct
+place = "/out"
+os.makedirs(place, exist_ok=True)
+open(os.path.join(place, "config.json"), "w").write('{"model_type": "llama"}')
+open(os.path.join(place, "model.safetensors"), "wb").write(struct.pack("<Q", 2) + b"{}")
+"""
+
+
+def test_the_result_of_a_job_is_compared_with_a_deployment(session: Session) -> None:
+    base = session.inference("base", predictor=answering("no"))
+    save = {"modelSavePath": "/out", "modelSaveVolumeSize": 10}
+    command = [sys.executable, "-c", SAVE]
+    job = session.job("trained", image="python:3.11", command=command, **save).wait(120)
+    found = compare([base, job], QUESTIONS, "contains", deploy={"predictor": answering("yes")}, timeout=120)
+    assert found.scores == {"base": 0, "trained": 1}
+    assert inferences(session) == ["base"]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from cpod_jupyter.engine.http.logs import pod_log
 from cpod_jupyter.engine.http.paths import Target, parse
 from cpod_jupyter.engine.http.proxy import ServiceProxy
 from cpod_jupyter.engine.http.rbac import USER
+from cpod_jupyter.engine.http.usage import UsageApi, is_asked
 from cpod_jupyter.engine.http.verbs import Verbs
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import (
@@ -54,6 +55,7 @@ class Api:
         self._verbs = Verbs(objects)
         self._logs = pods
         self._conversations = Conversations(objects, pods)
+        self._usage = UsageApi(objects, pods)
         self.proxy = ServiceProxy(objects)
         self._documents = Documents(objects.kinds)
         self._reviews = reviewing.Reviews(objects, token, functools.partial(discovery.serves, objects.kinds))
@@ -115,6 +117,8 @@ class Api:
             return answer(self._reviews.answer(request.method, *review, await body(request), who), 201)
         if request.headers.get("Impersonate-User", USER.name) != USER.name:
             raise Forbidden("this engine has one user: one can ask what others may do, but not act as them")
+        if is_asked(request.path):
+            return answer(await self._usage.answer(request), as_yaml=_wants_yaml(request))
         target = parse(request.rel_url.raw_path, self._objects.kinds)
         if target.kind.key == "/pods" and target.subresource == "log" and target.name:
             return await pod_log(request, self._objects, target, self._logs)

@@ -12,13 +12,14 @@ from cpod_jupyter.engine.http.exec import ExecSource, pod_exec
 from cpod_jupyter.engine.http.logs import LogSource
 from cpod_jupyter.engine.http.paths import Target
 from cpod_jupyter.engine.http.portforward import pod_port_forward
+from cpod_jupyter.engine.http.usage import UsageSource
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.errors import MethodNotAllowed
 
 _SUBRESOURCES = ("exec", "attach", "portforward")
 
 
-class PodSource(LogSource, ExecSource, Protocol):
+class PodSource(LogSource, ExecSource, UsageSource, Protocol):
     """What runs pods: the kubelet."""
 
 

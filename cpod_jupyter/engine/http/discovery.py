@@ -11,6 +11,7 @@ from typing import Any
 
 from cpod_jupyter.api.resources import Resource
 from cpod_jupyter.engine.http.reviews import REVIEWS
+from cpod_jupyter.engine.http.usage import METRICS
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
 from cpod_jupyter.errors import NotFound
 from cpod_jupyter.version import KUBERNETES
@@ -50,8 +51,10 @@ def version_priority(version: str) -> tuple[int, int, int]:
 
 def group_versions(kinds: Kinds) -> dict[str, list[str]]:
     """Group → versions, the preferred first; Kubernetes' own groups before those of definitions."""
-    found: dict[str, set[str]] = {resource.group: {resource.version} for resource in REVIEWS}
-    own = {resource.group for resource in REVIEWS} | {kind.resource.group for kind in kinds.all() if kind.built_in}
+    found: dict[str, set[str]] = {resource.group: {resource.version} for resource in (*REVIEWS, *METRICS)}
+    own = {resource.group for resource in (*REVIEWS, *METRICS)} | {
+        kind.resource.group for kind in kinds.all() if kind.built_in
+    }
     for kind in kinds.all():
         found.setdefault(kind.resource.group, set()).add(kind.resource.version)
     ordered = sorted(found, key=lambda name: (name not in own, name))
@@ -101,6 +104,7 @@ def resource_list(kinds: Kinds, group_name: str, version: str) -> dict[str, Any]
 def _entries(kinds: Kinds, group_name: str, version: str) -> list[Entry]:
     here = (group_name, version)
     entries = [_entry(item, ["create"]) for item in REVIEWS if (item.group, item.version) == here]
+    entries += [_entry(item, ["get", "list"]) for item in METRICS if (item.group, item.version) == here]
     for kind in kinds.all():
         if (kind.resource.group, kind.resource.version) == here:
             entries += [_entry(kind.resource, _VERBS), *_subresources(kind)]

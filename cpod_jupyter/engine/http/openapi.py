@@ -13,6 +13,7 @@ from typing import Any
 
 from cpod_jupyter.api.model import kubernetes_schema
 from cpod_jupyter.api.resources import Resource
+from cpod_jupyter.api.usage import POD_METRICS
 from cpod_jupyter.engine.http.discovery import VERSION, group_versions
 from cpod_jupyter.engine.http.reviews import REVIEWS
 from cpod_jupyter.engine.kinds import Kinds, ServedKind
@@ -39,6 +40,8 @@ def index(kinds: Kinds) -> Document:
     """/openapi/v3: a document for each group and version; its hash changes when a definition does."""
     paths = {}
     for name, versions in group_versions(kinds).items():
+        if name == POD_METRICS.group:
+            continue  # only read: nobody writes it from a schema
         for version in versions:
             path = f"apis/{name}/{version}" if name else f"api/{version}"
             paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest(kinds, path)}"}

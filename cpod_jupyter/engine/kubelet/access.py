@@ -10,6 +10,7 @@ from cpod_jupyter.engine.kubelet.commands import exec_request
 from cpod_jupyter.engine.kubelet.execution import Execution
 from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, ContainerReport, PodPlan, PodReport
+from cpod_jupyter.engine.kubelet.usage import Meter, Use
 from cpod_jupyter.engine.kubelet.watcher import PodWatcher
 from cpod_jupyter.errors import BadRequest, NotFound
 
@@ -21,6 +22,7 @@ class PodAccess:
         self._pods = pods
         self._observe = observe
         self._watcher = watcher
+        self._meter = Meter()
 
     def log(
         self,
@@ -71,6 +73,22 @@ class PodAccess:
         plan, state = self._running(namespace, name, uid, container)
         request = exec_request(plan, state, command, tty=tty)
         return await Execution.start(request, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    def usage(self, namespace: str, name: str, uid: str) -> dict[str, Use]:
+        """What each running container uses; of one in podman or docker this machine's processes say nothing."""
+        pod_dir = self._pods / directory_name(namespace, name, uid)
+        report = self._observe(pod_dir) if pod_dir.exists() else None
+        plan = PodPlan.read(pod_dir) if report is not None and not report.ended else None
+        if report is None or plan is None:
+            return {}
+        real = {entry.name for entry in (*plan.init_containers, *plan.containers) if entry.tool}
+        running = [entry for entry in report.all_containers() if entry.running and entry.pid and entry.name not in real]
+        uses = {entry.name: self._meter.processes(entry.pid, entry.mark) for entry in running}
+        return {name: use for name, use in uses.items() if use is not None}
+
+    def machine_usage(self) -> Use:
+        """What the whole machine uses."""
+        return self._meter.machine()
 
     def require_running(self, namespace: str, name: str, uid: str, container: str) -> None:
         """Raises NotFound when a container does not run."""
