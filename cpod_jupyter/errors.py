@@ -178,7 +178,12 @@ class PreflightFailed(CpodError):
 
 
 class WorkFailed(CpodError):
-    """A job, a download or a deployment ended in failure; the message has the cause."""
+    """A job, a download or a deployment ended in failure; the message has the cause.
+
+    `diagnosis` has it in parts, where one was made (`cpod_jupyter.sdk.diagnose.Diagnosis`).
+    """
+
+    diagnosis: Any = None
 
 
 class TemporaryFailure(WorkFailed):

@@ -11,6 +11,7 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import (
     INFERENCES,
     JOBS,
+    PODS,
     TRAINING_KINDS,
     TRAINJOBS,
     Object,
@@ -19,6 +20,7 @@ from cpod_jupyter.api.resources import (
 from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.errors import CpodError, NotFound, WorkFailed
 from cpod_jupyter.sdk.apply import remove, submit
+from cpod_jupyter.sdk.diagnose import Diagnosis, Facts, diagnose
 from cpod_jupyter.sdk.follow import Detached, Follower, Tracker, log_of
 from cpod_jupyter.sdk.history import History, readable
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
@@ -27,6 +29,7 @@ from cpod_jupyter.sdk.pods import Family, has_started, place_of
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
 from cpod_jupyter.sdk.view import bundle
+from cpod_jupyter.sdk.words import explain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
     from cpod_jupyter.sdk.deployment import Deployment
 
 HandleT = TypeVar("HandleT", bound="Handle")
+
+_DIAGNOSED_LINES = 400
+"""Lines of each pod's log that a diagnosis looks at."""
 
 Show = Callable[[Snapshot], None]
 """Called with each snapshot while something is followed."""
@@ -112,8 +118,25 @@ class Handle:
             raise Detached(word_of(self.resource), self.name) from None
         assert last is not None, "following ends with a snapshot, or raises"
         if not last.state.good:
-            raise WorkFailed(failure_text(last))
+            diagnosis = self.diagnose() if last.state is State.FAILED else None
+            failed = WorkFailed(failure_text(last, diagnosis))
+            failed.diagnosis = diagnosis
+            raise failed
         return self.refresh()
+
+    def diagnose(self) -> Diagnosis | None:
+        """Why it failed or is stuck, and the cell that would mend it; None when nothing is wrong with it."""
+        try:
+            family = self.family()
+        except NotFound:
+            return None
+        words = explain(family)
+        if words.status.state in (State.SUCCEEDED, State.DELETED):
+            return None
+        alone = {meta.name_of(pod): Family(PODS, pod) for pod in family.pods()}
+        logs = {name: log_of(self._client, pod, tail=_DIAGNOSED_LINES) for name, pod in alone.items()}
+        nodes = Follower(self._client, self.resource, self.name, self.namespace).nodes()
+        return diagnose(Facts(family, logs, nodes), words)
 
     def pods(self) -> dict[str, Object]:
         """Its pods now, by role and index (`master-0`, `worker-1`), or by name where they have no role; the one that
@@ -260,13 +283,15 @@ def _suspension(resource: Resource, suspend: bool) -> dict[str, Any] | None:
     return None
 
 
-def failure_text(snapshot: Snapshot) -> str:
-    """A failure as one message: the cause, the evidence, what to do."""
+def failure_text(snapshot: Snapshot, diagnosis: Diagnosis | None = None) -> str:
+    """A failure as one message: the cause, the evidence, what to do, and the cell that mends it."""
     if snapshot.state is State.DELETED:
         return f"{snapshot.title} was deleted while it was followed"
-    lines = [f"{snapshot.title} failed: {snapshot.reason}"]
-    lines += [f"  | {line}" for line in snapshot.evidence]
-    lines += [f"  what to do: {snapshot.advice}"] if snapshot.advice else []
+    told = diagnosis or Diagnosis(snapshot.reason, snapshot.evidence, snapshot.advice)
+    lines = [f"{snapshot.title} failed: {told.cause}"]
+    lines += [f"  | {line}" for line in told.evidence]
+    lines += [f"  what to do: {told.advice}"] if told.advice else []
+    lines += ["  a cell that mends it:", *(f"    {line}" for line in told.fix.splitlines())] if told.fix else []
     if snapshot.resource in RUN_ONCE:
         lines.append(f"  its log: %cpod logs {snapshot.name}; to run it again: the same cell with --new")
     return "\n".join(lines)
