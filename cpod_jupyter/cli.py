@@ -6,22 +6,20 @@ Exit codes: 0 done; 1 an error, said in one message on standard error; 2 wrong u
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpod_jupyter import cli_cluster
+from cpod_jupyter import cli_cluster, cli_more
+from cpod_jupyter.cli_output import handle_of, print_data, session_of
 from cpod_jupyter.errors import CpodError, ManifestError
 from cpod_jupyter.version import VERSION
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cpod_jupyter.sdk import Session
     from cpod_jupyter.sdk.engine import MappedImage
-    from cpod_jupyter.sdk.handles import Handle
     from cpod_jupyter.sdk.listing import Listing
 
 _EXAMPLES = """examples:
@@ -105,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     apply.add_argument("--new", action="store_true", help="delete runs of these names first, with their results")
     apply.add_argument("--dry-run", action="store_true", help="check, and submit nothing")
+    for word in ("models", "datasets"):
+        add(word, _ls, f"show the {word} there are", where, output).set_defaults(kind=word)
     ls = add("ls", _ls, "show what there is", where, output, example="cpod ls models")
     ls.add_argument("kind", metavar="KIND", nargs="?", help="models, datasets, finetunes, jobs, inferences, "
                     "pytorchjobs, trainjobs, pods, …")  # fmt: skip
@@ -136,35 +136,16 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="show what is mapped", parents=[output])
     for action, parser_of in (("map", mapping), ("unmap", unmapping)):
         parser_of.set_defaults(action=action)
+    cli_more.add_commands(add, where, output)
     cli_cluster.add_commands(add, where, output)
     add("version", _version, "print the version")
     return parser
-
-
-def _session(options: argparse.Namespace) -> Session:
-    from cpod_jupyter.sdk import Session
-
-    session = Session(options.context, options.namespace)
-    if session.engine is not None and session.engine.started_now:
-        print(f"started the engine at {session.engine.url}", file=sys.stderr)
-    return session
 
 
 def _console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True)
-
-
-def _data(options: argparse.Namespace, value: Any) -> bool:
-    """Print for programs, if that was asked for."""
-    if options.output == "json":
-        print(json.dumps(value, indent=2, ensure_ascii=False))
-    elif options.output == "yaml":
-        import yaml
-
-        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
-    return bool(options.output)
 
 
 # ---- the engine
@@ -174,7 +155,7 @@ def _up(options: argparse.Namespace) -> None:
     from cpod_jupyter.sdk import engine
 
     found = engine.up(options.port, options.runtime, with_operator=not options.no_operator)
-    if not _data(
+    if not print_data(
         options, {"url": found.url, "pid": found.pid, "kubeconfig": str(found.kubeconfig), "runtime": found.runtime}
     ):
         print(f"{'started the engine' if found.started_now else 'the engine runs'} at {found.url}")
@@ -210,7 +191,7 @@ def _images(options: argparse.Namespace) -> None:
     else:
         entries = images.entries()
         rows = [{"image": item.image, "path": str(item.path), "python": item.python or None} for item in entries]
-        if not _data(options, rows):
+        if not print_data(options, rows):
             _print_images(entries)
 
 
@@ -236,7 +217,7 @@ def _status(options: argparse.Namespace) -> int:
         return _where_and_what(options)
     from cpod_jupyter.sdk.view import card
 
-    snapshot = _session(options).find(options.name).snapshot()
+    snapshot = session_of(options).find(options.name).snapshot()
     value = {
         "name": snapshot.title,
         "namespace": snapshot.namespace,
@@ -247,7 +228,7 @@ def _status(options: argparse.Namespace) -> int:
         "result": snapshot.result,
         "url": snapshot.url,
     }
-    if not _data(options, value):
+    if not print_data(options, value):
         print(card.text(snapshot))
     return 0
 
@@ -257,23 +238,22 @@ def _where_and_what(options: argparse.Namespace) -> int:
     from cpod_jupyter.sdk import connect, engine
 
     if connect.means_engine(options.context) and engine.running() is None:
-        if not _data(options, {"engine": None, "objects": []}):
+        if not print_data(options, {"engine": None, "objects": []}):
             print("no engine runs; cpod up starts it")
         return 0
-    session = _session(options)
+    session = session_of(options)
     listing = session.ls()
     found = session.engine
     about = {"url": found.url, "pid": found.pid, "home": str(found.home)} if found else None
-    if not _data(options, {"engine": about, "server": session.client.server, "objects": list(listing)}):
+    if not print_data(options, {"engine": about, "server": session.client.server, "objects": list(listing)}):
         print(session.where())
-        if gpus := session.gpus():
-            print(f"GPUs: {gpus}")
+        print(session.gpus_in_words())
         _table(listing)
     return 0
 
 
 def _apply(options: argparse.Namespace) -> None:
-    session = _session(options)
+    session = session_of(options)
     objects, problems = [], []
     for file in _files(options.file):
         text, origin = _read(file)
@@ -293,7 +273,7 @@ def _apply(options: argparse.Namespace) -> None:
         outcomes.append({"object": handle.title, "outcome": outcome})
         if not options.output:
             print(f"{handle.title} {outcome}", flush=True)
-    if not _data(options, outcomes) and options.dry_run:
+    if not print_data(options, outcomes) and options.dry_run:
         print("\n".join(f"{item['object']} {item['outcome']}" for item in outcomes))
 
 
@@ -318,8 +298,8 @@ def _read(file: str) -> tuple[str, Any]:
 
 
 def _ls(options: argparse.Namespace) -> None:
-    listing = _session(options).ls(options.kind)
-    if not _data(options, list(listing)):
+    listing = session_of(options).ls(options.kind)
+    if not print_data(options, list(listing)):
         _table(listing)
 
 
@@ -347,7 +327,7 @@ def _table(listing: Listing) -> None:
 
 
 def _logs(options: argparse.Namespace) -> None:
-    for line in _find(options).logs(follow=options.follow, tail=options.tail, pod=options.pod):
+    for line in handle_of(options).logs(follow=options.follow, tail=options.tail, pod=options.pod):
         print(line, flush=options.follow)
 
 
@@ -355,14 +335,14 @@ def _events(options: argparse.Namespace) -> None:
     from cpod_jupyter.sdk.listing import EVENT_COLUMNS, event_rows
     from cpod_jupyter.sdk.view import table
 
-    handle = _find(options)
+    handle = handle_of(options)
     events = handle.events()
-    if not _data(options, events):
+    if not print_data(options, events):
         print(table.text(EVENT_COLUMNS, event_rows(events)) if events else f"no events about {handle.title}")
 
 
 def _delete(options: argparse.Namespace) -> None:
-    for handle in _session(options).find_all(options.name):
+    for handle in session_of(options).find_all(options.name):
         handle.delete()
         print(f"{handle.title} deleted", flush=True)
 
@@ -370,7 +350,7 @@ def _delete(options: argparse.Namespace) -> None:
 def _cancel(options: argparse.Namespace) -> None:
     from cpod_jupyter.sdk import Job
 
-    handle = _find(options)
+    handle = handle_of(options)
     if not isinstance(handle, Job):
         raise CpodError(f"{handle.title} is no job; to remove it: cpod delete {handle.title}")
     handle.cancel()
@@ -380,7 +360,7 @@ def _cancel(options: argparse.Namespace) -> None:
 def _resume(options: argparse.Namespace) -> None:
     from cpod_jupyter.sdk import Job
 
-    handle = _find(options)
+    handle = handle_of(options)
     if not isinstance(handle, Job):
         raise CpodError(f"{handle.title} is no job")
     handle.resume()
@@ -388,11 +368,7 @@ def _resume(options: argparse.Namespace) -> None:
 
 
 def _yaml(options: argparse.Namespace) -> None:
-    print(_find(options).to_yaml(), end="")
-
-
-def _find(options: argparse.Namespace) -> Handle:
-    return _session(options).find(options.name)
+    print(handle_of(options).to_yaml(), end="")
 
 
 if __name__ == "__main__":

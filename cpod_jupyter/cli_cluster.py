@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cpod_jupyter.cli_output import AddCommand, print_data
 from cpod_jupyter.errors import CpodError
 
 if TYPE_CHECKING:
     from cpod_jupyter.sdk.install import Choices
-
-AddCommand = Callable[..., argparse.ArgumentParser]
 
 
 def add_commands(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
@@ -75,14 +72,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from cpod_jupyter.sdk.doctor import examine, is_healthy, text
 
     found = examine(Session(options.context, options.namespace))
-    if options.output == "json":
-        print(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
-    elif options.output == "yaml":
-        import yaml
-
-        listed = [{**asdict(finding), "level": str(finding.level)} for finding in found]
-        print(yaml.safe_dump(listed, sort_keys=False, allow_unicode=True), end="")
-    else:
+    if not print_data(options, [{**asdict(finding), "level": str(finding.level)} for finding in found]):
         print(text(found))
     return 0 if is_healthy(found) else 1
 

@@ -67,6 +67,24 @@ def is_configured() -> bool:
         return False
 
 
+def configured_contexts() -> list[tuple[str, str, str, bool]]:
+    """Of each context of the person's kubeconfig: name, server, namespace, and whether it is the current one."""
+    path = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    try:
+        contexts, current = kubernetes_config.list_kube_config_contexts(path)
+        clusters = kubernetes_config.kube_config.KubeConfigMerger(path).config.value["clusters"]
+    except (kubernetes_config.ConfigException, OSError):
+        return []
+    servers = {item["name"]: item["cluster"]["server"] for item in clusters if "server" in item["cluster"]}
+    found = []
+    for item in contexts:
+        about = item.get("context") or {}
+        is_current = item["name"] == (current or {}).get("name")
+        server = str(servers.get(about.get("cluster"), ""))
+        found.append((str(item["name"]), server, str(about.get("namespace") or "default"), is_current))
+    return found
+
+
 def connect(kubeconfig: Path | None = None, context: str | None = None) -> Connection:
     """The connection of a kubeconfig's context, or from inside a pod where there is no kubeconfig.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +26,7 @@ from cpod_jupyter.sdk.follow import Detached, Follower, Tracker, log_of
 from cpod_jupyter.sdk.history import History, readable
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log
-from cpod_jupyter.sdk.pods import Family, has_started, place_of
+from cpod_jupyter.sdk.pods import Family, has_started, place_of, whole
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
 from cpod_jupyter.sdk.view import bundle
@@ -260,6 +261,29 @@ class Job(Handle):
             raise CpodError(f"{self.title} is not suspended ({self.status.phase})")
         self._client.patch(self.resource, self.name, {"spec": suspension}, self.namespace)
 
+    def rerun(self, name: str | None = None, **changes: Any) -> Job:
+        """Run the same again beside it, with `changes` to the fields of its spec; returns at once.
+
+        Without a name it is the next free one: `facts-2` of `facts`, then `facts-3`. Raises AlreadyRun for a name that
+        another spec has.
+        """
+        self.refresh()
+        wanted = {
+            "apiVersion": self.object["apiVersion"],
+            "kind": self.object["kind"],
+            "metadata": {"name": name or self._next_name(), "namespace": self.namespace},
+            "spec": {**self.object["spec"], **changes},
+        }
+        stored, _ = submit(self._client, wanted)
+        return type(self)(self._client, whole(stored, self.resource), self.resource)
+
+    def _next_name(self) -> str:
+        base = re.sub(r"-\d+$", "", self.name)
+        number = 2
+        while self._client.has(self.resource, f"{base}-{number}", self.namespace):
+            number += 1
+        return f"{base}-{number}"
+
     def deploy(self, name: str | None = None, **spec: Any) -> Deployment:
         """Deploy the result, under the job's name unless another is given; returns at once."""
         from cpod_jupyter.sdk.deployment import Deployment
@@ -292,6 +316,8 @@ def failure_text(snapshot: Snapshot, diagnosis: Diagnosis | None = None) -> str:
     lines += [f"  | {line}" for line in told.evidence]
     lines += [f"  what to do: {told.advice}"] if told.advice else []
     lines += ["  a cell that mends it:", *(f"    {line}" for line in told.fix.splitlines())] if told.fix else []
+    if told.fix:
+        lines.append(f"  %cpod fix {snapshot.name} puts that cell below")
     if snapshot.resource in RUN_ONCE:
         lines.append(f"  its log: %cpod logs {snapshot.name}; to run it again: the same cell with --new")
     return "\n".join(lines)

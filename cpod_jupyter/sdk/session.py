@@ -18,21 +18,23 @@ from cpod_jupyter.api.resources import (
     INFERENCES,
     MODELSTORAGES,
     NODES,
+    PODS,
     Object,
     Resource,
     of_object,
 )
 from cpod_jupyter.api.schema import problems
-from cpod_jupyter.errors import AlreadyExists, ApiError, ApiUnreachable, CpodError, ManifestError, NotFound
+from cpod_jupyter.errors import AlreadyExists, ApiError, ApiUnreachable, CpodError, Forbidden, ManifestError, NotFound
 from cpod_jupyter.sdk import manifest, shortforms, yamltext
 from cpod_jupyter.sdk.apply import Outcome, submit
 from cpod_jupyter.sdk.connect import Connection, connect
+from cpod_jupyter.sdk.contexts import Contexts, contexts
 from cpod_jupyter.sdk.deployment import Deployment
+from cpod_jupyter.sdk.gpus import Gpus, gpus_of
 from cpod_jupyter.sdk.handles import Handle, Job, Storage
 from cpod_jupyter.sdk.kinds import PARTS, RUN_ONCE, WORDS, claims, forms_of, resource_of, word_of
 from cpod_jupyter.sdk.listing import Listing
 from cpod_jupyter.sdk.pods import Family, whole
-from cpod_jupyter.sdk.words import gpus_of
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
@@ -82,13 +84,27 @@ class Session:
         started = "started the engine" if self.engine.started_now else "the engine"
         return f"{started} on this machine at {self.engine.url}, namespace {self.namespace}"
 
-    def gpus(self) -> str:
-        """The GPUs of the nodes in words, `2 NVIDIA-H100`; empty when there are none, or one may not look."""
+    def gpus(self) -> Gpus:
+        """The GPUs by node: type, total, free and who holds them. Raises Forbidden where one may not see the nodes;
+        pods of namespaces that one may not see count as holding none."""
+        nodes = self.client.list(NODES).items
         try:
-            nodes = self.client.list(NODES).items
+            pods = self.client.list(PODS).items
+        except Forbidden:
+            pods = self.client.list(PODS, self.namespace).items
+        return gpus_of(nodes, pods)
+
+    def gpus_in_words(self) -> str:
+        """`GPUs: 1 of 2 NVIDIA-H100 free`, or that there are none, or that one may not look."""
+        try:
+            found = self.gpus().summary()
         except ApiError:
-            return ""
-        return gpus_of(nodes)
+            return "GPUs: not to be seen with these credentials"
+        return f"GPUs: {found}" if found else "no GPUs"
+
+    def contexts(self) -> Contexts:
+        """The contexts that one can work in, this session's marked."""
+        return contexts(self.context)
 
     # ---- submitting
 
@@ -141,6 +157,12 @@ class Session:
         assert resource is not None, "loaded objects have a known kind"
         with contextlib.suppress(AlreadyExists):
             self.client.create(resource, obj, dry_run=True)
+
+    def has(self, obj: Object) -> bool:
+        """Whether an object of this kind and name is there."""
+        resource = of_object(obj)
+        name = obj["metadata"].get("name")
+        return resource is not None and bool(name) and self.client.has(resource, name, meta.namespace_of(obj))
 
     def preflight(self, obj: Object) -> Verdict:
         """What can be said of a checked object before it is submitted: `session.preflight(obj).check()`."""

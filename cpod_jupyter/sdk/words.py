@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cpod_jupyter.api import meta, scheduling
-from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import INFERENCES, INFERENCESERVICES, Object
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.pods import Family, containers_of, place_of, role_of, unscheduled
@@ -197,17 +195,6 @@ def _gpus(nodes: Sequence[Object]) -> str:
         counts.append(f"{meta.name_of(node)} has {', '.join(f'{v} {n}' for n, v in gpus.items()) or 'none'}")
     shown = counts[:4] + ([f"and {len(counts) - 4} more nodes"] if len(counts) > 4 else [])
     return "; ".join(shown) + "; "
-
-
-def gpus_of(nodes: Sequence[Object]) -> str:
-    """The GPUs of all nodes: `2 NVIDIA-H100, 1 NVIDIA-A10`; empty when there are none."""
-    counts: Counter[str] = Counter()
-    for node in nodes:
-        labels = node["metadata"].get("labels") or {}
-        offered = (node.get("status") or {}).get("allocatable") or {}
-        count = int(parse_quantity(offered.get("nvidia.com/gpu", 0)))
-        counts[str(labels.get("nvidia.com/gpu.product", "GPU"))] += count
-    return ", ".join(f"{count} {product}" for product, count in counts.items() if count)
 
 
 def _container_trouble(pod: Object, family: Family) -> _Trouble | None:

@@ -170,3 +170,43 @@ def test_a_training_job_is_cancelled_resumed_and_its_workers_log_read(cpod: Any,
     assert cpod("logs", "-f", "ddp")[1] == "a worker\n"
     assert cpod("logs", "ddp", "--pod", "worker-0")[1] == "a worker\n"
     assert "no pod" in cpod("logs", "ddp", "--pod", "worker-1")[2]
+
+
+def test_what_there_is_to_work_with_has_the_words_of_the_magics(cpod: Any) -> None:
+    assert cpod("gpus") == (0, "no node has GPUs\n", "")
+    assert cpod("gpus", "-o", "json") == (0, "[]\n", "")
+    assert "*  engine" in cpod("context")[1]
+    assert "nothing in namespace" in cpod("models")[1]
+    assert "nothing in namespace" in cpod("datasets")[1]
+
+
+def test_a_job_is_followed_and_runs_again_beside_itself(cpod: Any, tmp_path: Path) -> None:
+    cpod("apply", "-f", str(manifest(tmp_path / "a.yaml", "a")))
+    code, out, _ = cpod("follow", "a")
+    assert (code, "job/a  Succeeded" in out) == (0, True)
+    assert cpod("rerun", "a") == (0, "job/a-2 created\n", "")
+    assert cpod("rerun", "a", "--as", "b") == (0, "job/b created\n", "")
+    assert cpod("fix", "a") == (0, "nothing is wrong with job/a\n", "")
+
+
+def test_why_it_failed_comes_with_the_cell_that_mends_it(cpod: Any, tmp_path: Path) -> None:
+    spec = "image: python:3.12, command: [pyhton, -V], backoffLimit: 0"
+    kind = "apiVersion: cpod.cpod/v1beta1\nkind: CPodJob"
+    (tmp_path / "typo.yaml").write_text(f"{kind}\nmetadata: {{name: typo}}\nspec: {{{spec}}}\n")
+    cpod("apply", "-f", str(tmp_path / "typo.yaml"))
+    code, out, err = cpod("follow", "typo")
+    assert (code, "what to do" in err) == (1, True)
+    code, out, _ = cpod("fix", "typo")
+    assert code == 0
+    assert "%%cpod job typo" in out
+    assert "command: [python, -V]  # was: [pyhton, -V]" in out
+
+
+def test_every_word_of_the_magics_that_needs_no_notebook_is_a_command_too(cpod: Any, capsys: Any) -> None:
+    from cpod_jupyter.jupyter.magics.grammar import LINES
+
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = capsys.readouterr().out
+    elsewhere = {"connect", "help", "accuracy", ""}  # --context, --help, and compare
+    assert [word for word in LINES if word not in elsewhere and f"    {word} " not in shown] == []

@@ -15,7 +15,7 @@ from cpod_jupyter.jupyter.magics.grammar import HelpWanted, MagicUsage
 
 WRONG = {
     "an unknown command": ("finetun x", True, 'unknown command "finetun"; did you mean "finetune"?'),
-    "no such command at all": ("xyzzy", False, 'unknown command "xyzzy"; there are connect, up, down, ls'),
+    "no such command at all": ("xyzzy", False, 'unknown command "xyzzy"; there are connect, context, up, down, ls'),
     "a missing name": ("status a b", False, "%cpod status: unrecognized arguments: b"),
     "a wrong option": ("finetune x --nwe", True, 'unrecognized arguments: --nwe; did you mean "--new"?'),
     "a number that is none": ("up --port x", False, "%cpod up: argument --port: invalid int value: 'x'"),

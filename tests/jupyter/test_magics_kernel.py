@@ -21,6 +21,7 @@ from cpod_jupyter.sdk import Session
 
 ROW = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
 SLEEP = f'command: ["{sys.executable}", -c, "import time; print(\'awake\', flush=True); time.sleep(100)"]'
+HUGE = "image: python:3.12\ngpuRequiredPerReplica: 64\ncommand: [python, -V]"
 SOON = 0.3
 """Seconds that completion may take."""
 
@@ -82,8 +83,11 @@ def test_the_line_alone_says_where_one_is_and_what_there_is(engine: Kernel) -> N
 def prepared(kernel: Kernel, command: str) -> None:
     """What the example of a command speaks of."""
     hello = texts.example_of("job")
-    if command in ("status", "follow", "logs", "events", "yaml", "delete"):
+    if command in ("status", "follow", "logs", "events", "yaml", "delete", "rerun"):
         assert kernel.run(hello).status == "ok"
+    elif command == "fix":
+        broken = 'image: python:3.12\ncommand: [pyhton, -c, "print(1)"]\nbackoffLimit: 0'
+        assert "WorkFailed" in kernel.run(f"%%cpod job broken\n{broken}").text
     elif command == "cancel":
         assert kernel.run(f"%%cpod job long --detach\nimage: python:3.12\n{SLEEP}").status == "ok"
     elif command == "resume":
@@ -92,8 +96,8 @@ def prepared(kernel: Kernel, command: str) -> None:
         assert kernel.run("%cpod cancel stopped").status == "ok"
 
 
-NEED_A_MODEL = ("chat", "accuracy")
-"""Their examples question a deployment: the quick start's test runs them."""
+NEED_A_MODEL = ("chat", "accuracy", "compare", "eval")
+"""Their examples question a deployment: the tests of the quick start and of comparisons run them."""
 EXAMPLES = [command for command in (*grammar.LINES, *grammar.CELLS) if command not in NEED_A_MODEL]
 
 
@@ -204,7 +208,9 @@ def test_an_interrupt_detaches_the_job_goes_on_and_queued_cells_do_not_run(engin
 
 
 def test_while_a_pod_is_pending_the_cell_says_what_it_waits_for(engine: Kernel) -> None:
-    cell = engine.begin("%%cpod job large\nimage: python:3.12\ngpuRequiredPerReplica: 64\ncommand: [python, -V]")
+    cell = engine.begin(
+        "%%cpod job large --force\nimage: python:3.12\ngpuRequiredPerReplica: 64\ncommand: [python, -V]"
+    )
     engine.until_shown(cell, "waits for GPUs: it asks for 64 nvidia.com/gpu")
     engine.interrupt()
     assert engine.end(cell).status == "error"
@@ -276,3 +282,55 @@ def test_headless_runs_end_with_the_right_exit_code(
         assert f"job/{name} failed" in done.stderr
     else:
         assert "reached the end" in (tmp_path / "out.ipynb").read_text()
+
+
+def test_what_can_never_run_is_refused_before_it_is_submitted(engine: Kernel) -> None:
+    ran = engine.run(f"%%cpod job huge\n{HUGE}")
+    assert "PreflightFailed" in ran.error
+    assert "64 GPUs" in ran.text
+    assert "job/huge was not submitted" in ran.error
+    assert "--force" in ran.printed
+    assert "NotFound" in engine.run("%cpod status job/huge").error
+
+
+def test_the_cell_that_mends_a_failure_is_put_below_and_runs(engine: Kernel) -> None:
+    failed = engine.run('%%cpod job typo\nimage: python:3.12\ncommand: [pyhton, -c, "print(1)"]\nbackoffLimit: 0')
+    assert "%cpod fix typo puts that cell below" in failed.error
+    ran = engine.run("%cpod fix typo")
+    [payload] = [item for item in ran.payload if item["source"] == "set_next_input"]
+    assert payload["text"].startswith("%%cpod job typo")
+    assert engine.run(payload["text"]).status == "ok"
+    assert "nothing is wrong with job/typo" in engine.run("%cpod fix typo").text
+
+
+def test_a_job_runs_again_beside_itself_under_the_next_name(engine: Kernel) -> None:
+    cell = "%%cpod job twice\nimage: python:3.12\ncommand: [python, -V]"
+    assert engine.run(cell).status == "ok"
+    assert "job/twice-2  Succeeded" in engine.run("%cpod rerun twice -o again").text
+    assert "twice-3" in engine.run("%cpod rerun twice-2 --detach").text
+    assert engine.run("print(again.title)").printed == "job/twice-2\n"
+
+
+def test_the_gpus_and_the_contexts_are_shown(engine: Kernel) -> None:
+    assert "no node has GPUs" in engine.run("%cpod gpus").text
+    shown = engine.run("%cpod context").text
+    assert "*  engine   https://127.0.0.1:" in shown
+    assert "namespace default" in engine.run("%cpod context use engine").text
+    assert "say which: %cpod context use NAME" in engine.run("%cpod context use").error
+
+
+@pytest.mark.parametrize(
+    ("form", "wanted"),
+    [("yaml", "kind: CPodJob"), ("python", "handle = session.job("), ("cli", "cpod apply -f - <<'YAML'")],
+)
+def test_a_cell_is_exported_and_not_submitted(engine: Kernel, form: str, wanted: str) -> None:
+    ran = engine.run(f"%%cpod job gone --export {form}\nimage: python:3.12\ncommand: [python, -V]")
+    assert ran.status == "ok"
+    assert wanted in ran.text
+    assert "NotFound" in engine.run("%cpod status job/gone").error
+
+
+def test_the_body_of_a_comparison_is_checked_at_its_lines(engine: Kernel) -> None:
+    ran = engine.run("%%cpod eval\ntargets: [a]\nrowz: x.jsonl")
+    assert 'line 3, column 1: rowz: unknown field; did you mean "rows"' in ran.error
+    assert "rows: required" in ran.error or "rows" in ran.error

@@ -13,7 +13,8 @@ from cpod_jupyter.jupyter.magics import grammar, template
 from cpod_jupyter.jupyter.magics.bodies import top_level
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Outcomes
-from cpod_jupyter.sdk import Deployment, Handle
+from cpod_jupyter.sdk import Deployment, Handle, Session
+from cpod_jupyter.sdk.export import export
 from cpod_jupyter.sdk.handles import to_yaml
 from cpod_jupyter.sdk.kinds import WORDS
 from cpod_jupyter.sdk.manifest import Origin
@@ -21,6 +22,8 @@ from cpod_jupyter.sdk.manifest import Origin
 if TYPE_CHECKING:
     from cpod_jupyter.jupyter.magics.commands import CpodMagics
 
+_LANGUAGES = {"yaml": "yaml", "python": "python", "cli": "bash"}
+"""What each form of an export is highlighted as."""
 _CHAT_SECONDS = 0.1
 """Between updates of an answer that is being written."""
 
@@ -36,11 +39,21 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
     objects = session.load(rendered.text, kind=kind, name=name, origin=origin, namespace=options.namespace or None)
     if not named:
         objects = [_named_by_content(obj, options.command) for obj in objects]
+    judged = options.command in grammar.JUDGED
+    if options.export:
+        text = export(options.export, objects, context=options.context or "", namespace=options.namespace or "")
+        show(Code(text.rstrip("\n"), _LANGUAGES[options.export]))
+        return None
     if options.dry_run:
         for obj in objects:
             session.validate(obj)
+            if judged:
+                show(session.preflight(obj))
         show(Code("---\n".join(map(to_yaml, objects)) + "# checked; nothing was submitted", "yaml"))
         return None
+    if judged and not options.force:
+        for obj in objects:
+            _preflight(session, obj, options.new)
     submitted = [session.submit(obj, new=options.new) for obj in objects]
     handles = [handle for handle, _ in submitted]
     one = handles[0] if len(handles) == 1 else None
@@ -51,6 +64,18 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
     if submitted[0][1] == "unchanged":
         print(f"{one.title} is as submitted before; following that one (--new runs it again)")
     return follow(magics, one, options.timeout, wait=not options.detach)
+
+
+def _preflight(session: Session, obj: Object, new: bool) -> None:
+    """Judge what is about to be submitted, unless it runs already. Shows warnings. Raises PreflightFailed."""
+    if not new and session.has(obj):
+        return
+    verdict = session.preflight(obj)
+    if any(finding.level != "note" for finding in verdict.findings):
+        show(verdict)
+    if not verdict.ok:
+        print("nothing was submitted; --force submits it all the same")
+    verdict.check()
 
 
 def _named_by_content(obj: Object, word: str) -> Object:

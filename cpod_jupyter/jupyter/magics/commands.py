@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Unicode
 
-from cpod_jupyter.jupyter.magics import cells, grammar, lines
+from cpod_jupyter.jupyter.magics import cells, evaluation, grammar, lines
 from cpod_jupyter.sdk import Handle, Session, engine
 from cpod_jupyter.sdk.connect import means_engine
 
@@ -41,7 +41,8 @@ class CpodMagics(Magics):
             return None
         if cell is None:
             return lines.COMMANDS[options.command](self, options)
-        return cells.chat(self, options, cell) if options.command == "chat" else cells.submit(self, options, cell)
+        other = {"chat": cells.chat, "eval": evaluation.run_eval}
+        return other.get(options.command, cells.submit)(self, options, cell)
 
     cpod.__doc__ = grammar.help_of(None)
 

@@ -144,7 +144,7 @@ def _on_the_line(words: list[str], cell: bool, names: Names) -> Iterable[str]:
         return (*grammar.CELLS, *grammar.LINES[1:])
     if command == "connect":
         return ["engine"]
-    if command in ("chat", "accuracy"):
+    if command in ("chat", "accuracy", "compare"):
         return names("inference")
     if command in grammar.JOB_LINES:
         return names(ANY_JOB)

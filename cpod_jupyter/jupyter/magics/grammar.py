@@ -12,20 +12,26 @@ from typing import Any, NoReturn
 from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics import help as texts
+from cpod_jupyter.sdk.export import FORMS
 from cpod_jupyter.sdk.kinds import TRAININGS, WORDS
 
 SUBMITTED = ("model", "dataset", "finetune", "job", "inference", *TRAININGS, "apply")
 """Commands with a YAML body that is submitted."""
-CELLS = (*SUBMITTED, "chat")
+CELLS = (*SUBMITTED, "chat", "eval")
 LINES = (
-    "", "connect", "up", "down", "ls", "models", "datasets", "status", "follow", "logs", "events",
-    "yaml", "cancel", "resume", "delete", "accuracy", "doctor", "help",
+    "", "connect", "context", "up", "down", "ls", "models", "datasets", "gpus", "status", "follow", "logs", "events",
+    "yaml", "fix", "cancel", "resume", "rerun", "delete", "compare", "accuracy", "doctor", "help",
 )  # fmt: skip
-ABOUT_ONE = ("status", "follow", "logs", "events", "yaml", "cancel", "resume")
+JUDGED = ("finetune", "job", *TRAININGS)
+"""Cells whose work a preflight judges before it is submitted."""
+ABOUT_ONE = ("status", "follow", "logs", "events", "yaml", "fix", "cancel", "resume", "rerun")
 """Lines about one object that is there."""
-JOB_LINES = ("cancel", "resume")
+JOB_LINES = ("cancel", "resume", "rerun")
 """Of them those that only a job understands."""
-_GIVE = ("ls", "models", "datasets", "status", "follow", "events", "yaml", "logs", "accuracy")
+_GIVE = (
+    "ls", "models", "datasets", "status", "follow", "events", "yaml", "logs", "context", "gpus", "rerun", "accuracy",
+    "compare",
+)  # fmt: skip
 """Lines whose answer a variable can take."""
 
 
@@ -91,7 +97,7 @@ def _output(parser: _Parser, what: str) -> None:
 
 def _cell_parser(command: str) -> _Parser:
     parser = _Parser(command, cell=True)
-    if command == "apply":
+    if command in ("apply", "eval"):
         parser.set_defaults(name=None)
     else:
         words = "the deployment" if command == "chat" else "its name; made from the body when left out"
@@ -102,8 +108,13 @@ def _cell_parser(command: str) -> _Parser:
         parser.add_argument("--temperature", type=float, help="0 for always the likeliest word")
         parser.add_argument("--max-tokens", type=int, help="the longest answer")
         return parser
-    _output(parser, "the handle")
+    _output(parser, "the comparison" if command == "eval" else "the handle")
+    if command == "eval":
+        return parser
     parser.add_argument("--dry-run", action="store_true", help="check and show what would be submitted")
+    parser.add_argument("--export", choices=FORMS, help="show the same as a manifest, a program, or a command")
+    if command in JUDGED:
+        parser.add_argument("--force", action="store_true", help="submit it whatever the preflight says")
     parser.add_argument("--detach", action="store_true", help="don't wait for it")
     parser.add_argument("--new", action="store_true", help="delete what has this name, with its result, and run again")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds to follow at most; it goes on after them")
@@ -127,14 +138,26 @@ def _line_parser(command: str) -> _Parser:
         parser.add_argument("--timeout", type=float, metavar="S", help="seconds to follow at most")
     if command == "logs":
         _log_options(parser)
-    if command == "accuracy":
-        parser.add_argument("name", metavar="NAME", nargs="+", help="deployments")
+    if command == "rerun":
+        parser.add_argument("--as", dest="new_name", metavar="NEW", help="its name; NAME-2, NAME-3, … when left out")
+        parser.add_argument("--detach", action="store_true", help="don't wait for it")
+        parser.add_argument("--timeout", type=float, metavar="S", help="seconds to follow at most")
+    if command == "context":
+        parser.add_argument("action", metavar="use", nargs="?", choices=("use",), help="work in another from now on")
+        parser.add_argument("target", metavar="CONTEXT", nargs="?", help="which")
+    if command in ("accuracy", "compare"):
+        words = "deployments" if command == "accuracy" else "deployments, jobs (their results) or models"
+        parser.add_argument("name", metavar="NAME", nargs="+", help=words)
         parser.add_argument("--rows", metavar="FILE", required=True, help="JSONL: messages (the question) and answer")
         parser.add_argument("--max-tokens", type=int, default=64, help="the longest answer")
+    if command == "compare":
+        parser.add_argument(
+            "--scorer", choices=("contains", "exact"), default="contains", help="what is a right answer"
+        )
     if command == "help":
         parser.add_argument("topic", metavar="COMMAND", nargs="?")
     if command in _GIVE:
-        _output(parser, "the comparison" if command == "accuracy" else "what is shown")
+        _output(parser, "the comparison" if command in ("accuracy", "compare") else "what is shown")
     return parser
 
 

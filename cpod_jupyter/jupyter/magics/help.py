@@ -6,15 +6,20 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
 
   %cpod                     where you are: context, namespace, GPUs, what runs
   %cpod connect [CONTEXT]   work there from now on (-n NAMESPACE too)
+  %cpod context             the contexts there are; %cpod context use NAME is connect
   %cpod up, %cpod down      start or stop the engine on this machine
   %cpod ls [KIND]           what there is; %cpod models, %cpod datasets
+  %cpod gpus                the GPUs by node and type: total, free, who holds them
   %cpod status NAME         what is happening, why it waits, what to do
   %cpod follow NAME         follow it again: progress, curve, log
   %cpod logs NAME           its log (-f to follow, --tail N, --grep TEXT)
   %cpod events NAME         what happened to it
   %cpod yaml NAME           the manifest that makes it again
+  %cpod fix NAME            why it failed, and the cell that mends it, put below
+  %cpod rerun NAME          run the same again beside it, as NAME-2
   %cpod cancel NAME         stop a job; %cpod resume NAME lets one run on that was suspended
   %cpod delete NAME...      remove it with all that was made for it
+  %cpod compare A B --rows FILE        ask deployments, jobs' results or models, and tell them apart from luck
   %cpod accuracy NAME... --rows FILE   ask deployments held-out questions, and compare
   %cpod doctor              what is missing or wrong with the cluster or the engine
   %cpod help COMMAND        the options of a command, as %cpod COMMAND? does
@@ -28,6 +33,7 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
                             mpijob, tfjob, xgboostjob, paddlejob, jaxjob, trainjob, elasticdljob, marsjob
   %%cpod apply              whole manifests, several separated by ---
   %%cpod chat NAME          ask a deployed model   the body is the question
+  %%cpod eval               compare                the body says targets, rows and scorer
 
 For example:
 
@@ -51,6 +57,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connect": (
         "Work in a context and namespace from now on: a name of the kubeconfig, or engine for this machine.",
         "%cpod connect engine",
+    ),
+    "context": ("Show the contexts one can work in; `use` chooses one.", "%cpod context"),
+    "gpus": ("Show the GPUs by node and type: total, free, and which pods hold the others.", "%cpod gpus"),
+    "fix": ("Say why an object failed, and put the cell that mends it below this one.", "%cpod fix broken"),
+    "rerun": ("Run a job's specification again beside it, under the next free name.", "%cpod rerun hello"),
+    "compare": (
+        "Put the same questions to deployments, jobs' results or models, and tell their scores apart from luck.",
+        "%cpod compare tuned base --rows heldout.jsonl -o scores",
+    ),
+    "eval": (
+        "Compare deployments, jobs' results or models, as the body says.",
+        "%%cpod eval -o scores\ntargets: [tuned, base]\nrows: heldout.jsonl\nscorer: contains",
     ),
     "up": ("Start the engine on this machine, or find the one that runs.", "%cpod up"),
     "down": ("Stop the engine on this machine; its pods go on until they end.", "%cpod down"),

@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, INFERENCES
+from cpod_jupyter.api.resources import CPODJOBS, FINETUNES
 from cpod_jupyter.errors import CpodError
-from cpod_jupyter.jupyter.magics import cells, grammar
+from cpod_jupyter.jupyter.magics import cells, evaluation, grammar
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Events, Overview
-from cpod_jupyter.sdk import Deployment, Handle, Job, accuracy, doctor, engine
+from cpod_jupyter.sdk import Handle, Job, doctor, engine
+from cpod_jupyter.sdk.contexts import contexts
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.listing import event_rows
 
@@ -116,18 +117,44 @@ def _yaml(magics: CpodMagics, options: argparse.Namespace) -> None:
     magics.bind(options, text)
 
 
-def _accuracy(magics: CpodMagics, options: argparse.Namespace) -> None:
-    session = magics.session(options)
-    deployments = [found for name in options.name if isinstance(found := session.get(INFERENCES, name), Deployment)]
-    live = Live(magics.ip)
-    compared = accuracy(
-        deployments,
-        options.rows,
-        max_tokens=options.max_tokens,
-        tell=lambda done, total: live.show({"text/plain": f"{done} of {total} answers"}),
-    )
-    live.show(compared._repr_mimebundle_())
-    magics.bind(options, compared)
+def _context(magics: CpodMagics, options: argparse.Namespace) -> None:
+    if options.action == "use":
+        if not options.target:
+            raise grammar.MagicUsage("say which: %cpod context use NAME; %cpod context shows the names")
+        options.output = None
+        return _connect(magics, options)
+    found = contexts(options.context or magics.context or None)
+    show(found)
+    return magics.bind(options, found)
+
+
+def _gpus(magics: CpodMagics, options: argparse.Namespace) -> None:
+    found = magics.session(options).gpus()
+    show(found)
+    magics.bind(options, found)
+
+
+def _fix(magics: CpodMagics, options: argparse.Namespace) -> None:
+    handle = _found(magics, options)
+    diagnosis = handle.diagnose()
+    if diagnosis is None:
+        print(f"nothing is wrong with {handle.title}")
+        return
+    print("\n".join([f"{handle.title}: {diagnosis.cause}", *(f"  | {line}" for line in diagnosis.evidence)]))
+    if diagnosis.advice:
+        print(f"  what to do: {diagnosis.advice}")
+    if diagnosis.fix:
+        magics.ip.set_next_input(diagnosis.fix)
+        show(Code(diagnosis.fix.rstrip("\n"), "yaml"))
+
+
+def _rerun(magics: CpodMagics, options: argparse.Namespace) -> Handle:
+    handle = _found(magics, options)
+    if not isinstance(handle, Job):
+        raise CpodError(f"{handle.title} is no job; submit its manifest under another name: %cpod yaml {handle.name}")
+    again = handle.rerun(options.new_name)
+    magics.bind(options, again)
+    return cells.follow(magics, again, options.timeout, wait=not options.detach)
 
 
 def _cancel(magics: CpodMagics, options: argparse.Namespace) -> None:
@@ -160,20 +187,25 @@ def _found(magics: CpodMagics, options: argparse.Namespace) -> Handle:
 COMMANDS: dict[str, Callable[[CpodMagics, argparse.Namespace], Any]] = {
     "": _overview,
     "connect": _connect,
+    "context": _context,
     "up": _up,
     "down": _down,
     "ls": _ls,
     "models": _ls,
     "datasets": _ls,
+    "gpus": _gpus,
     "status": _status,
     "follow": _follow,
     "logs": _logs,
     "events": _events,
     "yaml": _yaml,
+    "fix": _fix,
     "cancel": _cancel,
     "resume": _resume,
+    "rerun": _rerun,
     "delete": _delete,
-    "accuracy": _accuracy,
+    "compare": evaluation.run_compare,
+    "accuracy": evaluation.run_accuracy,
     "doctor": _doctor,
     "help": _help,
 }

@@ -22,8 +22,7 @@ class Overview:
     """A session in a line, and the table of what is in its namespace."""
 
     def __init__(self, session: Session) -> None:
-        gpus = session.gpus()
-        self.where = f"{session.where()}; {f'GPUs: {gpus}' if gpus else 'no GPUs'}"
+        self.where = f"{session.where()}; {session.gpus_in_words()}"
         self.listing = session.ls()
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from cpod_jupyter.api.crds import cpod_crds
 from cpod_jupyter.api.quantity import is_quantity, parse_quantity
 from cpod_jupyter.api.resources import CPOD_KINDS, Object
 from cpod_jupyter.sdk.doctor.facts import CHILD_KINDS, Facts, Machine
-from cpod_jupyter.sdk.words import gpus_of
+from cpod_jupyter.sdk.gpus import gpus_of
 
 _OLDEST = (1, 25)
 """Kubernetes from which on the definitions' CEL rules hold (they came into use by default in 1.25)."""
@@ -177,7 +177,7 @@ def _annotations(obj: Object) -> dict[str, str]:
 def _gpus(facts: Facts) -> Iterator[Finding]:
     if facts.nodes is None:
         return
-    gpus = gpus_of(facts.nodes)
+    gpus = gpus_of(facts.nodes, []).totals()
     if not gpus:
         advice = "" if facts.machine else "install NVIDIA's GPU operator where nodes have some"
         yield Finding(Level.NOTE, "GPUs", "no node offers any: training and serving run on CPUs", advice)

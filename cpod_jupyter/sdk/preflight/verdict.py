@@ -25,7 +25,7 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        return f"{self.message}. {self.advice}" if self.advice else self.message
+        return f"{self.message.rstrip('.')}. {self.advice}" if self.advice else self.message
 
 
 @dataclass(frozen=True)

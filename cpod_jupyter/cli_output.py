@@ -1,0 +1,42 @@
+"""What the commands of `cpod` share: how a session is found, and how data are printed for programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cpod_jupyter.sdk import Session
+    from cpod_jupyter.sdk.handles import Handle
+
+AddCommand = Callable[..., argparse.ArgumentParser]
+"""Adds a command: its name, what runs it, a sentence about it, parsers of shared options, and `example`."""
+
+
+def session_of(options: argparse.Namespace) -> Session:
+    """The session of a command line; an engine that had to be started is told of on standard error."""
+    from cpod_jupyter.sdk import Session
+
+    session = Session(options.context, options.namespace)
+    if session.engine is not None and session.engine.started_now:
+        print(f"started the engine at {session.engine.url}", file=sys.stderr)
+    return session
+
+
+def handle_of(options: argparse.Namespace) -> Handle:
+    """What the command line names. Raises NotFound."""
+    return session_of(options).find(options.name)
+
+
+def print_data(options: argparse.Namespace, value: Any) -> bool:
+    """Print for programs, if that was asked for; whether it was."""
+    if options.output == "json":
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+    elif options.output == "yaml":
+        import yaml
+
+        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+    return bool(options.output)
