@@ -10,7 +10,7 @@ import datetime as dt
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,10 @@ from cpod_jupyter.sdk.history import History
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log, main_container
 from cpod_jupyter.sdk.pods import BELOW, Family, containers_of, has_started, rank, unscheduled, whole
+from cpod_jupyter.sdk.podstates import events_in_words, pod_states
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
+from cpod_jupyter.sdk.usage import Usage, Use
 from cpod_jupyter.sdk.words import explain
 
 if TYPE_CHECKING:
@@ -100,11 +102,17 @@ News = Changed | Listed | Line | LogEnded | Connection
 class Tracker:
     """Folds news into snapshots. No threads and no I/O, but for what it is given."""
 
-    def __init__(self, family: Family, nodes: Callable[[], list[Object]] = list) -> None:
+    def __init__(
+        self,
+        family: Family,
+        nodes: Callable[[], list[Object]] = list,
+        use: Callable[[], Mapping[str, Use]] = dict,
+    ) -> None:
         self.family = family
         self.history = History()
         self.logs: dict[str, bool] = {}
         self._nodes = nodes
+        self._use = use
         self._gone = False
         self._connected = True
 
@@ -170,6 +178,8 @@ class Tracker:
             elapsed=_elapsed(family, words.status.state),
             result=result_of(root),
             url=str((root.get("status") or {}).get("url") or ""),
+            pods=pod_states(family, self._use()),
+            events=() if words.status.state.good else events_in_words(family),
             spec=root.get("spec") or {},
             connected=self._connected,
         )
@@ -237,13 +247,14 @@ class Follower:
         self.timeout = timeout
         self._news: queue.Queue[News] = queue.Queue(maxsize=10_000)
         self._stopped = threading.Event()
+        self._usage = Usage(client, namespace)
         self._nodes: list[Object] = []
         self._nodes_at = float("-inf")
 
     def __iter__(self) -> Iterator[Snapshot]:
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
         try:
-            yield from self._follow(Tracker(self._begin(), self.nodes), deadline)
+            yield from self._follow(Tracker(self._begin(), self.nodes, self._usage.pods), deadline)
         except KeyboardInterrupt:
             raise Detached(word_of(self.resource), self.name) from None
         finally:

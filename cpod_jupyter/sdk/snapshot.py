@@ -8,6 +8,7 @@ from typing import Any
 from cpod_jupyter.api.resources import Resource
 from cpod_jupyter.sdk.history import Metrics, Progress
 from cpod_jupyter.sdk.kinds import word_of
+from cpod_jupyter.sdk.podstates import PodState
 from cpod_jupyter.sdk.states import State, Status
 
 
@@ -28,6 +29,8 @@ class Snapshot:
     elapsed: float | None = None
     result: str = ""
     url: str = ""
+    pods: tuple[PodState, ...] = ()
+    events: tuple[str, ...] = ()
     spec: dict[str, Any] = field(default_factory=dict, repr=False)
     connected: bool = True
 

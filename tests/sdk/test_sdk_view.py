@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ import pytest
 
 from cpod_jupyter.api.resources import FINETUNES
 from cpod_jupyter.sdk.history import Progress
+from cpod_jupyter.sdk.podstates import PodState
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status
 from cpod_jupyter.sdk.view import bundle, card, curve, table
@@ -130,3 +132,22 @@ def test_tables_escape_their_cells_and_align_as_text() -> None:
     page = Reader(table.html(("name", "phase"), [("<b>", "done")], pills=(1,)))
     assert "<b>" in page.words
     assert table.text(("name", "phase"), [("a", "done")]) == "NAME  PHASE\na     done"
+
+
+def test_the_pods_are_shown_by_rank_with_what_they_use() -> None:
+    pods = (
+        PodState("master-0", "Running", "node-1", 0, 1.94, 812_000_000),
+        PodState("worker-0", "CrashLoopBackOff", "node-2", 3),
+    )
+    shown = dataclasses.replace(RUNNING, pods=pods, events=("worker-0: Back-off restarting failed container",))
+    reader = Reader(card.html(shown))
+    assert "master-0 Running (1.9 CPUs, 812 MB)" in " ".join(reader.text.split())
+    assert "worker-0 CrashLoopBackOff (3 restarts)" in " ".join(reader.text.split())
+    assert "Back-off restarting failed container" in reader.text
+    assert "pods: master-0 Running (1.9 CPUs, 812 MB), worker-0 CrashLoopBackOff (3 restarts)" in card.text(shown)
+
+
+def test_of_many_pods_the_first_are_shown_and_the_others_counted() -> None:
+    shown = dataclasses.replace(RUNNING, pods=tuple(PodState(f"worker-{rank}", "Running") for rank in range(64)))
+    assert "worker-7 Running, and 56 more" in card.text(shown)
+    assert "and 56 more" in Reader(card.html(shown)).text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from cpod_jupyter.sdk.kinds import word_of
+from cpod_jupyter.sdk.podstates import PodState
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State
 from cpod_jupyter.sdk.view import curve, theme
@@ -12,6 +13,8 @@ from cpod_jupyter.sdk.words import amount, span
 
 _BAR = 24
 _LOG_LINES = 12
+_PODS = 8
+"""Pods that are shown one by one."""
 _TEXT_LOG_LINES = 2
 _NUMBERS = (("epoch", "epoch {:.2f}"), ("learning_rate", "rate {:.2g}"), ("tokens_per_second", "{:.0f} tokens/s"))
 _FINISHED_PROGRESS = (State.SUCCEEDED, State.READY)
@@ -19,7 +22,7 @@ _FINISHED_PROGRESS = (State.SUCCEEDED, State.READY)
 
 def html(snapshot: Snapshot) -> str:
     tone = theme.tone(snapshot.state)
-    parts = [_head(snapshot), _bar(snapshot), _numbers(snapshot), _reason(snapshot)]
+    parts = [_head(snapshot), _bar(snapshot), _numbers(snapshot), _pods(snapshot), _reason(snapshot), _events(snapshot)]
     if snapshot.metrics:
         parts.append(curve.image(snapshot.metrics, snapshot.progress.total if snapshot.progress else None))
     parts.append(_log(snapshot))
@@ -40,6 +43,8 @@ def text(snapshot: Snapshot) -> str:
         lines.append(f"  {bar}{progress_words(snapshot)}")
     if numbers := number_words(snapshot):
         lines.append(f"  {'  '.join(numbers)}  {curve.spark(snapshot.metrics)}".rstrip())
+    if len(snapshot.pods) > 1:
+        lines.append(f"  pods: {', '.join(map(pod_words, snapshot.pods[:_PODS]))}{_more_pods(snapshot)}")
     if snapshot.reason:
         lines.append(f"  {snapshot.reason}")
     if snapshot.advice:
@@ -84,6 +89,40 @@ def number_words(snapshot: Snapshot) -> list[str]:
     if isinstance(last.get("memory_bytes"), (int, float)):
         shown.append(f"memory {amount(last['memory_bytes'])}")
     return shown
+
+
+def pod_words(pod: PodState) -> str:
+    """`worker-1 Running (1.9 CPUs, 812 MB)`."""
+    uses = [] if pod.cpu is None else [f"{pod.cpu:.1f} CPUs"]
+    uses += [] if pod.memory is None else [amount(pod.memory)]
+    uses += [f"{pod.restarts} restart{'s' if pod.restarts > 1 else ''}"] if pod.restarts else []
+    return f"{pod.place} {pod.phase}" + (f" ({', '.join(uses)})" if uses else "")
+
+
+def _more_pods(snapshot: Snapshot) -> str:
+    left = len(snapshot.pods) - _PODS
+    return f", and {left} more" if left > 0 else ""
+
+
+def _pods(snapshot: Snapshot) -> str:
+    """The pods by rank; of a single one only what it uses, for the head says the rest."""
+    pods = snapshot.pods[:_PODS]
+    if len(snapshot.pods) == 1 and pods[0].cpu is None and not pods[0].restarts:
+        return ""
+    spans = []
+    for pod in pods:
+        place, _, rest = pod_words(pod).partition(f" {pod.phase}")
+        shown = theme.pill(pod.phase, theme.tone_of_word(pod.phase))
+        spans.append(f'<span title="{escape(pod.node)}">{escape(place)} {shown}{escape(rest)}</span>')
+    return f'<div class="cpod-row cpod-pods">{" ".join(spans)}{_more_pods(snapshot)}</div>' if spans else ""
+
+
+def _events(snapshot: Snapshot) -> str:
+    """Warnings that the reason does not say already."""
+    reason = snapshot.reason
+    told = [event for event in snapshot.events if event not in reason and not (reason and reason in event)]
+    items = "".join(f"<li>{escape(event[:300])}</li>" for event in told)
+    return f'<ul class="cpod-events cpod-dim">{items}</ul>' if items else ""
 
 
 def _head(snapshot: Snapshot) -> str:

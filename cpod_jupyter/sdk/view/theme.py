@@ -25,6 +25,8 @@ STYLE = """<style>
  background:var(--jp-layout-color3,rgba(128,128,128,.25))}
 .cpod-bar>i{display:block;height:100%;border-radius:3px;background:var(--cpod-tone)}
 .cpod-row{display:flex;gap:14px;flex-wrap:wrap;font-variant-numeric:tabular-nums}
+.cpod-pods{gap:4px 14px;margin-top:4px}
+.cpod ul.cpod-events{margin:4px 0 0;padding-left:18px;overflow-wrap:anywhere}
 .cpod-reason{margin:6px 0 0;overflow-wrap:anywhere}
 .cpod-why{border-left:3px solid var(--cpod-tone);padding-left:10px;margin:8px 0 2px;white-space:pre-wrap;
  overflow-wrap:anywhere}
@@ -50,7 +52,7 @@ _TONES = {
     State.DELETED: "wait",
 }
 _GOOD_WORDS = {"done", "ready", "succeeded", "active", "bound"}
-_BAD_WORDS = {"fail", "failed", "error"}
+_BAD_WORDS = {"fail", "failed", "error", "crashloopbackoff", "imagepullbackoff", "errimagepull", "oomkilled"}
 _WAIT_WORDS = {"pending", "created", "suspended", "deleting", "terminating"}
 
 
