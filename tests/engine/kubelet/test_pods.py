@@ -113,7 +113,7 @@ def test_deleting_a_pod_ends_its_process_and_leaves_nothing(cluster: Cluster) ->
     cluster.api.delete(PODS, "long", NAMESPACE)
     cluster.wait_gone(PODS, "long")
     cluster.wait(lambda: not cluster.directory(pod).exists(), "its directory is gone")
-    assert not cluster.scratch(pod).exists()
+    cluster.wait(lambda: not cluster.scratch(pod).exists(), "its scratch space is gone")
     with pytest.raises(ProcessLookupError):
         os.kill(report.containers[0].pid, 0)
     assert cluster.events("Killing") == ["Stopping container main"]
