@@ -151,3 +151,17 @@ def test_of_many_pods_the_first_are_shown_and_the_others_counted() -> None:
     shown = dataclasses.replace(RUNNING, pods=tuple(PodState(f"worker-{rank}", "Running") for rank in range(64)))
     assert "worker-7 Running, and 56 more" in card.text(shown)
     assert "and 56 more" in Reader(card.html(shown)).text
+
+
+def test_the_curve_has_the_loss_on_held_out_rows_and_the_learning_rate() -> None:
+    metrics = [{**record, "learning_rate": 2e-4 * (1 - (record["step"] - 1) / 40)} for record in METRICS]
+    metrics[14]["eval_loss"], metrics[29]["eval_loss"] = 0.9, 0.61
+    drawn = ElementTree.fromstring(curve.svg(metrics, 40))
+    lines = drawn.findall("{http://www.w3.org/2000/svg}polyline")
+    words = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert len(lines) == 3
+    assert "loss 0.100" in words
+    assert "eval 0.610" in words
+    assert any("learning rate, at most 0.0002" in str(word) for word in words)
+    heights = [float(text.get("y") or 0) for text in drawn.iter() if (text.text or "").startswith(("loss", "eval"))]
+    assert abs(heights[0] - heights[1]) >= 14, "one label does not lie over the other"

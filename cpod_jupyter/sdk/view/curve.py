@@ -1,4 +1,5 @@
-"""The loss curve: an image of its own, which a page carries in itself, and a line of blocks for a terminal.
+"""The curve of loss and learning rate: an image of its own, which a page carries in itself, and a line of blocks for a
+terminal.
 
 An image, not SVG within the page: a notebook that is not trusted yet shows images, but drops SVG.
 Its colours are readable on light and on dark ground.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 from cpod_jupyter.sdk.history import Metrics
@@ -18,7 +20,9 @@ MOST_POINTS = 240
 
 _WIDTH, _HEIGHT = 640, 160
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 84, 10, 28
-_BLUE, _GREY = "#2b7de0", "#808080"
+_BLUE, _ORANGE, _GREY = "#2b7de0", "#d9730d", "#808080"
+_DOTS = 60
+"""Evaluations that are marked one by one."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -58,33 +62,92 @@ def image(metrics: Sequence[Metrics], total_steps: float | None = None) -> str:
 
 
 def svg(metrics: Sequence[Metrics], total_steps: float | None = None) -> str:
-    """The curve with axes, their labels and the current value; empty with fewer than two points."""
+    """The curve with axes, their labels and the current value; empty with fewer than two points.
+
+    The loss in blue, the loss on held-out rows in orange, and the learning rate dashed, on a scale of its own.
+    """
     points = decimated(points_of(metrics))
     if len(points) < 2:
         return ""
-    last_step, last = points[-1]
-    low_x, high_x = points[0][0], max(total_steps or 0, last_step)
-    values = [value for _, value in points]
-    low, high = _bounds(min(values), max(values))
-
-    def at(point: Point) -> tuple[float, float]:
-        x = _LEFT + (point[0] - low_x) / ((high_x - low_x) or 1) * (_WIDTH - _LEFT - _RIGHT)
-        y = _TOP + (high - point[1]) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-        return round(x, 1), round(y, 1)
-
-    line = " ".join(f"{x},{y}" for x, y in map(at, points))
-    end_x, end_y = at(points[-1])
-    grid = "".join(_rule(value, at((low_x, value))[1]) for value in (low, (low + high) / 2, high))
-    ticks = "".join(_tick(step, at((step, low))[0]) for step in dict.fromkeys((low_x, (low_x + high_x) // 2, high_x)))
+    held_out = decimated(points_of(metrics, "eval_loss"))
+    frame = _Frame.around([*points, *held_out], total_steps)
+    grid = "".join(_rule(value, frame.y(value)) for value in frame.values())
+    ticks = "".join(_tick(step, frame.x(step)) for step in frame.steps())
+    drawn = _rate(decimated(points_of(metrics, "learning_rate")), frame) + _line(points, frame, _BLUE)
+    labels = [("loss", points[-1], _BLUE)]
+    if held_out:
+        drawn += _line(held_out, frame, _ORANGE)
+        drawn += "".join(_dot(point, frame, _ORANGE, 2.5) for point in held_out[-_DOTS:])
+        labels.append(("eval", held_out[-1], _ORANGE))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="{_label(points)}" color="{_GREY}" font-family="system-ui,sans-serif" font-size="11">{grid}{ticks}'
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 2}" text-anchor="end" fill="currentColor" opacity=".7">step</text>'
-        f'<polyline points="{line}" fill="none" stroke="{_BLUE}" stroke-width="1.8" stroke-linejoin="round"/>'
-        f'<circle cx="{end_x}" cy="{end_y}" r="3" fill="{_BLUE}"/>'
-        f'<text x="{end_x + 6}" y="{max(end_y - 5, _TOP + 8)}" fill="{_BLUE}" font-weight="600" font-size="12">'
-        f"loss {last:.3f}</text></svg>"
+        f"{drawn}{_dot(points[-1], frame, _BLUE, 3)}{_ends(labels, frame)}</svg>"
     )
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """From steps and losses to places in the image."""
+
+    low_x: float
+    high_x: float
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, points: Sequence[Point], total_steps: float | None) -> _Frame:
+        steps, values = [step for step, _ in points], [value for _, value in points]
+        return cls(min(steps), max(total_steps or 0, *steps), *_bounds(min(values), max(values)))
+
+    def x(self, step: float) -> float:
+        return round(_LEFT + (step - self.low_x) / ((self.high_x - self.low_x) or 1) * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def y(self, value: float) -> float:
+        return round(_TOP + (self.high - value) / (self.high - self.low) * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+    def values(self) -> tuple[float, float, float]:
+        return self.low, (self.low + self.high) / 2, self.high
+
+    def steps(self) -> Sequence[float]:
+        return list(dict.fromkeys((self.low_x, (self.low_x + self.high_x) // 2, self.high_x)))
+
+
+def _line(points: Sequence[Point], frame: _Frame, colour: str) -> str:
+    line = " ".join(f"{frame.x(step)},{frame.y(value)}" for step, value in points)
+    return f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-linejoin="round"/>'
+
+
+def _dot(point: Point, frame: _Frame, colour: str, radius: float) -> str:
+    return f'<circle cx="{frame.x(point[0])}" cy="{frame.y(point[1])}" r="{radius}" fill="{colour}"/>'
+
+
+def _rate(points: Sequence[Point], frame: _Frame) -> str:
+    """The learning rate, from 0 at the bottom to its highest, and what that is."""
+    highest = max((rate for _, rate in points), default=0.0)
+    if len(points) < 2 or highest <= 0:
+        return ""
+    room = _HEIGHT - _TOP - _BOTTOM
+    line = " ".join(f"{frame.x(step)},{round(_TOP + room * (1 - rate / highest), 1)}" for step, rate in points)
+    return (
+        f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-dasharray="4 4" opacity=".6"/>'
+        f'<text x="{_LEFT}" y="{_HEIGHT - 2}" fill="currentColor" opacity=".7">'
+        f"- - learning rate, at most {highest:.2g}</text>"
+    )
+
+
+def _ends(labels: Sequence[tuple[str, Point, str]], frame: _Frame) -> str:
+    """The last value of each line beside its end, none over another."""
+    texts, taken = [], float("-inf")
+    for word, (step, value), colour in sorted(labels, key=lambda label: -label[1][1]):
+        y = max(frame.y(value) - 5, _TOP + 8, taken + 14)
+        taken = y
+        texts.append(
+            f'<text x="{frame.x(step) + 6}" y="{y}" fill="{colour}" font-weight="600" font-size="12">'
+            f"{word} {value:.3f}</text>"
+        )
+    return "".join(texts)
 
 
 def spark(metrics: Sequence[Metrics], width: int = 24) -> str:
