@@ -113,6 +113,10 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
     logs.add_argument("--tail", type=int, metavar="N", help="only the last lines")
     logs.add_argument("--pod", metavar="POD", default="", help="of this pod: master-0, worker-1, or its name")
+    logs.add_argument("--rank", type=int, metavar="N", help="of the pod of this rank; 0 speaks for the job")
+    logs.add_argument("--since", metavar="T", default="", help="from so long ago on: 30s, 10m, 2h, or a moment")
+    logs.add_argument("--previous", action="store_true", help="of the run before the container's last restart")
+    logs.add_argument("--grep", metavar="TEXT", help="only lines with this text")
     events = add("events", _events, "show what happened to an object", where, output, example="cpod events facts")
     events.add_argument("name", metavar="NAME")
     delete = add("delete", _delete, "delete objects with all that was made for them", where,
@@ -327,8 +331,17 @@ def _table(listing: Listing) -> None:
 
 
 def _logs(options: argparse.Namespace) -> None:
-    for line in handle_of(options).logs(follow=options.follow, tail=options.tail, pod=options.pod):
-        print(line, flush=options.follow)
+    lines = handle_of(options).logs(
+        follow=options.follow,
+        tail=options.tail,
+        pod=options.pod,
+        rank=options.rank,
+        since=options.since,
+        previous=options.previous,
+    )
+    for line in lines:
+        if options.grep is None or options.grep in line:
+            print(line, flush=options.follow)
 
 
 def _events(options: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from cpod_jupyter.control.api import WatchEvent
 from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, Forbidden, NotFound, WaitTimeout
 from cpod_jupyter.sdk.history import History
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
-from cpod_jupyter.sdk.logs import follow_log, main_container
+from cpod_jupyter.sdk.logs import follow_log
 from cpod_jupyter.sdk.pods import BELOW, Family, containers_of, has_started, rank, unscheduled, whole
 from cpod_jupyter.sdk.podstates import events_in_words, pod_states
 from cpod_jupyter.sdk.snapshot import Snapshot
@@ -383,16 +383,3 @@ class Follower:
             except (ApiError, ApiUnreachable):
                 self._nodes = []
         return self._nodes
-
-
-def log_of(client: Client, family: Family, tail: int | None = 50, first: Object | None = None) -> tuple[str, ...]:
-    """The last lines of the pod that speaks for an object, or of `first`, as far as it has written any."""
-    for pod in [first, *family.pods()] if first is not None else family.pods():
-        if not has_started(pod):
-            continue
-        name, container = meta.name_of(pod), main_container(pod)
-        try:
-            return tuple(client.logs(name, meta.namespace_of(pod), container=container, tail_lines=tail))
-        except (ApiError, ApiUnreachable):
-            continue
-    return ()

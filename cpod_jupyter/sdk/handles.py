@@ -22,10 +22,10 @@ from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.errors import CpodError, NotFound, WorkFailed
 from cpod_jupyter.sdk.apply import remove, submit
 from cpod_jupyter.sdk.diagnose import Diagnosis, Facts, diagnose
-from cpod_jupyter.sdk.follow import Detached, Follower, Tracker, log_of
+from cpod_jupyter.sdk.follow import Detached, Follower, Tracker
 from cpod_jupyter.sdk.history import History, readable
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
-from cpod_jupyter.sdk.logs import follow_log
+from cpod_jupyter.sdk.logs import follow_log, log_lines, log_of, moment_of
 from cpod_jupyter.sdk.pods import Family, has_started, place_of, whole
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
@@ -91,7 +91,7 @@ class Handle:
         family = self.family()
         tracker = Tracker(family, lambda: Follower(self._client, self.resource, self.name, self.namespace).nodes())
         culprit = family.culprit() if status_of(family.root, self.resource).state is State.FAILED else None
-        for line in log_of(self._client, family, tail=None, first=culprit):
+        for line in log_lines(self._client, family, first=culprit):
             tracker.history.add(line)
         return tracker.snapshot()
 
@@ -147,21 +147,51 @@ class Handle:
             found.setdefault(place_of(pod), pod)  # the newest of a place, where an earlier one failed
         return found
 
-    def logs(self, *, follow: bool = False, tail: int | None = None, raw: bool = False, pod: str = "") -> Iterator[str]:
-        """Lines of the pod that speaks for it, or of `pod` (`worker-1`, or a pod's name); with `follow`, on to the
-        end, over lost connections.
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        raw: bool = False,
+        pod: str = "",
+        rank: int | None = None,
+        since: str | float = "",
+        previous: bool = False,
+    ) -> Iterator[str]:
+        """Lines of the pod that speaks for it, or of `pod` (`worker-1`, or a pod's name), or of the pod of a rank (0
+        speaks for the others); with `follow`, on to the end, over lost connections.
 
-        Records of progress and metrics are put in words; with `raw` they come as they were written.
+        `since` is a length of time (`10m`, or seconds) or a moment (RFC 3339); `previous` means the container's run
+        before its last restart. Records of progress and metrics are put in words; with `raw` they come as written.
+        Raises NotFound for a pod that there is not, CpodError for options that exclude each other.
         """
+        if follow and (since or previous or tail is not None):
+            raise CpodError("a log that is followed comes whole: leave out tail, since and previous")
+        if pod and rank is not None:
+            raise CpodError("say either pod or rank")
+        wanted = pod if rank is None else self._place_of_rank(rank)
         if follow:
-            lines = self._followed_log(pod)
+            lines = self._followed_log(wanted)
         else:
             family = self.family()
-            lines = iter(log_of(self._client, family, tail=tail, first=self._pod(family, pod) if pod else None))
+            first = self._pod(family, wanted) if wanted else None
+            if previous and first is None:
+                first = next(iter(family.pods()), None)
+            moment = moment_of(since) if since else None
+            if first is not None:  # this one and no other
+                family = Family(PODS, first)
+            lines = log_lines(self._client, family, tail=tail, since_time=moment, previous=previous)
         for line in lines:
             shown = line if raw else readable(line)
             if shown or not line:
                 yield shown
+
+    def _place_of_rank(self, rank: int) -> str:
+        places = list(self.pods())
+        if not 0 <= rank < len(places):
+            there = f"ranks 0 to {len(places) - 1}" if places else "no pods"
+            raise NotFound(f"{self.title} has no rank {rank}; it has {there}")
+        return places[rank]
 
     def _pod(self, family: Family, wanted: str) -> Object:
         """The pod of a role and index, or of a name. Raises NotFound with those there are."""

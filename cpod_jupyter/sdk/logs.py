@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import threading
 from collections.abc import Iterator
@@ -9,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import PODS, Object
-from cpod_jupyter.errors import ApiUnreachable, BadRequest, NotFound, ServerError
-from cpod_jupyter.sdk.pods import ended
+from cpod_jupyter.errors import ApiError, ApiUnreachable, BadRequest, CpodError, NotFound, ServerError
+from cpod_jupyter.sdk.pods import Family, ended, has_started
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d) ?")
 _LONGEST_PAUSE = 5.0
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Deduplicator:
@@ -101,6 +103,61 @@ def follow_log(
             return
         stopped.wait(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def moment_of(since: str | float) -> str:
+    """The moment (RFC 3339) that lies a length of time back, `90`, `10m`, `2h`, or the moment itself.
+
+    Raises CpodError for what is neither.
+    """
+    text = str(since).strip()
+    if _STAMP.match(text):
+        return text
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text)
+    if found is None:
+        raise CpodError(f'since "{text}" is neither a length of time (90, 30s, 10m, 2h, 1d) nor a moment (RFC 3339)')
+    back = dt.timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+    return (dt.datetime.now(dt.UTC) - back).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def log_of(client: Client, family: Family, tail: int | None = 50, first: Object | None = None) -> tuple[str, ...]:
+    """The last lines of the pod that speaks for an object, or of `first`, as far as it has written any."""
+    return tuple(log_lines(client, family, tail=tail, first=first))
+
+
+def log_lines(
+    client: Client,
+    family: Family,
+    *,
+    tail: int | None = None,
+    first: Object | None = None,
+    since_time: str | None = None,
+    previous: bool = False,
+) -> Iterator[str]:
+    """The same line by line as they are read, so that a long log is never held as a whole.
+
+    `previous` means the container's run before the present one. Raises ApiUnreachable when the connection breaks.
+    """
+    for pod in [first, *family.pods()] if first is not None else family.pods():
+        if not has_started(pod):
+            continue
+        name, container = meta.name_of(pod), main_container(pod)
+        lines = client.logs(
+            name,
+            meta.namespace_of(pod),
+            container=container,
+            tail_lines=tail,
+            since_time=since_time,
+            previous=previous,
+        )
+        try:
+            line = next(lines, None)
+        except (ApiError, ApiUnreachable):
+            continue  # the next one may be readable
+        if line is not None:
+            yield line
+            yield from lines
+        return
 
 
 def main_container(pod: Object) -> str:

@@ -186,3 +186,35 @@ def test_the_engines_own_kubeconfig_means_the_engine_wherever_it_is_named(
     assert again.engine is not None
     assert again.engine.pid == session.engine.pid
     again.client.close()
+
+
+def test_a_log_is_read_by_rank_and_from_a_moment_on(session: Session) -> None:
+    code = "import os; print('rank', os.environ['PROCESS_ID'])"
+    pair = session.training("jaxjob", "pair", image="x", command=[sys.executable, "-c", code], workers=2).wait()
+    assert list(pair.logs(rank=0)) == ["rank 0"]
+    assert list(pair.logs(rank=1, since="1h")) == ["rank 1"]
+    assert list(pair.logs(rank=1, since="2999-01-01T00:00:00Z")) == []
+    with pytest.raises(NotFound, match="has no rank 2; it has ranks 0 to 1"):
+        next(pair.logs(rank=2))
+    with pytest.raises(CpodError, match="neither a length of time"):
+        next(pair.logs(since="yesterday"))
+    with pytest.raises(CpodError, match="comes whole"):
+        next(pair.logs(follow=True, since="1h"))
+    with pytest.raises(CpodError, match="either pod or rank"):
+        next(pair.logs(pod="worker-0", rank=0))
+
+
+def test_the_log_before_a_restart_can_be_read(session: Session, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    code = (
+        f"import pathlib, sys; mark = pathlib.Path({str(mark)!r}); again = mark.exists(); mark.touch(); "
+        "print('second' if again else 'first'); sys.exit(0 if again else 1)"
+    )
+    container = {"name": "main", "image": "python:3.12", "command": [sys.executable, "-c", code]}
+    template = {"spec": {"restartPolicy": "OnFailure", "containers": [container]}}
+    [job] = session.apply(
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "again"}, "spec": {"template": template}}
+    )
+    job.wait()
+    assert list(job.logs()) == ["second"]
+    assert list(job.logs(previous=True)) == ["first"]

@@ -166,6 +166,9 @@ def _log_options(parser: _Parser) -> None:
     parser.add_argument("--tail", type=int, metavar="N", help="only the last lines")
     parser.add_argument("--grep", metavar="TEXT", help="only lines with this text")
     parser.add_argument("--pod", metavar="POD", default="", help="of this pod: master-0, worker-1, or its name")
+    parser.add_argument("--rank", type=int, metavar="N", help="of the pod of this rank; 0 speaks for the job")
+    parser.add_argument("--since", metavar="T", default="", help="from so long ago on: 30s, 10m, 2h, or a moment")
+    parser.add_argument("--previous", action="store_true", help="of the run before the container's last restart")
     parser.add_argument("--all", action="store_true", help="every line, however many there are")
 
 

@@ -93,7 +93,15 @@ def _logs(magics: CpodMagics, options: argparse.Namespace) -> None:
     kept: list[str] = []
 
     def wanted() -> Iterator[str]:
-        for line in handle.logs(follow=options.follow, tail=options.tail, pod=options.pod):
+        lines = handle.logs(
+            follow=options.follow,
+            tail=options.tail,
+            pod=options.pod,
+            rank=options.rank,
+            since=options.since,
+            previous=options.previous,
+        )
+        for line in lines:
             if options.grep is None or options.grep in line:
                 if options.output:
                     kept.append(line)
