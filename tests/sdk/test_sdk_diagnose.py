@@ -98,3 +98,16 @@ def test_a_container_over_its_memory_limit_comes_with_a_cell_of_twice_the_limit(
     assert "memory: 400Mi  # was: 200Mi" in found.fix
     [mended] = session.load(found.fix.split("\n", 1)[1], kind=session.kind("pytorchjob"), name="big2")
     session.validate(mended)
+
+
+def test_what_a_program_left_as_its_last_message_is_the_cause(session: Session) -> None:
+    code = (
+        "import os, sys; message = 'the shards do not fit\\nshard 3: 12 rows too many'; "
+        "open(os.environ['CPOD_TERMINATION_LOG'], 'w').write(message); print('working'); sys.exit(2)"
+    )
+    job = session.job("told", image="python:3.12", command=[sys.executable, "-c", code], backoffLimit=0)
+    with pytest.raises(WorkFailed) as caught:
+        job.wait(60)
+    diagnosis = caught.value.diagnosis
+    assert diagnosis.cause == "the shards do not fit"
+    assert diagnosis.evidence == ("shard 3: 12 rows too many",)

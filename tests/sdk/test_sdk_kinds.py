@@ -241,7 +241,8 @@ def test_the_pod_that_failed_first_tells_why_and_has_its_log(session: Session) -
     job = session.training("pytorchjob", "torn", pytorchReplicaSpecs=specs, runPolicy={"cleanPodPolicy": "Running"})
     with pytest.raises(WorkFailed) as caught:
         job.wait(60)
-    assert "pod torn-worker-0 exited with 3" in str(caught.value)
+    assert "worker-0: it failed (exit code 3)" in str(caught.value)
+    assert "%cpod logs torn --pod worker-0" in str(caught.value)
     assert "| shard 3 is empty" in str(caught.value)
     assert list(job.logs(pod="worker-0")) == ["shard 3 is empty"]
     with pytest.raises(NotFound, match='no pod "worker-9"'):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cpod_jupyter.api import meta, scheduling
 from cpod_jupyter.sdk.diagnose import fix
 from cpod_jupyter.sdk.diagnose.facts import Diagnosis, Facts, ending, traceback_lines
-from cpod_jupyter.sdk.pods import unscheduled
+from cpod_jupyter.sdk.pods import place_of, rank, role_of, unscheduled
 from cpod_jupyter.sdk.words import Words
 
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
@@ -175,21 +175,32 @@ def _exit(facts: Facts) -> Diagnosis | None:
         over = ending(container)
         if not over.get("exitCode"):
             continue
-        code, lines = int(over["exitCode"]), facts.logs.get(meta.name_of(pod), ())
-        shown = traceback_lines(lines)
+        said = str(over.get("message") or "").strip()
         if over.get("reason") == "StartError":
             changes = fix.nearest_command(facts)
-            said = str(over.get("message") or "")
             return Diagnosis("the command cannot be started", (said[:400],), "correct the command",
                              fix.cell(facts, changes), "command")  # fmt: skip
-        cause = f"{_CODES.get(code) or 'it failed'} (exit code {code})"
-        if shown and code < 126:
-            cause = f"{shown[-1]} (exit code {code})"
-        last = tuple(line.strip()[:400] for line in lines if line.strip())[-_EVIDENCE:]
-        found = Diagnosis(cause, shown or last, "read its log: %cpod logs " + meta.name_of(facts.family.root),
-                          rule="exit-code")  # fmt: skip
+        cause, evidence = _cause_of_exit(int(over["exitCode"]), said, facts.logs.get(meta.name_of(pod), ()))
+        # The others may be gone by now: of a worker it is said which, also when it alone is left.
+        named = bool(role_of(pod)[0]) and (len(facts.pods()) > 1 or rank(pod) > (0, 0))
+        advice = f"read its log: %cpod logs {meta.name_of(facts.family.root)}"
+        if named:
+            cause, advice = f"{place_of(pod)}: {cause}", f"{advice} --pod {place_of(pod)}"
+        found = Diagnosis(cause, evidence, advice, rule="exit-code")
         if "CrashLoopBackOff" in str((container.get("state") or {}).get("waiting") or {}):
             count = container.get("restartCount", 0)
             return replace(found, cause=f"it crashes again and again ({count} restarts): {cause}", rule="crash-loop")
         return found
     return None
+
+
+def _cause_of_exit(code: int, said: str, lines: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """What an exit code means, or better what the program said: an exception, or its termination message."""
+    shown = traceback_lines(lines)
+    last = tuple(line.strip()[:400] for line in lines if line.strip())[-_EVIDENCE:]
+    if code < 126 and shown:
+        return f"{shown[-1]} (exit code {code})", shown
+    if code < 126 and said:
+        first, *more = said.splitlines()
+        return first[:400], tuple(line.strip()[:400] for line in more if line.strip())[:_EVIDENCE] or last
+    return f"{_CODES.get(code) or 'it failed'} (exit code {code})", shown or last
