@@ -93,9 +93,7 @@ def _fix(options: argparse.Namespace) -> None:
     if found is None:
         print(f"nothing is wrong with {handle.title}")
         return
-    print("\n".join([f"{handle.title}: {found.cause}", *(f"  | {line}" for line in found.evidence)]))
-    if found.advice:
-        print(f"  what to do: {found.advice}")
+    print(found.text(handle.title))
     if found.fix:
         print(f"\n{found.fix}")
 

@@ -148,9 +148,7 @@ def _fix(magics: CpodMagics, options: argparse.Namespace) -> None:
     if diagnosis is None:
         print(f"nothing is wrong with {handle.title}")
         return
-    print("\n".join([f"{handle.title}: {diagnosis.cause}", *(f"  | {line}" for line in diagnosis.evidence)]))
-    if diagnosis.advice:
-        print(f"  what to do: {diagnosis.advice}")
+    print(diagnosis.text(handle.title))
     if diagnosis.fix:
         magics.ip.set_next_input(diagnosis.fix)
         show(Code(diagnosis.fix.rstrip("\n"), "yaml"))

@@ -21,6 +21,11 @@ class Diagnosis:
     fix: str = ""
     rule: str = ""
 
+    def text(self, title: str) -> str:
+        """Cause, evidence and advice in lines; `title` says of what."""
+        lines = [f"{title}: {self.cause}", *(f"  | {line}" for line in self.evidence)]
+        return "\n".join([*lines, f"  what to do: {self.advice}"] if self.advice else lines)
+
 
 @dataclass(frozen=True)
 class Facts:
