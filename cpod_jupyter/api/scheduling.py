@@ -63,6 +63,11 @@ def used_on(node: str, pods: Iterable[Object]) -> Amounts:
     return total
 
 
+def allocatable(node: Object, name: str) -> Decimal:
+    """What a node has of a resource for pods, taken or free; 0 of what it lacks."""
+    return parse_quantity(((node.get("status") or {}).get("allocatable") or {}).get(name, 0))
+
+
 def misfits(pod_spec: Mapping[str, Any], node: Object, used: Mapping[str, Decimal] | None = None) -> list[str]:
     """The scheduler's reasons why the pod does not fit on the node; none when it does.
 
@@ -70,10 +75,9 @@ def misfits(pod_spec: Mapping[str, Any], node: Object, used: Mapping[str, Decima
     """
     if found := placement.misplaced(pod_spec, node):
         return found
-    offered = (node.get("status") or {}).get("allocatable") or {}
     reasons = []
     for name, amount in sorted(requests(pod_spec).items()):
-        free = parse_quantity(offered.get(name, 0)) - (used or {}).get(name, Decimal(0))
+        free = allocatable(node, name) - (used or {}).get(name, Decimal(0))
         if amount > free:
             reasons.append(f"Insufficient {name}")
     return reasons

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cpod_jupyter.api import meta, names
+from cpod_jupyter.api import meta, names, scheduling
 from cpod_jupyter.api.cpodjob import CPodJobCondition, CPodJobSpec
-from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import (
     CPODJOBS,
     DATASETSTORAGES,
@@ -151,11 +150,8 @@ class CPodJobReconciler:
         if spec.worker_replicas < 2:
             return False
         wanted = f"{workload.GPU_PRODUCT}={spec.gpu_type}" if spec.gpu_type else ""
-        offers = (
-            ((node.get("status") or {}).get("allocatable") or {}).get(workload.RDMA, 0)
-            for node in self.api.list(NODES, label_selector=wanted).items
-        )
-        return sum(parse_quantity(amount) > 0 for amount in offers) >= 2
+        nodes = self.api.list(NODES, label_selector=wanted).items
+        return sum(scheduling.allocatable(node, workload.RDMA) > 0 for node in nodes) >= 2
 
     def _anew(self, job: Object) -> Changes:
         """The job failed and was edited since: back to its beginning. What ran goes next (`is_of_earlier_spec`)."""

@@ -342,11 +342,9 @@ def failure_text(snapshot: Snapshot, diagnosis: Diagnosis | None = None) -> str:
     if snapshot.state is State.DELETED:
         return f"{snapshot.title} was deleted while it was followed"
     told = diagnosis or Diagnosis(snapshot.reason, snapshot.evidence, snapshot.advice)
-    lines = [f"{snapshot.title} failed: {told.cause}"]
-    lines += [f"  | {line}" for line in told.evidence]
-    lines += [f"  what to do: {told.advice}"] if told.advice else []
-    lines += ["  a cell that mends it:", *(f"    {line}" for line in told.fix.splitlines())] if told.fix else []
+    lines = [told.text(f"{snapshot.title} failed")]
     if told.fix:
+        lines += ["  a cell that mends it:", *(f"    {line}" for line in told.fix.splitlines())]
         lines.append(f"  %cpod fix {snapshot.name} puts that cell below")
     if snapshot.resource in RUN_ONCE:
         lines.append(f"  its log: %cpod logs {snapshot.name}; to run it again: the same cell with --new")

@@ -27,8 +27,8 @@ class Words:
     evidence: tuple[str, ...] = ()
 
 
-_START = ("CreateContainerConfigError", "RunContainerError", "CreateContainerError")
-_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+START_REASONS = ("CreateContainerConfigError", "RunContainerError", "CreateContainerError")
+IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
 _CAUSES: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
@@ -203,10 +203,10 @@ def _container_trouble(pod: Object, family: Family) -> _Trouble | None:
         last = (container.get("lastState") or {}).get("terminated")
         waiting, over = state.get("waiting"), state.get("terminated")
         image = container.get("image", "")
-        if waiting and waiting.get("reason") in _IMAGE:
+        if waiting and waiting.get("reason") in IMAGE_REASONS:
             said = waiting.get("message") or waiting["reason"]
             return _Trouble(f"the image {image} cannot be had: {said}", "check spec.image for a typo", fatal=True)
-        if waiting and waiting.get("reason") in _START:
+        if waiting and waiting.get("reason") in START_REASONS:
             return _Trouble(f"the container cannot start: {waiting.get('message') or waiting['reason']}", fatal=True)
         if waiting and waiting.get("reason") == "CrashLoopBackOff":
             why = _exit(container, last or {})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cpod_jupyter.api import meta, names
+from cpod_jupyter.api import meta, names, scheduling
 from cpod_jupyter.api.inference import InferenceSpec
 from cpod_jupyter.api.planning.gpus import Gpu, gpu_of_node, known_gpu
 from cpod_jupyter.api.quantity import parse_quantity
@@ -97,7 +97,7 @@ def _offer(node: Object, gpu_type: str) -> Offer | None:
     labels = node["metadata"].get("labels") or {}
     if gpu_type and labels.get(GPU_PRODUCT) != gpu_type:
         return None
-    count = int(parse_quantity(((node.get("status") or {}).get("allocatable") or {}).get(GPU, 0)))
+    count = int(scheduling.allocatable(node, GPU))
     return (count, gpu_of_node(labels)) if count else None
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
+from cpod_jupyter.api import scheduling
 from cpod_jupyter.api.catalog import BaseModel
 from cpod_jupyter.api.finetune import FineTuneSpec, finetune_type
 from cpod_jupyter.api.planning import Gpu, ModelShape, Plan, PlanRequest, gpu_of_node, known_gpu, known_shape, make_plan
 from cpod_jupyter.api.planning.ways import replicas_of
-from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.api.trainer import trainer_config
 from cpod_jupyter.operator.builders.claims import MIB
@@ -164,12 +164,8 @@ def _labels(node: Object) -> dict[str, str]:
 
 
 def _gpus_of(node: Object) -> int:
-    return int(_allocatable(node, GPU))
+    return int(scheduling.allocatable(node, GPU))
 
 
 def _memory_mib(node: Object) -> int:
-    return int(_allocatable(node, "memory")) // MIB
-
-
-def _allocatable(node: Object, name: str) -> float:
-    return float(parse_quantity(((node.get("status") or {}).get("allocatable") or {}).get(name, 0)))
+    return int(scheduling.allocatable(node, "memory")) // MIB

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from cpod_jupyter.api import meta
+from cpod_jupyter.api import meta, scheduling
 from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import CPODJOBS, FINETUNES
 from cpod_jupyter.sdk.diagnose.facts import Facts
@@ -91,8 +91,7 @@ def _limits(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 def fewer_gpus(facts: Facts) -> list[Change]:
     """As many GPUs as the node that has most; nothing when there is none."""
-    offered = [(node.get("status") or {}).get("allocatable") or {} for node in facts.nodes]
-    most = max((int(parse_quantity(amounts.get("nvidia.com/gpu", 0))) for amounts in offered), default=0)
+    most = max((int(scheduling.allocatable(node, "nvidia.com/gpu")) for node in facts.nodes), default=0)
     field = {FINETUNES: "gpuCount", CPODJOBS: "gpuRequiredPerReplica"}.get(facts.family.resource, "")
     return [((field,), most)] if field and 0 < most < int(facts.spec.get(field) or 0) else []
 

@@ -11,10 +11,8 @@ from cpod_jupyter.api import meta, scheduling
 from cpod_jupyter.sdk.diagnose import fix
 from cpod_jupyter.sdk.diagnose.facts import Diagnosis, Facts, ending, traceback_lines
 from cpod_jupyter.sdk.pods import place_of, rank, role_of, unscheduled
-from cpod_jupyter.sdk.words import Words
+from cpod_jupyter.sdk.words import IMAGE_REASONS, START_REASONS, Words
 
-_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
-_START = ("CreateContainerConfigError", "RunContainerError", "CreateContainerError")
 _EVIDENCE = 3
 
 
@@ -96,7 +94,7 @@ def _waiting(facts: Facts, reasons: tuple[str, ...]) -> tuple[str, str] | None:
 
 
 def _image(facts: Facts) -> Diagnosis | None:
-    found = _waiting(facts, _IMAGE)
+    found = _waiting(facts, IMAGE_REASONS)
     if found is None:
         return None
     changes = fix.nearest_image(facts)
@@ -107,7 +105,7 @@ def _image(facts: Facts) -> Diagnosis | None:
 
 
 def _start(facts: Facts) -> Diagnosis | None:
-    found = _waiting(facts, _START)
+    found = _waiting(facts, START_REASONS)
     if found is None:
         return None
     return Diagnosis(

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from cpod_jupyter.api import meta, names, scheduling
 from cpod_jupyter.api.catalog import BaseModel, find_model
-from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import FINETUNES, Object
 from cpod_jupyter.operator import admission
 from cpod_jupyter.operator.builders import plan as planning
@@ -144,8 +143,7 @@ def free_gpus(facts: Facts) -> dict[str, int]:
     """Of each node that has GPUs, by its name: those that no pod has taken."""
     found = {}
     for node in facts.nodes or ():
-        offered = int(parse_quantity(((node.get("status") or {}).get("allocatable") or {}).get(GPU, 0)))
-        if offered:
+        if offered := _offered(node):
             name = meta.name_of(node)
             found[name] = offered - int(scheduling.used_on(name, facts.pods or ()).get(GPU, 0))
     return found
@@ -209,7 +207,7 @@ def _placed(nodes: Sequence[Object], pods: Sequence[Object], wanted: Sequence[Po
 
 
 def _offered(node: Object) -> int:
-    return int(parse_quantity(((node.get("status") or {}).get("allocatable") or {}).get(GPU, 0)))
+    return int(scheduling.allocatable(node, GPU))
 
 
 def _of_type(pods: Pods) -> str:

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from cpod_jupyter.api.resources import DEPLOYMENTS, PODS, REPLICASETS
-from cpod_jupyter.engine.controllers import controllers
 
 from .cluster import Cluster
-from .served import served
+from .controlled import cluster, kubeconfig
+
+__all__ = ["cluster", "kubeconfig"]
 
 SLEEPS = 'trap "exit 0" TERM; while :; do sleep 0.1; done'
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """With every controller of the engine."""
-    home = tmp_path / "home"
-    found = Cluster(home, lambda api: controllers(api, home))
-    found.start()
-    yield found
-    found.stop()
-    found.remove_pods()
-
-
-@pytest.fixture
-def kubeconfig(cluster: Cluster) -> Iterator[Path]:
-    with served(cluster) as path:
-        yield path
 
 
 def test_a_pod_is_run_followed_described_and_deleted(kubectl: Any, cluster: Cluster) -> None:

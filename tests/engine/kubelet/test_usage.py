@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from cpod_jupyter.engine.controllers import controllers
-
 from .cluster import Cluster
-from .served import served
+from .controlled import cluster, kubeconfig
 
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    home = tmp_path / "home"
-    found = Cluster(home, lambda api: controllers(api, home))
-    found.start()
-    yield found
-    found.stop()
-    found.remove_pods()
-
-
-@pytest.fixture
-def kubeconfig(cluster: Cluster) -> Iterator[Path]:
-    with served(cluster) as path:
-        yield path
+__all__ = ["cluster", "kubeconfig"]
 
 
 def test_kubectl_top_shows_what_a_pod_and_the_node_use(kubectl: Any, cluster: Cluster) -> None:
