@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpod_jupyter import cli_cluster, cli_more
-from cpod_jupyter.cli_output import handle_of, print_data, session_of
+from cpod_jupyter import cli_cluster, cli_images, cli_more
+from cpod_jupyter.cli_output import AddCommand, handle_of, print_data, session_of
 from cpod_jupyter.errors import CpodError, ManifestError
 from cpod_jupyter.version import VERSION
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cpod_jupyter.sdk.engine import MappedImage
     from cpod_jupyter.sdk.listing import Listing
 
 _EXAMPLES = """examples:
@@ -80,6 +79,21 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
+    for commands_of in (
+        _add_engine,
+        _add_submitting,
+        _add_reading,
+        _add_changing,
+        cli_images.add_commands,
+        cli_more.add_commands,
+        cli_cluster.add_commands,
+    ):
+        commands_of(add, where, output)
+    add("version", _version, "print the version")
+    return parser
+
+
+def _add_engine(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
     up = add("up", _up, "start the engine on this machine", output, example="cpod up --port 6443")
     up.add_argument("--port", type=int, help="a port of 127.0.0.1; a free one when left out")
     up.add_argument("--runtime", choices=("process", "podman", "docker"), help="what pods are: processes of this "
@@ -92,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("name", metavar="NAME", nargs="?", help="a name, or KIND/NAME; all when left out")
     add("kubeconfig", _kubeconfig, "print the path of the engine's kubeconfig",
         example="export KUBECONFIG=$(cpod kubeconfig)")  # fmt: skip
+
+
+def _add_submitting(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
     apply = add("apply", _apply, "submit manifests", where, output, example="cpod apply -f examples/finetune.yaml")
     apply.add_argument(
         "-f",
@@ -103,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     apply.add_argument("--new", action="store_true", help="delete runs of these names first, with their results")
     apply.add_argument("--dry-run", action="store_true", help="check, and submit nothing")
+
+
+def _add_reading(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
     for word in ("models", "datasets"):
         add(word, _ls, f"show the {word} there are", where, output).set_defaults(kind=word)
     ls = add("ls", _ls, "show what there is", where, output, example="cpod ls models")
@@ -117,6 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("--since", metavar="T", default="", help="from so long ago on: 30s, 10m, 2h, or a moment")
     logs.add_argument("--previous", action="store_true", help="of the run before the container's last restart")
     logs.add_argument("--grep", metavar="TEXT", help="only lines with this text")
+
+
+def _add_changing(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
     events = add("events", _events, "show what happened to an object", where, output, example="cpod events facts")
     events.add_argument("name", metavar="NAME")
     delete = add("delete", _delete, "delete objects with all that was made for them", where,
@@ -128,22 +151,6 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("name", metavar="NAME")
     manifest = add("yaml", _yaml, "print the manifest that makes an object again", where, example="cpod yaml facts")
     manifest.add_argument("name", metavar="NAME")
-    images = add("images", _images, "show and change which images stand for virtual environments of this machine",
-                 output, example="cpod images map ghcr.io/team/server ~/venvs/server")  # fmt: skip
-    images.set_defaults(action="list")
-    actions = images.add_subparsers(title="actions", metavar="ACTION")
-    mapping = actions.add_parser("map", help="have an image, whatever its tag, stand for an environment")
-    mapping.add_argument("image", metavar="IMAGE")
-    mapping.add_argument("path", metavar="PATH", type=Path, help="the environment's folder, which has bin/python")
-    unmapping = actions.add_parser("unmap", help="forget it again")
-    unmapping.add_argument("image", metavar="IMAGE")
-    actions.add_parser("list", help="show what is mapped", parents=[output])
-    for action, parser_of in (("map", mapping), ("unmap", unmapping)):
-        parser_of.set_defaults(action=action)
-    cli_more.add_commands(add, where, output)
-    cli_cluster.add_commands(add, where, output)
-    add("version", _version, "print the version")
-    return parser
 
 
 def _console() -> Console:
@@ -178,35 +185,6 @@ def _kubeconfig(options: argparse.Namespace) -> None:
     if found is None:
         raise CpodError("no engine runs; cpod up starts it")
     print(found.kubeconfig)
-
-
-def _images(options: argparse.Namespace) -> None:
-    from cpod_jupyter.sdk import engine
-
-    images = engine.images()
-    if options.action == "map":
-        entry = images.add(options.image, options.path)
-        print(
-            f"{entry.image} is {entry.path} (Python {entry.python}) for pods made from now on; "
-            "their containers must name their command"
-        )
-    elif options.action == "unmap":
-        print(f"{options.image} is {images.remove(options.image)} no more; pods that run go on")
-    else:
-        entries = images.entries()
-        rows = [{"image": item.image, "path": str(item.path), "python": item.python or None} for item in entries]
-        if not print_data(options, rows):
-            _print_images(entries)
-
-
-def _print_images(entries: Sequence[MappedImage]) -> None:
-    from cpod_jupyter.sdk.view import table
-
-    shown = [(item.image, item.python or "none", str(item.path)) for item in entries]
-    print(table.text(("IMAGE", "PYTHON", "PATH"), shown) if shown else "no image is mapped; cpod images map IMAGE PATH")
-    for item in entries:
-        if item.problem:
-            print(f"{item.image}: {item.problem}", file=sys.stderr)
 
 
 def _version(options: argparse.Namespace) -> None:

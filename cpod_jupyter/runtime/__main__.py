@@ -12,10 +12,14 @@ import io
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from cpod_jupyter.errors import CpodError, DoesNotFit, TemporaryFailure
 from cpod_jupyter.runtime.report import leave_message
+
+AddParser = Callable[..., argparse.ArgumentParser]
+"""Adds a command: argparse's `add_parser`."""
 
 _TOO_SMALL = 3
 _TRY_AGAIN = 75
@@ -88,8 +92,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Progress and metrics are records on standard output, lines that begin with @cpod.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (_add_download, _add_clone, _add_upload, _add_train, _add_serve):
+        command(commands.add_parser)
+    return parser
 
-    download = commands.add_parser(
+
+def _add_download(add: AddParser) -> None:
+    download = add(
         "download",
         help="fetch a model or data set into a directory",
         description="Fetch a model or data set into a directory, whole or not at all. "
@@ -108,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     download.add_argument("--sha256", default="", metavar="HEX", help="of the one file, or over those of all files")
     download.add_argument("--mounted", type=Path, metavar="DIR", help="where the claim of pvc:// is mounted")
 
-    clone = commands.add_parser(
+
+def _add_clone(add: AddParser) -> None:
+    clone = add(
         "clone",
         help="bring a git repository into a directory",
         description="Bring a git repository into a directory, at a revision, with its submodules. Done anew each time.",
@@ -117,7 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     clone.add_argument("--revision", default="", help="branch, tag or commit (default: the repository's own)")
     clone.add_argument("--destination", required=True, type=Path, metavar="DIR")
 
-    upload = commands.add_parser(
+
+def _add_upload(add: AddParser) -> None:
+    upload = add(
         "upload",
         help="copy a model into an object store",
         description="Copy a directory into an object store, a manifest with the hashes of its files last. "
@@ -131,7 +144,9 @@ def _parser() -> argparse.ArgumentParser:
         help="the directory to make: s3://BUCKET/PATH, oss://…, gs://…, file:///PATH (keys from the environment)",
     )
 
-    train = commands.add_parser(
+
+def _add_train(add: AddParser) -> None:
+    train = add(
         "train",
         help="fine-tune a model on conversations",
         description="Fine-tune a model on the *.jsonl files of a directory, with LoRA or all weights. "
@@ -150,7 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--output", required=True, type=Path, metavar="DIR", help="for the model or adapter")
     train.add_argument("--checkpoints", required=True, type=Path, metavar="DIR", help="kept until the end only")
 
-    serve = commands.add_parser(
+
+def _add_serve(add: AddParser) -> None:
+    serve = add(
         "serve",
         help="answer the OpenAI protocol over HTTP",
         description="Serve a model: /v1/chat/completions, /v1/completions, /v1/models (and below /openai), /health.",
@@ -169,7 +186,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--temperature", type=float, help="for requests that set none; 0 is greedy")
     serve.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
-    return parser
 
 
 if __name__ == "__main__":
