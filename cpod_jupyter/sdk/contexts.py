@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cpod_jupyter import local
 from cpod_jupyter.client.connection import configured_contexts
 from cpod_jupyter.sdk.connect import ENGINE, means_engine
-from cpod_jupyter.sdk.view import table
-
-COLUMNS = ("", "context", "server", "namespace")
+from cpod_jupyter.sdk.view.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -24,36 +21,19 @@ class ContextInfo:
     current: bool = False
 
 
-class Contexts(Sequence[ContextInfo]):
+class Contexts(Rows[ContextInfo]):
     """All contexts, shown as a table."""
 
-    def __init__(self, rows: Sequence[ContextInfo]) -> None:
-        self._rows = list(rows)
+    columns = ("", "context", "server", "namespace")
 
-    def __getitem__(self, index: Any) -> Any:
-        return self._rows[index]
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[ContextInfo]:
-        return iter(self._rows)
-
-    def _table(self) -> list[tuple[str, ...]]:
-        return [("*" if row.current else "", row.name, row.server, row.namespace) for row in self._rows]
+    def rows(self) -> list[tuple[str, ...]]:
+        return [("*" if row.current else "", row.name, row.server, row.namespace) for row in self]
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The same for programs."""
         return [
-            {"name": row.name, "server": row.server, "namespace": row.namespace, "current": row.current}
-            for row in self._rows
+            {"name": row.name, "server": row.server, "namespace": row.namespace, "current": row.current} for row in self
         ]
-
-    def __repr__(self) -> str:
-        return table.text(COLUMNS, self._table())
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": table.html(COLUMNS, self._table())}
 
 
 def contexts(chosen: str | None = None) -> Contexts:

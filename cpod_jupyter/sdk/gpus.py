@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta, scheduling
 from cpod_jupyter.api.quantity import parse_quantity
 from cpod_jupyter.api.resources import Object
-from cpod_jupyter.sdk.view import table
+from cpod_jupyter.sdk.view.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("node", "type", "total", "free", "held by")
 _PRODUCT = "nvidia.com/gpu.product"
 """The label in which NVIDIA's device plugin says what a node's GPUs are."""
 
@@ -31,25 +30,16 @@ class NodeGpus:
     holders: tuple[str, ...] = ()
 
 
-class Gpus(Sequence[NodeGpus]):
+class Gpus(Rows[NodeGpus]):
     """The GPUs of all nodes. Shown as a table; `to_df()` for pandas."""
 
-    def __init__(self, rows: Sequence[NodeGpus]) -> None:
-        self._rows = list(rows)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._rows[index]
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[NodeGpus]:
-        return iter(self._rows)
+    columns = ("node", "type", "total", "free", "held by")
+    empty = "no node has GPUs"
 
     def summary(self) -> str:
         """`3 of 4 NVIDIA-H100 free`, a part for each type; empty where there are none."""
         free: Counter[str] = Counter()
-        for row in self._rows:
+        for row in self:
             free[row.product] += row.free
         return ", ".join(f"{free[product]} of {count} {product} free" for product, count in self._counts().items())
 
@@ -59,31 +49,24 @@ class Gpus(Sequence[NodeGpus]):
 
     def _counts(self) -> Counter[str]:
         total: Counter[str] = Counter()
-        for row in self._rows:
+        for row in self:
             total[row.product] += row.total
         return total
 
-    def _table(self) -> list[tuple[str, ...]]:
-        return [(row.node, row.product, str(row.total), str(row.free), ", ".join(row.holders)) for row in self._rows]
+    def rows(self) -> list[tuple[str, ...]]:
+        return [(row.node, row.product, str(row.total), str(row.free), ", ".join(row.holders)) for row in self]
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The same for programs."""
         return [
             {"node": row.node, "type": row.product, "total": row.total, "free": row.free, "heldBy": list(row.holders)}
-            for row in self._rows
+            for row in self
         ]
 
     def to_df(self) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(self._table(), columns=list(COLUMNS)).astype({"total": int, "free": int})
-
-    def __repr__(self) -> str:
-        return table.text(COLUMNS, self._table()) if self._rows else "no node has GPUs"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        html = table.html(COLUMNS, self._table()) if self._rows else table.note(repr(self))
-        return {"text/plain": repr(self), "text/html": html}
+        return pd.DataFrame(self.rows(), columns=list(self.columns)).astype({"total": int, "free": int})
 
 
 def gpus_of(nodes: Sequence[Object], pods: Sequence[Object]) -> Gpus:

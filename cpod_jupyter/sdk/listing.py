@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
@@ -12,6 +12,7 @@ from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.pods import event_time
 from cpod_jupyter.sdk.states import result_of, status_of
 from cpod_jupyter.sdk.view import table
+from cpod_jupyter.sdk.view.rows import Rows
 from cpod_jupyter.sdk.words import amount, span
 
 if TYPE_CHECKING:
@@ -21,26 +22,20 @@ COLUMNS = ("kind", "name", "phase", "about", "age")
 EVENT_COLUMNS = ("when", "type", "reason", "about", "message")
 
 
-class Listing(Sequence[Object]):
+class Listing(Rows[Object]):
     """Objects in a namespace. Shown as a table; `to_df()` for pandas."""
 
+    columns = COLUMNS
+
     def __init__(self, objects: Sequence[Object], namespace: str, unread: Sequence[str] = ()) -> None:
-        self.objects = list(objects)
+        super().__init__(objects)
         self.namespace = namespace
+        self.empty = f"nothing in namespace {namespace} yet"
         self.unread = tuple(unread)
         """Kinds that could not be listed, each with the reason."""
 
-    def __getitem__(self, index: Any) -> Any:
-        return self.objects[index]
-
-    def __len__(self) -> int:
-        return len(self.objects)
-
-    def __iter__(self) -> Iterator[Object]:
-        return iter(self.objects)
-
     def rows(self) -> list[tuple[str, ...]]:
-        return [row_of(obj) for obj in self.objects]
+        return [row_of(obj) for obj in self]
 
     def to_df(self) -> pd.DataFrame:
         import pandas as pd
@@ -48,20 +43,16 @@ class Listing(Sequence[Object]):
         return pd.DataFrame(self.rows(), columns=list(COLUMNS))
 
     def __repr__(self) -> str:
-        shown = table.text(COLUMNS, self.rows()) if self.objects else self._nothing()
-        return "\n".join([shown, *self.notes()])
+        return "\n".join([super().__repr__(), *self.notes()])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        html = table.html(COLUMNS, self.rows(), pills=(2,)) if self.objects else table.note(self._nothing())
+        html = table.html(COLUMNS, self.rows(), pills=(2,)) if self else table.note(self.empty)
         html += "".join(table.note(note) for note in self.notes())
         return {"text/plain": repr(self), "text/html": html}
 
     def notes(self) -> list[str]:
         """What is to be said below the table: kinds that could not be listed."""
         return [f"not listed: {reason}" for reason in self.unread]
-
-    def _nothing(self) -> str:
-        return f"nothing in namespace {self.namespace} yet"
 
 
 def row_of(obj: Object) -> tuple[str, ...]:
