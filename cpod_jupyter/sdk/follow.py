@@ -10,16 +10,17 @@ import datetime as dt
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import EVENTS, NODES, Object, Resource
 from cpod_jupyter.control.api import WatchEvent
 from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, Forbidden, NotFound, WaitTimeout
-from cpod_jupyter.sdk.diagnose import look
-from cpod_jupyter.sdk.history import History
+from cpod_jupyter.sdk.diagnose import Facts, look, tell
+from cpod_jupyter.sdk.history import TAIL_LINES, History
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log
 from cpod_jupyter.sdk.pods import BELOW, Family, containers_of, has_started, rank, unscheduled, whole
@@ -27,7 +28,7 @@ from cpod_jupyter.sdk.podstates import events_in_words, pod_states
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
 from cpod_jupyter.sdk.usage import Usage, Use
-from cpod_jupyter.sdk.words import explain
+from cpod_jupyter.sdk.words import IMAGE_REASONS, Words
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
@@ -112,6 +113,7 @@ class Tracker:
         self.family = family
         self.history = History()
         self.logs: dict[str, bool] = {}
+        self._ends: dict[str, deque[str]] = {}
         self._nodes = nodes
         self._use = use
         self._gone = False
@@ -123,8 +125,9 @@ class Tracker:
                 self._changed(resource, event)
             case Listed(resource, items):
                 self._listed(resource, items)
-            case Line(text=text):
+            case Line(pod, text):
                 self.history.add(text)
+                self._ends.setdefault(pod, deque(maxlen=TAIL_LINES)).append(text)
             case LogEnded(pod):
                 self.logs[pod] = True
             case Connection(up):
@@ -161,10 +164,10 @@ class Tracker:
 
     def snapshot(self) -> Snapshot:
         family, root = self.family, self.family.root
-        nodes = self._nodes() if any(map(unscheduled, family.pods())) else []
-        words = explain(family, nodes, self.history.tail or self.history.head)
+        logs = {meta.name_of(pod): tuple(ends) for pod in family.pods() if (ends := self._ends.get(meta.uid_of(pod)))}
+        words, found = tell(Facts(family, logs, self._nodes() if any(map(_asks_of_nodes, family.pods())) else ()))
         if self._gone:
-            words = replace(words, status=Status(State.DELETED, "Deleted"), reason="it was deleted", advice="")
+            words, found = Words(Status(State.DELETED, "Deleted"), "it was deleted"), None
         return Snapshot(
             resource=family.resource,
             name=meta.name_of(root),
@@ -173,6 +176,8 @@ class Tracker:
             reason=words.reason,
             advice=words.advice,
             evidence=words.evidence,
+            fix=found.fix if found else "",
+            diagnosis=found,
             progress=self.history.progress,
             metrics=tuple(self.history.metrics),
             log=self.history.text(),
@@ -205,6 +210,12 @@ class Tracker:
                 self.family.remove(resource, obj)
         for item in items:
             self._changed(resource, WatchEvent("MODIFIED", item))
+
+
+def _asks_of_nodes(pod: Object) -> bool:
+    """Whether what ails a pod is told by what nodes have: room, or images."""
+    waits = [((container.get("state") or {}).get("waiting") or {}).get("reason") for container in containers_of(pod)]
+    return unscheduled(pod) or any(reason in IMAGE_REASONS for reason in waits)
 
 
 def _owner(pod: Object) -> str:
@@ -276,11 +287,11 @@ class Follower:
         yield self._last(tracker.snapshot())
 
     def _last(self, snapshot: Snapshot) -> Snapshot:
-        """The last snapshot; of a failure with its diagnosis, from the logs of all pods."""
-        if snapshot.state is not State.FAILED:
+        """The last snapshot; where something is wrong with the diagnosis from the logs of all pods."""
+        if snapshot.diagnosis is None:
             return snapshot
         try:
-            return snapshot.diagnosed(look(self.client, self.resource, self.name, self.namespace))
+            return snapshot.told(*look(self.client, self.resource, self.name, self.namespace))
         except (ApiError, ApiUnreachable):
             return snapshot
 
