@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import EVENTS, NODES, Object, Resource
 from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, Forbidden, NotFound, WaitTimeout
+from cpod_jupyter.sdk.diagnose import look
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log
 from cpod_jupyter.sdk.pods import BELOW, Family, whole
@@ -95,7 +96,16 @@ class Follower:
                 )
         if snapshot.state is not State.READY:
             self._drain(tracker)
-        yield tracker.snapshot()
+        yield self._last(tracker.snapshot())
+
+    def _last(self, snapshot: Snapshot) -> Snapshot:
+        """The last snapshot; of a failure with its diagnosis, from the logs of all pods."""
+        if snapshot.state is not State.FAILED:
+            return snapshot
+        try:
+            return snapshot.diagnosed(look(self.client, self.resource, self.name, self.namespace))
+        except (ApiError, ApiUnreachable):
+            return snapshot
 
     def _gather(self, tracker: Tracker, until: float, deadline: float | None) -> None:
         """Wait for news, but no longer than the clock of a display; then take all there is until the time

@@ -21,17 +21,16 @@ from cpod_jupyter.api.resources import (
 from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.errors import CpodError, NotFound, WorkFailed
 from cpod_jupyter.sdk.apply import remove, submit
-from cpod_jupyter.sdk.diagnose import Diagnosis, Facts, diagnose
+from cpod_jupyter.sdk.diagnose import Diagnosis, look
 from cpod_jupyter.sdk.follow import Detached, Follower
 from cpod_jupyter.sdk.history import History, readable
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
-from cpod_jupyter.sdk.logs import follow_log, log_lines, log_of, moment_of
+from cpod_jupyter.sdk.logs import follow_log, log_lines, moment_of
 from cpod_jupyter.sdk.pods import Family, has_started, place_of, whole
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
 from cpod_jupyter.sdk.tracker import Tracker
 from cpod_jupyter.sdk.view import bundle
-from cpod_jupyter.sdk.words import explain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
     from cpod_jupyter.sdk.deployment import Deployment
 
 HandleT = TypeVar("HandleT", bound="Handle")
-
-_DIAGNOSED_LINES = 400
-"""Lines of each pod's log that a diagnosis looks at."""
 
 Show = Callable[[Snapshot], None]
 """Called with each snapshot while something is followed."""
@@ -95,7 +91,8 @@ class Handle:
         place, lines = log_lines(self._client, family, first=culprit)
         for line in lines:
             tracker.history.add(line, place)
-        return tracker.snapshot()
+        snapshot = tracker.snapshot()
+        return snapshot.diagnosed(self.diagnose()) if snapshot.state is State.FAILED else snapshot
 
     def events(self) -> list[Object]:
         """The events about it and all that was made for it, the oldest first."""
@@ -121,25 +118,14 @@ class Handle:
             raise Detached(word_of(self.resource), self.name) from None
         assert last is not None, "following ends with a snapshot, or raises"
         if not last.state.good:
-            diagnosis = self.diagnose() if last.state is State.FAILED else None
-            failed = WorkFailed(failure_text(last, diagnosis))
-            failed.diagnosis = diagnosis
+            failed = WorkFailed(failure_text(last))
+            failed.diagnosis = last.diagnosis
             raise failed
         return self.refresh()
 
     def diagnose(self) -> Diagnosis | None:
         """Why it failed or is stuck, and the cell that would mend it; None when nothing is wrong with it."""
-        try:
-            family = self.family()
-        except NotFound:
-            return None
-        words = explain(family)
-        if words.status.state in (State.SUCCEEDED, State.DELETED):
-            return None
-        alone = {meta.name_of(pod): Family(PODS, pod) for pod in family.pods()}
-        logs = {name: log_of(self._client, pod, tail=_DIAGNOSED_LINES) for name, pod in alone.items()}
-        nodes = Follower(self._client, self.resource, self.name, self.namespace).nodes()
-        return diagnose(Facts(family, logs, nodes), words)
+        return look(self._client, self.resource, self.name, self.namespace)
 
     def pods(self) -> dict[str, Object]:
         """Its pods now, by role and index (`master-0`, `worker-1`), or by name where they have no role; the one that
@@ -339,11 +325,11 @@ def _suspension(resource: Resource, suspend: bool) -> dict[str, Any] | None:
     return None
 
 
-def failure_text(snapshot: Snapshot, diagnosis: Diagnosis | None = None) -> str:
+def failure_text(snapshot: Snapshot) -> str:
     """A failure as one message: the cause, the evidence, what to do, and the cell that mends it."""
     if snapshot.state is State.DELETED:
         return f"{snapshot.title} was deleted while it was followed"
-    told = diagnosis or Diagnosis(snapshot.reason, snapshot.evidence, snapshot.advice)
+    told = snapshot.diagnosis or Diagnosis(snapshot.reason, snapshot.evidence, snapshot.advice)
     lines = [told.text(f"{snapshot.title} failed")]
     if told.fix:
         lines += ["  a cell that mends it:", *(f"    {line}" for line in told.fix.splitlines())]

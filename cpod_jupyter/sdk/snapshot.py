@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cpod_jupyter.api.resources import Resource
+from cpod_jupyter.sdk.diagnose.facts import Diagnosis
 from cpod_jupyter.sdk.history import LogLine, Metrics, Progress
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.podstates import PodState
@@ -14,7 +15,11 @@ from cpod_jupyter.sdk.states import State, Status
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is known of an object at a moment. `elapsed` in seconds; `log` is bounded, its records taken out."""
+    """What is known of an object at a moment. `elapsed` in seconds; `log` is bounded, its records taken out.
+
+    Of a failure the last snapshot has the diagnosis: `reason`, `evidence` and `advice` are its own, and `fix` is the
+    text of the cell that would mend it, "" where none is certain.
+    """
 
     resource: Resource
     name: str
@@ -23,6 +28,8 @@ class Snapshot:
     reason: str = ""
     advice: str = ""
     evidence: tuple[str, ...] = ()
+    fix: str = ""
+    diagnosis: Diagnosis | None = field(default=None, repr=False)
     progress: Progress | None = None
     metrics: tuple[Metrics, ...] = field(default=(), repr=False)
     log: tuple[LogLine, ...] = field(default=(), repr=False)
@@ -42,6 +49,14 @@ class Snapshot:
     def title(self) -> str:
         """`finetune/facts`."""
         return f"{word_of(self.resource)}/{self.name}"
+
+    def diagnosed(self, found: Diagnosis | None) -> Snapshot:
+        """The same with what a diagnosis has found, if anything."""
+        if found is None:
+            return self
+        return replace(
+            self, reason=found.cause, evidence=found.evidence, advice=found.advice, fix=found.fix, diagnosis=found
+        )
 
     @property
     def loss(self) -> float | None:

@@ -89,8 +89,16 @@ def test_what_is_not_served_is_refused_in_so_many_words(kubectl: Any) -> None:
     assert "could not find the requested resource" in kubectl(
         "create", "cronjob", "c", "--image=i", "--schedule=* * * * *", fails=True
     )
-    assert "Metrics API not available" in kubectl("top", "pods", fails=True)
     assert "doesn't have a resource type" in kubectl("get", "widgets", fails=True)
+
+
+def test_where_nobody_measures_top_says_that_there_is_nothing_yet(kubectl: Any) -> None:
+    assert "No resources found in default namespace" in kubectl("top", "pods")
+    kubectl("run", "idle", "--image=i")
+    assert "metrics not available yet" in kubectl("top", "pods", fails=True)
+    assert 'podmetrics.metrics.k8s.io "default/idle" not found' in kubectl("top", "pod", "idle", fails=True)
+    assert 'pods "nobody" not found' in kubectl("top", "pod", "nobody", fails=True)
+    assert "metrics not available yet" in kubectl("top", "nodes", fails=True)
 
 
 def test_a_server_dry_run_changes_nothing(kubectl: Any, client: Client) -> None:

@@ -10,15 +10,24 @@ import pytest
 from cpod_jupyter.errors import WorkFailed
 from cpod_jupyter.sdk import Session
 from cpod_jupyter.sdk.diagnose import Diagnosis
+from cpod_jupyter.sdk.snapshot import Snapshot
 
 
 def failing(session: Session, text: str, **spec: Any) -> Diagnosis:
     spec = {"image": "python:3.11", "command": [sys.executable, "-c", text], "backoffLimit": 0, **spec}
+    seen: list[Snapshot] = []
     with pytest.raises(WorkFailed) as caught:
-        session.job("bad", **spec).wait(90)
+        session.job("bad", **spec).wait(90, seen.append)
     found = caught.value.diagnosis
     assert isinstance(found, Diagnosis)
     assert found.cause in str(caught.value)
+    shown = seen[-1]
+    assert (shown.reason, shown.evidence, shown.advice, shown.fix) == (
+        found.cause,
+        found.evidence,
+        found.advice,
+        found.fix,
+    ), "the last snapshot tells the same"
     return found
 
 

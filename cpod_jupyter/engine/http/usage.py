@@ -36,7 +36,10 @@ def is_asked(path: str) -> bool:
 
 
 class UsageApi:
-    """Answers for objects and lists; nothing is kept, so nothing can be watched."""
+    """Answers for objects and lists; nothing is kept, so nothing can be watched.
+
+    Without a source, as on a server without a kubelet, the lists are empty: nobody has measured anything.
+    """
 
     def __init__(self, objects: Objects, source: UsageSource | None) -> None:
         self._api = LocalApi(objects)
@@ -46,44 +49,48 @@ class UsageApi:
         """Raises NotFound, also for a pod of which nothing is known yet, or MethodNotAllowed."""
         if request.method != "GET" or request.query.get("watch", "").lower() in ("true", "1"):
             raise MethodNotAllowed("metrics are only had by get and list")
-        if self._source is None:
-            raise NotFound("the server could not find the requested resource")
         labels = request.query.get("labelSelector", "")
         parts = [unquote(part) for part in request.path.strip("/").split("/")[3:]]
         return await asyncio.to_thread(self._answer, parts, labels, self._source)
 
-    def _answer(self, parts: list[str], labels: str, source: UsageSource) -> Object:
+    def _answer(self, parts: list[str], labels: str, source: UsageSource | None) -> Object:
         match parts:
             case ["nodes"]:
                 nodes = self._api.list(NODES, label_selector=labels).items
-                return _list(NODE_METRICS, [_node(node, source) for node in nodes])
+                return _list(NODE_METRICS, [found for node in nodes if (found := _node(node, source)) is not None])
             case ["nodes", name]:
-                return _node(self._api.get(NODES, name), source)
+                return _known(_node(self._api.get(NODES, name), source), f'nodemetrics.metrics.k8s.io "{name}"')
             case ["pods"]:
                 return self._pods(None, labels, source)
             case ["namespaces", namespace, "pods"]:
                 return self._pods(namespace, labels, source)
             case ["namespaces", namespace, "pods", name]:
                 found = _pod(self._api.get(PODS, name, namespace), source)
-                if found is None:
-                    raise NotFound(f'podmetrics.metrics.k8s.io "{namespace}/{name}" not found')
-                return found
+                return _known(found, f'podmetrics.metrics.k8s.io "{namespace}/{name}"')
         raise NotFound("the server could not find the requested resource")
 
-    def _pods(self, namespace: str | None, labels: str, source: UsageSource) -> Object:
+    def _pods(self, namespace: str | None, labels: str, source: UsageSource | None) -> Object:
         pods = self._api.list(PODS, namespace, label_selector=labels).items
         return _list(POD_METRICS, [found for pod in pods if (found := _pod(pod, source)) is not None])
 
 
-def _pod(pod: Object, source: UsageSource) -> Object | None:
-    uses = source.usage(meta.namespace_of(pod), meta.name_of(pod), meta.uid_of(pod))
+def _known(found: Object | None, what: str) -> Object:
+    if found is None:
+        raise NotFound(f"{what} not found")
+    return found
+
+
+def _pod(pod: Object, source: UsageSource | None) -> Object | None:
+    uses = source.usage(meta.namespace_of(pod), meta.name_of(pod), meta.uid_of(pod)) if source else None
     if not uses:
         return None
     containers = [{"name": name, "usage": _quantities(use)} for name, use in uses.items()]
     return _item(POD_METRICS, pod, max(use.window for use in uses.values()), containers=containers)
 
 
-def _node(node: Object, source: UsageSource) -> Object:
+def _node(node: Object, source: UsageSource | None) -> Object | None:
+    if source is None:
+        return None
     use = source.machine_usage()
     return _item(NODE_METRICS, node, use.window, usage=_quantities(use))
 
