@@ -7,6 +7,7 @@ s3:// oss:// gs://BUCKET[/KEY]     an object store: one object, or all below a p
 https://HOST/PATH                  one file
 file:///PATH                       a file or directory where the pod runs
 pvc://CLAIM[/PATH]                 copied from another PersistentVolumeClaim of the namespace
+random://ARCHITECTURE              a tiny model with random weights, to try something out with
 
 Any of them may end in `#sha256=HEX`, which what is fetched must then match.
 """
@@ -26,6 +27,7 @@ SCHEMES = {
     "gs": "gs",
     "https": "https",
     "pvc": "pvc",
+    "random": "random",
 }
 """The URI scheme of each source by the name that `modeltype` and `datasettype` give it."""
 
@@ -43,6 +45,7 @@ _FORMS = {
     "https": (re.compile(r"[^/@\s]+/\S*"), "HOST/PATH, with keys in a Secret and not in the address"),
     "file": (re.compile(r"(localhost)?/.*"), "/ABSOLUTE/PATH"),
     "pvc": (re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(/.*)?"), "CLAIM or {scheme}://CLAIM/PATH"),
+    "random": (re.compile(r"[a-z0-9][a-z0-9_-]*"), "ARCHITECTURE, as config.json names it in model_type"),
 }  # fmt: skip
 """What follows the scheme, and in words."""
 _CHECKSUM = "#sha256="

@@ -78,7 +78,7 @@ class ModelStorageSpec(KubeModel):
 
     modeltype: str = Field(
         default="",
-        description="Where the model comes from: pypi, huggingface, modelscope, s3, oss, gs, https, file, pvc; "
+        description="Where the model comes from: pypi, huggingface, modelscope, s3, oss, gs, https, file, pvc, random; "
         "trained for a result. Left out when modelname is a URI.",
     )
     modelname: str = Field(

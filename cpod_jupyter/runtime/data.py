@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cpod_jupyter.api.chatrows import Message, data_files, numbered_rows, parse_row
@@ -33,6 +33,10 @@ class ChatData:
     rows: list[Row]
     sha256: str
     """Over the files' bytes, in the order of their names."""
+
+    def first(self, rows: int) -> ChatData:
+        """The first rows alone; all of them for 0."""
+        return replace(self, rows=self.rows[:rows]) if rows else self
 
 
 def read_chat_data(directory: Path, called: str = "") -> ChatData:

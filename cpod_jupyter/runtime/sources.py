@@ -57,6 +57,7 @@ _FETCHERS = {
     "https": ("sources_https", "fetch_from_https"),
     "file": ("sources_files", "fetch_from_file"),
     "pvc": ("sources_files", "fetch_from_claim"),
+    "random": ("sources_random", "make_random"),
 }
 """Module and function by scheme: what one needs is not imported for another."""
 

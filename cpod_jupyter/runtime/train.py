@@ -73,7 +73,7 @@ def train(paths: TrainPaths) -> None:
     config = read_config(paths.config)
     if paths.output.resolve() == paths.model.resolve():
         raise WorkFailed(f"the output {paths.output} is the model's own directory, choose another")
-    data = read_chat_data(paths.dataset)
+    data = read_chat_data(paths.dataset).first(config.rows)
     require_model(paths.model)
     log(f"{len(data.rows)} conversations, {config.finetune_type} fine-tune of {paths.model}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cpod_jupyter.api.resources import Resource
 from cpod_jupyter.sdk.diagnose.facts import Diagnosis
-from cpod_jupyter.sdk.history import Metrics, Progress
+from cpod_jupyter.sdk.history import LogLine, Metrics, Progress
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.podstates import PodState
 from cpod_jupyter.sdk.states import State, Status
@@ -32,7 +32,7 @@ class Snapshot:
     diagnosis: Diagnosis | None = field(default=None, repr=False)
     progress: Progress | None = None
     metrics: tuple[Metrics, ...] = field(default=(), repr=False)
-    log: tuple[str, ...] = field(default=(), repr=False)
+    log: tuple[LogLine, ...] = field(default=(), repr=False)
     elapsed: float | None = None
     result: str = ""
     url: str = ""

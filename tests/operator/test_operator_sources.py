@@ -36,6 +36,7 @@ def container(cluster: Cluster, job: str) -> Object:
         pytest.param("", "https://host/x.gguf#sha256=" + HEX, "https://host/x.gguf#sha256=" + HEX, id="checksum"),
         pytest.param("file", "/data/x", "file:///data/x", id="file"),
         pytest.param("", "pvc://claim/a/b", "pvc://claim/a/b", id="pvc"),
+        pytest.param("random", "gpt_neox", "random://gpt_neox", id="random"),
     ],
 )
 def test_a_source_is_a_uri(kind: str, name: str, uri: str) -> None:

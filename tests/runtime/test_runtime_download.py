@@ -112,8 +112,9 @@ def test_a_data_set_with_a_bad_row_is_refused_and_leaves_nothing(run: Run, tmp_p
             "not a source, which begins with one of pypi://, hf://, modelscope://, s3://, oss://",
         ),
         ("model", "pvc://claim/x", "--mounted does not say"),
+        ("model", "random://chatglm", 'transformers has no architecture "chatglm"'),
     ],
-    ids=["missing", "host", "option", "pypi-data", "hf-name", "no-scheme", "claim"],
+    ids=["missing", "host", "option", "pypi-data", "hf-name", "no-scheme", "claim", "random"],
 )
 def test_a_source_that_cannot_be_is_one_clear_sentence(
     run: Run, tmp_path: Path, kind: str, source: str, reason: str

@@ -22,6 +22,16 @@ def command(tmp_path: Path, model: Path, data: Path, **config: Any) -> list[obje
     return ["train", "--config", file, *places]
 
 
+def test_a_random_model_of_an_architecture_trains_on_the_first_rows(run: Run, chat_data: Path, tmp_path: Path) -> None:
+    """What a smoke run does where the real model cannot be had."""
+    fetched = run("download", "--kind", "model", "--source", "random://qwen3", "--destination", tmp_path / "model")
+    assert fetched.result()["model"]["modelType"] == "qwen3"
+    ended = run(*command(tmp_path, tmp_path / "model", chat_data, rows=3, arguments={"max_steps": "2"}))
+    assert [record["step"] for record in ended.records("metrics")] == [1, 2]
+    assert "3 conversations" in ended.out + ended.err
+    assert ended.result()["steps"] == 2
+
+
 def test_lora_merged_is_a_model_that_has_learnt(run: Run, tiny_model: Path, chat_data: Path, tmp_path: Path) -> None:
     """Fault 4 (B2): what is merged is the adapter that was trained, wherever checkpoints are."""
     ended = run(*command(tmp_path, tiny_model, chat_data, finetuneType="lora", autoMerge=True))

@@ -99,7 +99,7 @@ FAULTS = {
         "modeltype: pypy\nmodelname: x",
         [
             "line 2, column 12: modeltype: 'pypy' is not a source that is known: file, gs, hf, https, huggingface, "
-            'modelscope, oss, pvc, pypi, s3; did you mean "pypi"?'
+            'modelscope, oss, pvc, pypi, random, s3; did you mean "pypi"?'
         ],
     ),
 }

@@ -38,7 +38,7 @@ def config_map(finetune: Object, plan: Plan | None, lora_target: str = "") -> Ob
     """
     spec = spec_of(finetune)
     kind = finetune_type(spec.finetune_type)
-    config = {
+    config: dict[str, Any] = {
         "finetuneType": kind,
         "autoMerge": spec.auto_merge,
         "arguments": {
@@ -50,6 +50,8 @@ def config_map(finetune: Object, plan: Plan | None, lora_target: str = "") -> Ob
             **trainer_config(spec.config),
         },
     }
+    if (rows := annotation(finetune, names.ANNOTATION_ROWS)).isdecimal():
+        config["rows"] = int(rows)
     data = {CONFIG_KEY: _json(config)}
     if status := plan_status(plan, spec):
         data[PLAN_KEY] = plan_text(status)
