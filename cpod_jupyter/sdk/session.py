@@ -35,6 +35,8 @@ from cpod_jupyter.sdk.handles import Handle, Job, Storage
 from cpod_jupyter.sdk.kinds import PARTS, RUN_ONCE, WORDS, claims, forms_of, resource_of, word_of
 from cpod_jupyter.sdk.listing import Listing
 from cpod_jupyter.sdk.pods import Family, whole
+from cpod_jupyter.sdk.receiver import Tell
+from cpod_jupyter.sdk.upload import content_of, upload
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
@@ -177,6 +179,16 @@ class Session:
     def dataset(self, name: str, *, new: bool = False, **spec: Any) -> Storage:
         """Have a dataset: `session.dataset("facts", datasetname="train.jsonl")`."""
         return self._make(Storage, DATASETSTORAGES, name, spec, new)
+
+    def upload(
+        self, data: Any, name: str, *, model: bool = False, tell: Tell | None = None, image: str = ""
+    ) -> Storage:
+        """Have data at hand as a dataset: `session.upload(df, "facts")`; or, with `model`, a folder as a model.
+
+        The data are a DataFrame, a list of dicts, a `datasets.Dataset`, or the path of a file or folder. What is there
+        already is not sent again. Raises PreflightFailed that names the bad rows; as `sdk.upload.upload` does.
+        """
+        return upload(self, content_of(data, model=model), name, tell=tell, image=image)[0]
 
     def finetune(self, name: str, *, new: bool = False, **spec: Any) -> Job:
         """Fine-tune: `session.finetune("f", model="smollm2", dataset="facts", hyperParameters={"n_epochs": 3})`."""
