@@ -40,8 +40,7 @@ def submit(client: Client, obj: Object, *, new: bool = False) -> tuple[Object, O
     if not name:
         return client.create(resource, obj), "created"
     if new:
-        remove(client, resource, name, namespace, missing_ok=True)
-        _remove_result(client, resource, name, namespace)
+        discard(client, resource, name, namespace)
     for _ in range(_ATTEMPTS):
         try:
             existing = client.get(resource, name, namespace)
@@ -73,6 +72,27 @@ def remove(client: Client, resource: Resource, name: str, namespace: str | None,
     except NotFound:
         if not missing_ok:
             raise
+
+
+def discard(client: Client, resource: Resource, name: str, namespace: str | None) -> None:
+    """Delete an object, if it is there, with what was made for it and what it has left."""
+    remove(client, resource, name, namespace, missing_ok=True)
+    _remove_result(client, resource, name, namespace)
+
+
+def is_submitted(client: Client, obj: Object) -> bool:
+    """Whether the very same was submitted before and is there. Raises AlreadyRun for a run of another spec."""
+    resource = of_object(obj)
+    assert resource is not None, "checked objects have a known kind"
+    try:
+        existing = client.get(resource, meta.name_of(obj), meta.namespace_of(obj))
+    except NotFound:
+        return False
+    if _same(existing, _hashed(obj)):
+        return True
+    if resource in RUN_ONCE:
+        raise _already_run(resource, existing)
+    return False
 
 
 def _remove_result(client: Client, resource: Resource, name: str, namespace: str | None) -> None:

@@ -112,6 +112,9 @@ def _cell_parser(command: str) -> _Parser:
     if command == "eval":
         return parser
     parser.add_argument("--dry-run", action="store_true", help="check and show what would be submitted")
+    if command in (*JUDGED, "apply"):
+        words = "try it in two steps on this machine first; what passes is submitted unchanged"
+        parser.add_argument("--smoke", action="store_true", help=words)
     parser.add_argument("--export", choices=FORMS, help="show the same as a manifest, a program, or a command")
     if command in JUDGED:
         parser.add_argument("--force", action="store_true", help="submit it whatever the preflight says")

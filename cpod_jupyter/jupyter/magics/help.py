@@ -42,6 +42,7 @@ For example:
   dataset: facts
   hyperParameters: {n_epochs: 3, batch_size: 4}
 
+With --smoke, a fine-tune or job runs two steps on this machine first; what passes goes to the cluster unchanged.
 NAME may be left out: it is made from the body then, so that the same cell finds its object again.
 Then  job.result, job.metrics, job.logs(), job.deploy().
 """

@@ -25,8 +25,12 @@ _AT_ONCE = 8
 """Logs that are read at the same time."""
 
 
-def look(client: Client, resource: Resource, name: str, namespace: str) -> Diagnosis | None:
+def look(
+    client: Client, resource: Resource, name: str, namespace: str, asked: Object | None = None
+) -> Diagnosis | None:
     """Why an object failed or is stuck; None when nothing is wrong with it, or it is gone.
+
+    `asked` is what a person wrote, where the object was made from that: the cell that mends is for it.
 
     Raises ApiError and ApiUnreachable when the object cannot be read.
     """
@@ -37,6 +41,9 @@ def look(client: Client, resource: Resource, name: str, namespace: str) -> Diagn
     words = explain(family)
     if words.status.state in (State.SUCCEEDED, State.DELETED):
         return None
+    if asked is not None:
+        metadata = {**family.root["metadata"], "name": meta.name_of(asked)}
+        family.root = {**family.root, "metadata": metadata, "spec": asked.get("spec") or {}}
     return diagnose(Facts(family, _logs(client, family.pods()), _nodes(client)), words)
 
 
