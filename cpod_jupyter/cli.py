@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from cpod_jupyter import cli_apply, cli_cluster, cli_images, cli_more
+from cpod_jupyter import cli_apply, cli_cluster, cli_data, cli_images, cli_more
 from cpod_jupyter.cli_output import AddCommand, handle_of, print_data, session_of
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.version import VERSION
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_changing,
         cli_images.add_commands,
         cli_more.add_commands,
+        cli_data.add_commands,
         cli_cluster.add_commands,
     ):
         commands_of(add, where, output)

@@ -6,28 +6,23 @@ that iterates. Nothing polls.
 
 from __future__ import annotations
 
-import datetime as dt
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import EVENTS, NODES, Object, Resource
-from cpod_jupyter.control.api import WatchEvent
 from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, Forbidden, NotFound, WaitTimeout
 from cpod_jupyter.sdk.diagnose import look
-from cpod_jupyter.sdk.history import History
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log
-from cpod_jupyter.sdk.pods import BELOW, Family, containers_of, has_started, rank, unscheduled, whole
-from cpod_jupyter.sdk.podstates import events_in_words, pod_states
+from cpod_jupyter.sdk.pods import BELOW, Family, whole
 from cpod_jupyter.sdk.snapshot import Snapshot
-from cpod_jupyter.sdk.states import State, Status, result_of, status_of
-from cpod_jupyter.sdk.usage import Usage, Use
-from cpod_jupyter.sdk.words import explain
+from cpod_jupyter.sdk.states import State
+from cpod_jupyter.sdk.tracker import Changed, Connection, Lines, Listed, LogEnded, News, Tracker
+from cpod_jupyter.sdk.usage import Usage
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
@@ -57,178 +52,6 @@ class Detached(KeyboardInterrupt):
     def _render_traceback_(self) -> list[str]:
         """Called by IPython: the message instead of a traceback."""
         return [str(self)]
-
-
-@dataclass(frozen=True)
-class Changed:
-    """An object of a kind changed."""
-
-    resource: Resource
-    event: WatchEvent
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A kind was listed again: what is not in it is gone."""
-
-    resource: Resource
-    items: list[Object]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A pod wrote a line."""
-
-    pod: str
-    text: str
-
-
-@dataclass(frozen=True)
-class LogEnded:
-    """A pod's log has been read to its end."""
-
-    pod: str
-
-
-@dataclass(frozen=True)
-class Connection:
-    """The API server stopped answering, or answers again."""
-
-    up: bool
-
-
-News = Changed | Listed | Line | LogEnded | Connection
-
-
-class Tracker:
-    """Folds news into snapshots. No threads and no I/O, but for what it is given."""
-
-    def __init__(
-        self,
-        family: Family,
-        nodes: Callable[[], list[Object]] = list,
-        use: Callable[[], Mapping[str, Use]] = dict,
-    ) -> None:
-        self.family = family
-        self.history = History()
-        self.logs: dict[str, bool] = {}
-        self._nodes = nodes
-        self._use = use
-        self._gone = False
-        self._connected = True
-
-    def take(self, news: News) -> None:
-        match news:
-            case Changed(resource, event):
-                self._changed(resource, event)
-            case Listed(resource, items):
-                self._listed(resource, items)
-            case Line(text=text):
-                self.history.add(text)
-            case LogEnded(pod):
-                self.logs[pod] = True
-            case Connection(up):
-                self._connected = up
-
-    def pods_to_read(self) -> list[Object]:
-        """Pods that speak for the object and whose log nobody reads yet; they count as read from now on.
-
-        Of a job that has failed, the log of the pod that failed first comes after that.
-        """
-        pods = self.family.pods()
-        best: dict[str, tuple[int, int]] = {}
-        for pod in pods:
-            owner = _owner(pod)
-            best[owner] = min(rank(pod), best.get(owner, rank(pod)))
-        found = [
-            pod
-            for pod in pods
-            if meta.uid_of(pod) not in self.logs and rank(pod) == best[_owner(pod)] and has_started(pod)
-        ]
-        if status_of(self.family.root, self.family.resource).state is State.FAILED:
-            culprit = self.family.culprit()
-            if culprit is not None and meta.uid_of(culprit) not in self.logs and culprit not in found:
-                self.history.add(f"==> {meta.name_of(culprit)} <==")
-                found.append(culprit)
-        for pod in found:
-            self.logs[meta.uid_of(pod)] = False
-        return found
-
-    @property
-    def drained(self) -> bool:
-        """Whether every log that is read has ended."""
-        return all(self.logs.values())
-
-    def snapshot(self) -> Snapshot:
-        family, root = self.family, self.family.root
-        nodes = self._nodes() if any(map(unscheduled, family.pods())) else []
-        words = explain(family, nodes, self.history.tail or self.history.head)
-        if self._gone:
-            words = replace(words, status=Status(State.DELETED, "Deleted"), reason="it was deleted", advice="")
-        return Snapshot(
-            resource=family.resource,
-            name=meta.name_of(root),
-            namespace=meta.namespace_of(root),
-            status=words.status,
-            reason=words.reason,
-            advice=words.advice,
-            evidence=words.evidence,
-            progress=self.history.progress,
-            metrics=tuple(self.history.metrics),
-            log=self.history.text(),
-            elapsed=_elapsed(family, words.status.state),
-            result=result_of(root),
-            url=str((root.get("status") or {}).get("url") or ""),
-            pods=pod_states(family, self._use()),
-            events=() if words.status.state.good else events_in_words(family),
-            spec=root.get("spec") or {},
-            connected=self._connected,
-        )
-
-    def _changed(self, resource: Resource, event: WatchEvent) -> None:
-        if event.type == "DELETED":
-            self.family.remove(resource, event.object)
-            same = meta.uid_of(event.object) == meta.uid_of(self.family.root)
-            self._gone = self._gone or (same and resource == self.family.resource)
-        elif event.type in ("ADDED", "MODIFIED"):
-            if self._gone and resource == self.family.resource:
-                return  # another object of the same name: not the one that is followed
-            self.family.add(resource, event.object)
-
-    def _listed(self, resource: Resource, items: list[Object]) -> None:
-        found = {meta.uid_of(item) for item in items}
-        root = self.family.root
-        if resource == self.family.resource:
-            self._gone = self._gone or meta.uid_of(root) not in found
-        for uid, obj in list(self.family.members.items()):
-            if obj["kind"] == resource.kind and uid not in found:
-                self.family.remove(resource, obj)
-        for item in items:
-            self._changed(resource, WatchEvent("MODIFIED", item))
-
-
-def _owner(pod: Object) -> str:
-    return str((meta.controller_of(pod) or {}).get("uid") or meta.uid_of(pod))
-
-
-def _elapsed(family: Family, state: State) -> float | None:
-    """Seconds from submission to the end, or until now."""
-    start = family.root["metadata"].get("creationTimestamp")
-    if not start:
-        return None
-    end = dt.datetime.now(dt.UTC)
-    if state.final:
-        ends = [
-            container["state"]["terminated"]["finishedAt"]
-            for pod in family.pods()
-            for container in containers_of(pod)
-            if ((container.get("state") or {}).get("terminated") or {}).get("finishedAt")
-        ]
-        done = (family.root.get("status") or {}).get("completionTime") or max(ends, default=None)
-        if done is None:
-            return None
-        end = meta.parse_time(done)
-    return max(0.0, (end - meta.parse_time(start)).total_seconds())
 
 
 class Follower:
@@ -276,11 +99,11 @@ class Follower:
         yield self._last(tracker.snapshot())
 
     def _last(self, snapshot: Snapshot) -> Snapshot:
-        """The last snapshot; of a failure with its diagnosis, from the logs of all pods."""
-        if snapshot.state is not State.FAILED:
+        """The last snapshot; where something is wrong with the diagnosis from the logs of all pods."""
+        if snapshot.diagnosis is None:
             return snapshot
         try:
-            return snapshot.diagnosed(look(self.client, self.resource, self.name, self.namespace))
+            return snapshot.told(*look(self.client, self.resource, self.name, self.namespace))
         except (ApiError, ApiUnreachable):
             return snapshot
 
@@ -379,9 +202,9 @@ class Follower:
         uid = meta.uid_of(pod)
         try:
             for line in follow_log(self.client, pod, self._stopped, returns=True):
-                self._put(Line(uid, line))
+                self._put(Lines(uid, (line,)))
         except ApiError as error:
-            self._put(Line(uid, f"(the log cannot be read: {error})"))
+            self._put(Lines(uid, (f"(the log cannot be read: {error})",)))
         self._put(LogEnded(uid))
 
     def nodes(self) -> list[Object]:

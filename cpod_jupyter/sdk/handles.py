@@ -22,13 +22,14 @@ from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.errors import CpodError, NotFound, WorkFailed
 from cpod_jupyter.sdk.apply import remove, submit
 from cpod_jupyter.sdk.diagnose import Diagnosis, look
-from cpod_jupyter.sdk.follow import Detached, Follower, Tracker
+from cpod_jupyter.sdk.follow import Detached, Follower
 from cpod_jupyter.sdk.history import History, readable
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log, log_lines, moment_of
 from cpod_jupyter.sdk.pods import Family, has_started, place_of, whole
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
+from cpod_jupyter.sdk.tracker import Tracker
 from cpod_jupyter.sdk.view import bundle
 
 if TYPE_CHECKING:
@@ -87,10 +88,13 @@ class Handle:
         family = self.family()
         tracker = Tracker(family, lambda: Follower(self._client, self.resource, self.name, self.namespace).nodes())
         culprit = family.culprit() if status_of(family.root, self.resource).state is State.FAILED else None
-        for line in log_lines(self._client, family, first=culprit):
-            tracker.history.add(line)
+        place, lines = log_lines(self._client, family, first=culprit)
+        for line in lines:
+            tracker.history.add(line, place)
         snapshot = tracker.snapshot()
-        return snapshot.diagnosed(self.diagnose()) if snapshot.state is State.FAILED else snapshot
+        if snapshot.diagnosis is None:
+            return snapshot
+        return snapshot.told(*look(self._client, self.resource, self.name, self.namespace))
 
     def events(self) -> list[Object]:
         """The events about it and all that was made for it, the oldest first."""
@@ -123,7 +127,10 @@ class Handle:
 
     def diagnose(self) -> Diagnosis | None:
         """Why it failed or is stuck, and the cell that would mend it; None when nothing is wrong with it."""
-        return look(self._client, self.resource, self.name, self.namespace)
+        try:
+            return look(self._client, self.resource, self.name, self.namespace)[1]
+        except NotFound:
+            return None
 
     def pods(self) -> dict[str, Object]:
         """Its pods now, by role and index (`master-0`, `worker-1`), or by name where they have no role; the one that
@@ -166,7 +173,7 @@ class Handle:
             moment = moment_of(since) if since else None
             if first is not None:  # this one and no other
                 family = Family(PODS, first)
-            lines = log_lines(self._client, family, tail=tail, since_time=moment, previous=previous)
+            _, lines = log_lines(self._client, family, tail=tail, since_time=moment, previous=previous)
         for line in lines:
             shown = line if raw else readable(line)
             if shown or not line:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cpod_jupyter.api.records import parse_record
 from cpod_jupyter.sdk.metrics import MetricsParser
@@ -13,11 +13,27 @@ from cpod_jupyter.sdk.metrics.parser import is_bar, last_state
 
 HEAD_LINES = 100
 TAIL_LINES = 400
+LONGEST_LINE = 4000
+"""Characters of a line that are kept."""
 MOST_ROWS = 2000
 """Rows of metrics that are kept for a display; a curve has room for a tenth."""
 
 Metrics = Mapping[str, Any]
 """One `metrics` record: step, total_steps, epoch, loss, learning_rate, tokens_per_second, …"""
+
+
+class LogLine(NamedTuple):
+    """A line of a log and the pod it is of: `place` is `worker-1`, and empty for a note of ours."""
+
+    place: str
+    text: str
+
+
+def texts(lines: Iterable[LogLine]) -> list[str]:
+    """The lines as text; `worker-1 | ` stands before each where they are of more than one pod."""
+    kept = list(lines)
+    several = len({line.place for line in kept if line.place}) > 1
+    return [f"{line.place} | {line.text}" if several and line.place else line.text for line in kept]
 
 
 @dataclass(frozen=True)
@@ -50,15 +66,19 @@ class History:
     def __init__(self, most: int | None = MOST_ROWS) -> None:
         self.progress: Progress | None = None
         self.metrics: list[Metrics] = []
-        self.head: list[str] = []
-        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.head: list[LogLine] = []
+        self.tail: deque[LogLine] = deque(maxlen=TAIL_LINES)
         self.lines = 0
         self._most = most
         self._guess: MetricsParser | None = MetricsParser()
-        self._on_bar = False
+        self._bars: dict[str, int] = {}
+        """By place, the number of its last line, where that is a bar."""
 
-    def add(self, line: str) -> None:
+    def add(self, line: str, place: str = "", *, speaks: bool = True) -> None:
+        """Take in a line of the pod at `place`. What one that does not speak for its job records is not heard."""
         record = parse_record(line)
+        if not speaks:
+            return None if record is not None else self._line(line, place)
         if record is not None:
             if self._guess is not None:
                 self._guess = None
@@ -67,16 +87,16 @@ class History:
         if self._guess is not None:
             for found in self._guess.feed(line):
                 self._record(found)
-        self._line(line)
+        return self._line(line, place)
 
     @property
     def left_out(self) -> int:
         """Lines between head and tail that are not kept."""
         return self.lines - len(self.head) - len(self.tail)
 
-    def text(self) -> tuple[str, ...]:
+    def text(self) -> tuple[LogLine, ...]:
         """The lines that are kept, with a note in the gap."""
-        gap = [f"… {self.left_out} lines left out …"] if self.left_out else []
+        gap = [LogLine("", f"… {self.left_out} lines left out …")] if self.left_out else []
         return (*self.head, *gap, *self.tail)
 
     def _record(self, record: Mapping[str, Any]) -> None:
@@ -90,22 +110,36 @@ class History:
             case "renumber":
                 self._renumber(record["steps_per_epoch"])
 
-    def _line(self, line: str) -> None:
+    def _line(self, line: str, place: str) -> None:
         """Keep a line as a terminal would show it; a bar's state takes the place of the one before."""
         if "\r" in line:
             line = last_state(line)
             if not line:
                 return
-        bar = is_bar(line)
-        if bar and self._on_bar:
-            (self.tail or self.head)[-1] = line
-            return
-        self._on_bar = bar
+        if len(line) > LONGEST_LINE:
+            line = f"{line[:LONGEST_LINE]} … ({len(line):,} characters)"
+        if is_bar(line):
+            before = self._bars.get(place)
+            if before is not None and self._put(before, LogLine(place, line)):
+                return
+            self._bars[place] = self.lines
+        elif self._bars:
+            self._bars.pop(place, None)
         self.lines += 1
         if len(self.head) < HEAD_LINES:
-            self.head.append(line)
+            self.head.append(LogLine(place, line))
         else:
-            self.tail.append(line)
+            self.tail.append(LogLine(place, line))
+
+    def _put(self, number: int, line: LogLine) -> bool:
+        """Put a line in the place of one before; False when that is not kept any more."""
+        if number < len(self.head):
+            self.head[number] = line
+            return True
+        at = number - (self.lines - len(self.tail))
+        if at >= 0:
+            self.tail[at] = line
+        return at >= 0
 
     def _progress(self, record: Mapping[str, Any]) -> None:
         done, total = _number(record.get("done")), _number(record.get("total"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import PODS, Object
 from cpod_jupyter.errors import ApiError, ApiUnreachable, BadRequest, CpodError, NotFound, ServerError
-from cpod_jupyter.sdk.pods import Family, ended, has_started
+from cpod_jupyter.sdk.pods import Family, ended, has_started, place_of
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
@@ -122,7 +123,7 @@ def moment_of(since: str | float) -> str:
 
 def log_of(client: Client, family: Family, tail: int | None = 50, first: Object | None = None) -> tuple[str, ...]:
     """The last lines of the pod that speaks for an object, or of `first`, as far as it has written any."""
-    return tuple(log_lines(client, family, tail=tail, first=first))
+    return tuple(log_lines(client, family, tail=tail, first=first)[1])
 
 
 def log_lines(
@@ -133,10 +134,11 @@ def log_lines(
     first: Object | None = None,
     since_time: str | None = None,
     previous: bool = False,
-) -> Iterator[str]:
-    """The same line by line as they are read, so that a long log is never held as a whole.
+) -> tuple[str, Iterator[str]]:
+    """The same line by line as they are read, so that a long log is never held as a whole; and the pod's place.
 
-    `previous` means the container's run before the present one. Raises ApiUnreachable when the connection breaks.
+    `previous` means the container's run before the present one. The lines raise ApiUnreachable when the connection
+    breaks.
     """
     for pod in [first, *family.pods()] if first is not None else family.pods():
         if not has_started(pod):
@@ -154,10 +156,8 @@ def log_lines(
             line = next(lines, None)
         except (ApiError, ApiUnreachable):
             continue  # the next one may be readable
-        if line is not None:
-            yield line
-            yield from lines
-        return
+        return place_of(pod), itertools.chain([] if line is None else [line], lines)
+    return "", iter(())
 
 
 def main_container(pod: Object) -> str:

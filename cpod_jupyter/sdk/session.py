@@ -17,24 +17,24 @@ from cpod_jupyter.api.resources import (
     FINETUNES,
     INFERENCES,
     MODELSTORAGES,
-    NODES,
-    PODS,
     Object,
     Resource,
     of_object,
 )
 from cpod_jupyter.api.schema import problems
-from cpod_jupyter.errors import AlreadyExists, ApiError, ApiUnreachable, CpodError, Forbidden, ManifestError, NotFound
+from cpod_jupyter.errors import AlreadyExists, ApiError, ApiUnreachable, CpodError, ManifestError, NotFound
 from cpod_jupyter.sdk import manifest, shortforms, yamltext
 from cpod_jupyter.sdk.apply import Outcome, submit
 from cpod_jupyter.sdk.connect import Connection, connect
 from cpod_jupyter.sdk.contexts import Contexts, contexts
 from cpod_jupyter.sdk.deployment import Deployment
-from cpod_jupyter.sdk.gpus import Gpus, gpus_of
+from cpod_jupyter.sdk.gpus import Gpus, read_gpus
 from cpod_jupyter.sdk.handles import Handle, Job, Show, Storage
 from cpod_jupyter.sdk.kinds import PARTS, RUN_ONCE, WORDS, claims, forms_of, resource_of, word_of
 from cpod_jupyter.sdk.listing import Listing
 from cpod_jupyter.sdk.pods import Family, whole
+from cpod_jupyter.sdk.receiver import Tell
+from cpod_jupyter.sdk.upload import content_of, upload
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
@@ -86,14 +86,8 @@ class Session:
         return f"{started} on this machine at {self.engine.url}, namespace {self.namespace}"
 
     def gpus(self) -> Gpus:
-        """The GPUs by node: type, total, free and who holds them. Raises Forbidden where one may not see the nodes;
-        pods of namespaces that one may not see count as holding none."""
-        nodes = self.client.list(NODES).items
-        try:
-            pods = self.client.list(PODS).items
-        except Forbidden:
-            pods = self.client.list(PODS, self.namespace).items
-        return gpus_of(nodes, pods)
+        """The GPUs by node: type, total, free and who holds them. Raises Forbidden where one may not see the nodes."""
+        return read_gpus(self.client, self.namespace)
 
     def gpus_in_words(self) -> str:
         """`GPUs: 1 of 2 NVIDIA-H100 free`, or that there are none, or that one may not look."""
@@ -197,6 +191,16 @@ class Session:
     def dataset(self, name: str, *, new: bool = False, **spec: Any) -> Storage:
         """Have a dataset: `session.dataset("facts", datasetname="train.jsonl")`."""
         return self._make(Storage, DATASETSTORAGES, name, spec, new)
+
+    def upload(
+        self, data: Any, name: str, *, model: bool = False, tell: Tell | None = None, image: str = ""
+    ) -> Storage:
+        """Have data at hand as a dataset: `session.upload(df, "facts")`; or, with `model`, a folder as a model.
+
+        The data are a DataFrame, a list of dicts, a `datasets.Dataset`, or the path of a file or folder. What is there
+        already is not sent again. Raises PreflightFailed that names the bad rows; as `sdk.upload.upload` does.
+        """
+        return upload(self, content_of(data, model=model), name, tell=tell, image=image)[0]
 
     def finetune(self, name: str, *, new: bool = False, **spec: Any) -> Job:
         """Fine-tune: `session.finetune("f", model="smollm2", dataset="facts", hyperParameters={"n_epochs": 3})`."""

@@ -191,6 +191,20 @@ def test_what_there_is_to_work_with_has_the_words_of_the_magics(cpod: Any) -> No
     assert "nothing in namespace" in cpod("datasets")[1]
 
 
+def test_rows_in_a_file_become_a_dataset(cpod: Any, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("prompt,completion\nWho rows?,She does.\n")
+    assert cpod("upload", str(rows), "as", "boats") == (0, "dataset/boats created: 1 row, 51 B from rows.csv\n", "")
+    assert cpod("upload", str(rows), "--as", "boats")[1] == "dataset/boats unchanged: 1 row, 51 B from rows.csv\n"
+    assert "dataset" in cpod("datasets")[1]
+    rows.write_text("prompt,completion\nWho rows?,\n")
+    code, out, err = cpod("upload", str(rows), "as", "boats")
+    assert (code, out) == (1, "")
+    assert "row 1: `completion` is empty" in err
+    code, _, err = cpod("upload", str(rows))
+    assert (code, err) == (1, "cpod: say what and under which name: upload rows.jsonl as facts\n")
+
+
 def test_a_job_is_followed_and_runs_again_beside_itself(cpod: Any, tmp_path: Path) -> None:
     cpod("apply", "-f", str(manifest(tmp_path / "a.yaml", "a")))
     code, out, _ = cpod("follow", "a")

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from cpod_jupyter.api.records import format_record
-from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, INFERENCES, NODES, PODS, Object, Resource
+from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, INFERENCES, INFERENCESERVICES, NODES, PODS, Object, Resource
 from cpod_jupyter.control.api import WatchEvent
-from cpod_jupyter.sdk.follow import Changed, Line, Listed, LogEnded, Tracker
-from cpod_jupyter.sdk.history import HEAD_LINES, TAIL_LINES, History, readable
+from cpod_jupyter.sdk.history import HEAD_LINES, LONGEST_LINE, TAIL_LINES, History, LogLine, readable, texts
 from cpod_jupyter.sdk.logs import Deduplicator
 from cpod_jupyter.sdk.pods import Family
 from cpod_jupyter.sdk.states import State
+from cpod_jupyter.sdk.tracker import RANKS, Changed, Lines, Listed, LogEnded, Tracker
 from cpod_jupyter.sdk.words import explain
 
 
@@ -69,7 +69,7 @@ def test_a_long_log_keeps_its_head_and_its_tail() -> None:
     history = History()
     for number in range(10_000):
         history.add(f"line {number}")
-    text = history.text()
+    text = texts(history.text())
     assert len(text) == HEAD_LINES + 1 + TAIL_LINES
     assert text[HEAD_LINES] == f"… {10_000 - HEAD_LINES - TAIL_LINES} lines left out …"
     assert text[-1] == "line 9999"
@@ -102,23 +102,84 @@ def test_pods_are_found_through_every_owner_in_between() -> None:
     assert [pod["metadata"]["name"] for pod in family.pods()] == ["p"]
 
 
-def test_only_the_pod_that_speaks_for_a_job_is_read() -> None:
-    root = made(CPODJOBS, "j", status={})
+def workers(root: Object, count: int) -> list[tuple[Resource, Object]]:
+    """Pods that have started, the highest rank first."""
     started = {"containerStatuses": [{"name": "c", "state": {"running": {}}}]}
     pods = []
-    for index in (1, 0):
-        pod = pod_of(root, f"worker-{index}", **started)
+    for index in reversed(range(count)):
+        pod = pod_of(root, f"j-worker-{index}", **started)
         pod["metadata"]["labels"] = {
             "training.kubeflow.org/replica-type": "worker",
             "training.kubeflow.org/replica-index": str(index),
         }
         pods.append((PODS, pod))
+    return pods
+
+
+def test_the_logs_of_the_first_ranks_are_read_each_once() -> None:
+    root = made(CPODJOBS, "j", status={})
+    pods = workers(root, RANKS + 3)
     tracker = Tracker(family_of(root, CPODJOBS, *pods))
-    assert [pod["metadata"]["name"] for pod in tracker.pods_to_read()] == ["worker-0"]
+    names = [pod["metadata"]["name"] for pod in tracker.pods_to_read()]
+    assert names == [f"j-worker-{index}" for index in range(RANKS)]
     assert tracker.pods_to_read() == []
-    assert not tracker.drained
-    tracker.take(LogEnded("Pod-worker-0"))
+    for name in names:
+        assert not tracker.drained
+        tracker.take(LogEnded(f"Pod-{name}"))
     assert tracker.drained
+
+
+def test_of_a_failed_job_the_pod_that_failed_first_is_read_whatever_its_rank_and_its_lines_are_the_evidence() -> None:
+    root = made(CPODJOBS, "j", status={"conditions": [{"type": "Failed", "status": "True", "message": ""}]})
+    pods = workers(root, RANKS + 3)
+    pods[0][1]["status"] = {"phase": "Failed", **terminated(1)}
+    tracker = Tracker(family_of(root, CPODJOBS, *pods))
+    assert "j-worker-10" in [pod["metadata"]["name"] for pod in tracker.pods_to_read()]
+    tracker.take(Lines("Pod-j-worker-10", ["row 7 is bad"]))
+    tracker.take(Lines("Pod-j-worker-0", ["NCCL timed out"]))
+    snapshot = tracker.snapshot()
+    assert snapshot.evidence == ("row 7 is bad",)
+    assert texts(snapshot.log) == ["worker-10 | row 7 is bad", "worker-0 | NCCL timed out"]
+
+
+def test_each_line_has_its_place_and_only_the_pod_that_speaks_is_heard_on_metrics() -> None:
+    root = made(CPODJOBS, "j", status={})
+    tracker = Tracker(family_of(root, CPODJOBS, *workers(root, 2)))
+    tracker.pods_to_read()
+    for index, loss in ((1, 9.0), (0, 1.0)):
+        record = format_record({"type": "metrics", "step": 1, "loss": loss})
+        tracker.take(Lines(f"Pod-j-worker-{index}", [record, f"step 2 loss {loss + 1}", "done"]))
+    snapshot = tracker.snapshot()
+    assert [row["loss"] for row in snapshot.metrics] == [1.0]
+    assert snapshot.log == (
+        LogLine("worker-1", "step 2 loss 10.0"),
+        LogLine("worker-1", "done"),
+        LogLine("worker-0", "step 2 loss 2.0"),
+        LogLine("worker-0", "done"),
+    )
+
+
+def test_lines_of_one_pod_have_no_prefix() -> None:
+    assert texts([LogLine("worker-0", "a"), LogLine("", "… 3 lines left out …")]) == ["a", "… 3 lines left out …"]
+
+
+def test_bars_of_several_ranks_stand_one_below_the_other_each_in_its_last_state() -> None:
+    history = History()
+    for state in range(3):
+        for rank in range(2):
+            history.add(f"{state * 50}%|{'#' * state}| {state}/2 [00:00<00:01,  1.00it/s]", f"worker-{rank}")
+    assert [(line.place, line.text[:4]) for line in history.text()] == [("worker-0", "100%"), ("worker-1", "100%")]
+    history.add("saved", "worker-0")
+    history.add("0%|| 0/2 [00:00<?, ?it/s]", "worker-0")
+    assert len(history.text()) == 4
+
+
+def test_a_very_long_line_is_cut() -> None:
+    history = History()
+    history.add("x" * 1_000_000)
+    [line] = history.text()
+    assert line.text.endswith("x … (1,000,000 characters)")
+    assert len(line.text) < LONGEST_LINE + 40
 
 
 def test_news_fold_into_a_snapshot() -> None:
@@ -126,10 +187,10 @@ def test_news_fold_into_a_snapshot() -> None:
     tracker = Tracker(Family(FINETUNES, root))
     assert tracker.snapshot().state is State.PENDING
     tracker.take(Changed(FINETUNES, WatchEvent("MODIFIED", {**root, "status": {"phase": "Running"}})))
-    tracker.take(Line("p", format_record({"type": "metrics", "step": 5, "total_steps": 10, "loss": 1.5})))
-    tracker.take(Line("p", "hello"))
+    record = format_record({"type": "metrics", "step": 5, "total_steps": 10, "loss": 1.5})
+    tracker.take(Lines("p", [record, "hello"]))
     snapshot = tracker.snapshot()
-    assert (snapshot.state, snapshot.loss, snapshot.log) == (State.RUNNING, 1.5, ("hello",))
+    assert (snapshot.state, snapshot.loss, snapshot.log) == (State.RUNNING, 1.5, (LogLine("", "hello"),))
     done = {**root, "status": {"phase": "Succeeded", "modelStorage": "f-result"}}
     tracker.take(Changed(FINETUNES, WatchEvent("MODIFIED", done)))
     assert tracker.snapshot().state is State.SUCCEEDED
@@ -159,7 +220,7 @@ def test_a_job_that_waits_for_gpus_says_what_it_asks_for_and_what_there_is() -> 
     node = made(NODES, "lab", status={"allocatable": {"nvidia.com/gpu": "1"}})
     words = explain(family_of(root, FINETUNES, (PODS, unscheduled(root, "2"))), [node])
     assert words.reason == (
-        "waits for GPUs: it asks for 2 nvidia.com/gpu; lab has 1 nvidia.com/gpu; "
+        "no node could ever run it: it asks for 2 nvidia.com/gpu; lab has 1 nvidia.com/gpu; "
         "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     )
     assert "ask for fewer GPUs" in words.advice
@@ -178,24 +239,51 @@ CAUSES = {
     "module": (
         terminated(1),
         ["ModuleNotFoundError: No module named 'foo'"],
-        "a Python module is missing: No module named 'foo'",
+        "the Python module foo is missing",
     ),
     "its own last words": (terminated(1, message="row 3 has no messages"), [], "row 3 has no messages"),
-    "nothing but a code": (terminated(3), [], "c ended with exit code 3"),
+    "nothing but a code": (terminated(3), [], "it failed (exit code 3)"),
 }
 
 
 @pytest.mark.parametrize(("status", "log", "reason"), CAUSES.values(), ids=CAUSES)
 def test_a_failure_is_told_by_its_cause(status: dict[str, Any], log: list[str], reason: str) -> None:
     root = made(CPODJOBS, "j", status={"conditions": [{"type": "Failed", "status": "True", "message": ""}]})
-    words = explain(family_of(root, CPODJOBS, (PODS, pod_of(root, phase="Failed", **status))), [], log)
-    assert words.reason == reason
+    tracker = Tracker(family_of(root, CPODJOBS, (PODS, pod_of(root, phase="Failed", **status))))
+    assert len(tracker.pods_to_read()) == 1
+    tracker.take(Lines("Pod-p", log))
+    assert tracker.snapshot().reason == reason
 
 
 def test_a_deployment_whose_pod_crash_loops_has_failed_whatever_its_status_says() -> None:
     root = made(INFERENCES, "i", status={"dataReady": True, "ready": False})
     waiting = {"name": "c", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
     waiting["lastState"] = {"terminated": {"exitCode": 1, "message": "no such model"}}
-    words = explain(family_of(root, INFERENCES, (PODS, pod_of(root, containerStatuses=[waiting]))))
-    assert words.status.state is State.FAILED
-    assert words.reason == "it crashes again and again (3 restarts): no such model"
+    snapshot = Tracker(family_of(root, INFERENCES, (PODS, pod_of(root, containerStatuses=[waiting])))).snapshot()
+    assert snapshot.state is State.FAILED
+    assert snapshot.reason == "it crashes again and again (3 restarts): no such model"
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside one that answers"])
+def test_a_service_that_says_it_is_ready_while_its_pod_crash_loops_is_seen_through(others: bool) -> None:
+    conditions = [{"type": "Ready", "status": "True"}]
+    root = made(INFERENCESERVICES, "s", status={"conditions": conditions, "url": "http://s.example"})
+    waiting = {"name": "c", "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    waiting["lastState"] = {"terminated": {"exitCode": 1, "message": "no such model"}}
+    pods = [pod_of(root, "sick", containerStatuses=[waiting])]
+    if others:
+        once = {"name": "c", "restartCount": 1, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 2}}}
+        pods.insert(0, pod_of(root, "well", containerStatuses=[once], conditions=conditions))
+    tracker = Tracker(family_of(root, INFERENCESERVICES, *((PODS, pod) for pod in pods)))
+    snapshot = tracker.snapshot()
+    cause = "it crashes again and again (4 restarts): no such model"
+    if others:
+        assert snapshot.state is State.READY
+        assert snapshot.reason == f"it answers at http://s.example; but sick: {cause}"
+    else:
+        assert (snapshot.state, snapshot.reason) == (State.FAILED, cause)
+    assert snapshot.advice == "read its log: %cpod logs s"
+    for pod in pods:
+        gone = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+        tracker.take(Changed(PODS, WatchEvent("MODIFIED", gone)))
+    assert tracker.snapshot().diagnosis is None, "pods that are going away don't count"

@@ -13,7 +13,7 @@ import pytest
 
 from cpod_jupyter.api.records import format_record
 from cpod_jupyter.sdk import Session
-from cpod_jupyter.sdk.history import MOST_ROWS, History
+from cpod_jupyter.sdk.history import MOST_ROWS, History, texts
 from cpod_jupyter.sdk.snapshot import Snapshot
 
 TRAINER = """
@@ -112,7 +112,7 @@ def test_a_real_bars_losses_are_those_of_their_steps_over_all_epochs(tmp_path: P
 def test_a_bars_states_fill_no_log() -> None:
     states = [f"{n:3}%|{'█' * (n // 10)}| {n}/100 [00:{n // 10:02}<00:10, 9.0it/s]" for n in range(1, 101)]
     history = read("begin", "\r" + "\r".join(states[:50]), *("\r" + state for state in states[50:]), "end")
-    assert history.text() == ("begin", states[-1], "end")
+    assert texts(history.text()) == ["begin", states[-1], "end"]
     assert history.progress is not None
     assert (history.progress.done, history.progress.fraction) == (100, 1.0)
 
@@ -248,7 +248,7 @@ def test_what_could_mean_anything_is_left_alone(line: str) -> None:
     history = read(line)
     assert history.metrics == []
     assert history.progress is None
-    assert history.text() == (line,)
+    assert texts(history.text()) == [line]
 
 
 # ---- together

@@ -12,6 +12,7 @@ import pytest
 
 from cpod_jupyter.errors import CpodError, Invalid, ManifestError, NotFound, WaitTimeout, WorkFailed
 from cpod_jupyter.sdk import AlreadyRun, Detached, Session, Snapshot, State
+from cpod_jupyter.sdk.history import texts
 from cpod_jupyter.sdk.manifest import Origin
 
 TRAINING = """
@@ -34,7 +35,7 @@ def test_a_job_is_followed_from_its_first_line_to_its_end(session: Session) -> N
     job = session.job("train", **program(TRAINING.format(steps=20))).wait(60, seen.append)
     assert seen[-1].state is State.SUCCEEDED
     assert [record["step"] for record in seen[-1].metrics] == list(range(1, 21))
-    assert seen[-1].log == ("begins", "ends")
+    assert texts(seen[-1].log) == ["begins", "ends"]
     assert any(snapshot.state is State.RUNNING and snapshot.metrics for snapshot in seen)
     assert job.metrics["loss"].iloc[-1] == pytest.approx(0.15)
     assert list(job.logs(tail=1)) == ["ends"]
@@ -190,7 +191,10 @@ def test_the_engines_own_kubeconfig_means_the_engine_wherever_it_is_named(
 
 def test_a_log_is_read_by_rank_and_from_a_moment_on(session: Session) -> None:
     code = "import os; print('rank', os.environ['PROCESS_ID'])"
-    pair = session.training("jaxjob", "pair", image="x", command=[sys.executable, "-c", code], workers=2).wait()
+    seen: list[Snapshot] = []
+    pair = session.training("jaxjob", "pair", image="x", command=[sys.executable, "-c", code], workers=2)
+    pair.wait(show=seen.append)
+    assert sorted(seen[-1].log) == [("worker-0", "rank 0"), ("worker-1", "rank 1")], "followed, all ranks are there"
     assert list(pair.logs(rank=0)) == ["rank 0"]
     assert list(pair.logs(rank=1, since="1h")) == ["rank 1"]
     assert list(pair.logs(rank=1, since="2999-01-01T00:00:00Z")) == []

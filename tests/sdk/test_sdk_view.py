@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from cpod_jupyter.api.resources import FINETUNES
-from cpod_jupyter.sdk.history import Progress
+from cpod_jupyter.sdk.history import LogLine, Progress
 from cpod_jupyter.sdk.podstates import PodState
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status
@@ -20,7 +20,7 @@ METRICS = tuple({"step": step, "loss": 3 / step, "epoch": step / 10} for step in
 RUNNING = Snapshot(
     FINETUNES, "facts", "default", Status(State.RUNNING, "Running"),
     progress=Progress("train", 30, 40, "steps", 61), metrics=METRICS, elapsed=93,
-    log=("first", "<script>alert(1)</script>"),
+    log=(LogLine("master-0", "first"), LogLine("master-0", "<script>alert(1)</script>")),
 )  # fmt: skip
 FAILED = Snapshot(
     FINETUNES, "facts", "default", Status(State.FAILED, "Failed"), reason="the GPU ran out of memory",

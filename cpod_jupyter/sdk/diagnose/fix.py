@@ -22,7 +22,7 @@ Change = tuple[Path, Any]
 
 def cell(facts: Facts, changes: Sequence[Change]) -> str:
     """A whole cell that submits the spec with the changes; "" when there is none, or the kind has no cell."""
-    resource, name = facts.family.resource, meta.name_of(facts.family.root)
+    resource, name = facts.family.resource, meta.name_of(facts.asked or facts.family.root)
     if not changes or resource not in WORDS.values():
         return ""
     defaults = known_schema(resource)["properties"]["spec"].get("properties") or {}
@@ -112,6 +112,14 @@ def nearest_command(facts: Facts) -> list[Change]:
         return []
     close = difflib.get_close_matches(command[0], _PROGRAMS, 1, 0.75)
     return [(("command",), [close[0], *command[1:]])] if close and close[0] != command[0] else []
+
+
+def through_interpreter(facts: Facts) -> list[Change]:
+    """A script that is not executable, started by the program its name's ending tells."""
+    command = facts.spec.get("command") or []
+    ending = str(command[0]).rpartition(".")[2] if command else ""
+    interpreter = {"py": "python3", "sh": "sh", "bash": "bash"}.get(ending)
+    return [(("command",), [interpreter, *command])] if interpreter else []
 
 
 _PROGRAMS = ("python", "python3", "torchrun", "accelerate", "deepspeed", "mpirun", "bash", "sh")

@@ -254,7 +254,7 @@ def _followed(engine: Session, handle: Job, asked: Object, timeout: float, show:
         show(last)
         return last, False
     if not last.state.good:
-        last = last.diagnosed(look(engine.client, handle.resource, handle.name, handle.namespace, asked))
+        last = last.told(*look(engine.client, handle.resource, handle.name, handle.namespace, asked))
         show(last)
         raise _failure(engine.title(asked), handle, last)
     return last, True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from cpod_jupyter.sdk.history import texts
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.podstates import PodState
 from cpod_jupyter.sdk.snapshot import Snapshot
@@ -52,7 +53,7 @@ def text(snapshot: Snapshot) -> str:
     if snapshot.state is State.FAILED:
         lines += [f"  | {line}" for line in snapshot.evidence[-3:]]
     elif not snapshot.state.final and not snapshot.metrics:
-        lines += [f"  | {line[:160]}" for line in snapshot.log[-_TEXT_LOG_LINES:]]
+        lines += [f"  | {line[:160]}" for line in texts(snapshot.log)[-_TEXT_LOG_LINES:]]
     return "\n".join(lines)
 
 
@@ -172,7 +173,7 @@ def _reason(snapshot: Snapshot) -> str:
 def _log(snapshot: Snapshot) -> str:
     if not snapshot.log:
         return ""
-    last = escape("\n".join(snapshot.log[-_LOG_LINES:]))
+    last = escape("\n".join(texts(snapshot.log)[-_LOG_LINES:]))
     more = f", the last {_LOG_LINES} of {len(snapshot.log)} lines" if len(snapshot.log) > _LOG_LINES else ""
     return (
         f'<details><summary class="cpod-dim">log{more}</summary><pre class="cpod-log" role="log">{last}</pre></details>'
