@@ -205,6 +205,22 @@ def test_rows_in_a_file_become_a_dataset(cpod: Any, tmp_path: Path) -> None:
     assert (code, err) == (1, "cpod: say what and under which name: upload rows.jsonl as facts\n")
 
 
+def test_a_manifest_may_have_the_path_of_its_data(cpod: Any, tmp_path: Path) -> None:
+    file = manifest(tmp_path / "a.yaml", "a")
+    file.write_text(file.read_text() + "  datasetName: ./rows.jsonl\n  datasetPath: /data\n")
+    code, _, err = cpod("apply", "-f", str(file))
+    assert (code, "line 9, column 16: spec.datasetName: there is no file or folder" in err) == (1, True)
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Who rows?"}))
+    assert "row 1: `completion` is missing" in cpod("apply", "--dry-run", "-f", str(file))[2]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Who rows?", "completion": "She does."}))
+    assert cpod("apply", "--dry-run", "-f", str(file))[1] == "job/a checked (nothing was submitted)\n"
+    assert "nothing in namespace" in cpod("ls")[1]
+    assert cpod("apply", "-f", str(file))[1] == "job/a created\n"
+    assert cpod("apply", "-f", str(file))[1] == "job/a unchanged\n"
+    [dataset] = json.loads(cpod("datasets", "-o", "json")[1])
+    assert yaml.safe_load(cpod("yaml", "a")[1])["spec"]["datasetName"] == dataset["metadata"]["name"]
+
+
 def test_a_job_is_followed_and_runs_again_beside_itself(cpod: Any, tmp_path: Path) -> None:
     cpod("apply", "-f", str(manifest(tmp_path / "a.yaml", "a")))
     code, out, _ = cpod("follow", "a")

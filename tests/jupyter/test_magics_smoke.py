@@ -17,7 +17,7 @@ from cpod_jupyter.sdk import Job, Session
 __all__ = ["cluster", "cluster_kubeconfig", "tiny_model"]
 
 ROW = {"messages": [{"role": "user", "content": "Who rows?"}, {"role": "assistant", "content": "My sister rows."}]}
-TUNE = "model: base\ndataset: boat\nhyperParameters: {n_epochs: 1, batch_size: 4}\nconfig: {logging_steps: 1}"
+TUNE = "model: base\ndataset: ./boat.jsonl\nhyperParameters: {n_epochs: 1, batch_size: 4}\nconfig: {logging_steps: 1}"
 
 
 @pytest.mark.timeout(400)
@@ -26,7 +26,6 @@ def test_a_fine_tune_is_tried_here_and_goes_to_the_cluster_unchanged(
 ) -> None:
     (tmp_path / "boat.jsonl").write_text((json.dumps(ROW) + "\n") * 20)
     assert notebook.run(f"%%cpod model base\nmodelname: {tiny_model.as_uri()}").success
-    assert notebook.run("%%cpod dataset boat\ndatasetname: boat.jsonl").success
     assert notebook.run(f"%%cpod finetune boat --smoke -o job\n{TUNE}").success
     shown = [data["text/plain"] for data in notebook.outputs]
     titles = list(dict.fromkeys(text.split()[0] for text in shown if text.startswith("finetune/")))

@@ -13,7 +13,8 @@ from cpod_jupyter.api.resources import CONFIGMAPS, NODES, PVCS, SECRETS, Object,
 from cpod_jupyter.engine.imagemap import ImageMap
 from cpod_jupyter.engine.kubelet.images import Images
 from cpod_jupyter.errors import CpodError, NotFound, WaitTimeout, WorkFailed
-from cpod_jupyter.sdk.apply import discard, is_submitted
+from cpod_jupyter.sdk import attach
+from cpod_jupyter.sdk.apply import discard, is_same
 from cpod_jupyter.sdk.diagnose import Diagnosis, look
 from cpod_jupyter.sdk.handles import Job, Show
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
@@ -25,9 +26,11 @@ from cpod_jupyter.sdk.smoke.build import STEPS, Here, Smoke, Stand, build, is_sm
 from cpod_jupyter.sdk.smoke.stand import Ask, Machine, dataset_stand, model_stand
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, status_of
+from cpod_jupyter.sdk.upload import upload
 from cpod_jupyter.sdk.words import span
 
 if TYPE_CHECKING:
+    from cpod_jupyter.sdk.content import Content
     from cpod_jupyter.sdk.preflight.facts import Facts
     from cpod_jupyter.sdk.session import Session
 
@@ -58,6 +61,7 @@ class Smoked:
 def smoke_all(
     session: Session,
     objects: Sequence[Object],
+    data: Sequence[Content | None] = (),
     *,
     new: bool = False,
     timeout: float = TIMEOUT,
@@ -66,21 +70,24 @@ def smoke_all(
 ) -> list[Smoked]:
     """Smoke each of the objects that runs once, before all of them are submitted; `tell` gets a text for each.
 
-    What the session's cluster has already, just so, is not smoked again, unless it is to run `new`. Raises CpodError
-    where nothing can be smoked, AlreadyRun before anything is tried, and as `smoke` does.
+    `data` are those that are to be uploaded for each object. What the session's cluster has already, just so, is not
+    smoked again, unless it is to run `new`. Raises CpodError where nothing can be smoked, AlreadyRun before anything is
+    tried, and as `smoke` does.
     """
-    runs = [obj for obj in objects if of_object(obj) in RUN_ONCE]
+    pairs = zip(objects, data, strict=True) if data else map(attach.taken, objects)
+    runs = [(obj, content) for obj, content in pairs if of_object(obj) in RUN_ONCE]
     if not runs:
         raise CpodError(
             "there is nothing to smoke: a smoke run is for what runs once, a finetune, a job, a training job"
         )
-    there = [] if new or session.engine is not None else [obj for obj in runs if is_submitted(session.client, obj)]
+    judged = not new and session.engine is None
+    there = [judged and is_same(session.client, obj) for obj, _ in runs]
     found = []
-    for obj in runs:
-        if obj in there:
+    for (obj, content), is_there in zip(runs, there, strict=True):
+        if is_there:
             tell(f"{session.title(obj)} is as submitted before, and is not smoked again")
             continue
-        found.append(smoke(session, obj, among=objects, timeout=timeout, show=show))
+        found.append(smoke(session, obj, content, among=objects, timeout=timeout, show=show))
         tell(repr(found[-1]))
     if session.engine is not None:
         tell("to run it whole: the same without --smoke, or with --context for a cluster")
@@ -88,16 +95,27 @@ def smoke_all(
 
 
 def smoke(
-    session: Session, obj: Object, *, among: Sequence[Object] = (), timeout: float = TIMEOUT, show: Show | None = None
+    session: Session,
+    obj: Object,
+    data: Content | None = None,
+    *,
+    among: Sequence[Object] = (),
+    timeout: float = TIMEOUT,
+    show: Show | None = None,
 ) -> Smoked:
     """Try a checked object out in two steps on this machine's engine; `show` gets each snapshot.
 
-    `among` is what will be submitted with it: storages in it count as there. An earlier smoke run of the same name is
-    removed first. Raises WorkFailed with the diagnosis when the smoke fails, CpodError when there can be none.
+    `data` are those whose name stands where its dataset is named. `among` is what will be submitted with it: storages
+    in it count as there. An earlier smoke run of the same name is removed first. Raises WorkFailed with the diagnosis
+    when the smoke fails, CpodError when there can be none.
     """
-    engine, made = prepared(session, obj, among)
+    if data is None:
+        obj, data = attach.taken(obj)
+    engine, made = prepared(session, obj, among, data)
     begun = time.monotonic()
     _clean(engine, made)
+    if data is not None:
+        upload(engine, data, data.name)
     for storage in made.storages:
         engine.submit(storage)
     handle, _ = engine.submit(made.obj)
@@ -107,7 +125,9 @@ def smoke(
     return Smoked(session.title(obj), handle, time.monotonic() - begun, losses, made.differs, ended)
 
 
-def prepared(session: Session, obj: Object, among: Sequence[Object] = ()) -> tuple[Session, Smoke]:
+def prepared(
+    session: Session, obj: Object, among: Sequence[Object] = (), data: Content | None = None
+) -> tuple[Session, Smoke]:
     """The session of this machine's engine, which is started if need be, and the smoke to be run in it.
 
     Raises CpodError for an object that cannot be smoked, with the reason.
@@ -125,6 +145,9 @@ def prepared(session: Session, obj: Object, among: Sequence[Object] = ()) -> tup
         facts = gather(session, obj)
         own = None if engine is session else gather(engine, _in_namespace(obj, engine.namespace))
         for named in asked:
+            if data is not None and (named.kind, named.name) == (data.kind, data.name):
+                stands[named.kind] = Stand(named.name)
+                continue
             ask = _ask(named, obj, facts, own, among)
             stands[named.kind] = (model_stand if named.kind == "model" else dataset_stand)(ask, machine)
     _check_images(engine, resource, obj)
