@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpod_jupyter import cli_cluster, cli_images, cli_more, log_options
+from cpod_jupyter import cli_cluster, cli_data, cli_images, cli_more, log_options
 from cpod_jupyter.cli_output import AddCommand, handle_of, print_data, session_of
 from cpod_jupyter.errors import CpodError, ManifestError
 from cpod_jupyter.version import VERSION
@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_changing,
         cli_images.add_commands,
         cli_more.add_commands,
+        cli_data.add_commands,
         cli_cluster.add_commands,
     ):
         commands_of(add, where, output)

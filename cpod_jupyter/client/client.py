@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -15,6 +15,7 @@ from kubernetes import client as kubernetes_client
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.model import built_in_schema
 from cpod_jupyter.api.resources import BUILT_IN, CRDS, Object, Resource
+from cpod_jupyter.client.commands import run_fed
 from cpod_jupyter.client.connection import Connection, connect
 from cpod_jupyter.client.stream import LONGEST_LINE, LineStream, Stop, be_patient
 from cpod_jupyter.control.api import ObjectList, Propagation, WatchEvent
@@ -280,6 +281,13 @@ class Client:
         if follow:
             be_patient(response)
         return LineStream(response, self.server, returns=returns, longest=LONGEST_LINE, stop=stop)
+
+    def feed(self, name: str, namespace: str, command: Sequence[str], stdin: Iterable[bytes]) -> None:
+        """Run a command in a pod's container with this as its input, whose end it must know by itself.
+
+        Raises WorkFailed with what it said when it ends badly, ApiError, ApiUnreachable.
+        """
+        run_fed(self._connection, name, namespace, command, stdin)
 
     def proxy(self, namespace: str, service: str, port: int | str) -> tuple[str, dict[str, str], ssl.SSLContext | bool]:
         """Base URL of a Service through the API server, the headers, and the TLS settings to reach it."""

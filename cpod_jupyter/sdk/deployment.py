@@ -11,7 +11,8 @@ from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.resources import SECRETS, SERVICES, Object, Resource
 from cpod_jupyter.errors import CpodError, Forbidden, NotFound
 from cpod_jupyter.sdk.handles import Handle
-from cpod_jupyter.sdk.states import status_of
+from cpod_jupyter.sdk.states import Status, status_of
+from cpod_jupyter.sdk.words import explain
 
 if TYPE_CHECKING:
     import openai
@@ -41,6 +42,13 @@ class Deployment(Handle):
     def __init__(self, client: Client, obj: Object, resource: Resource) -> None:
         super().__init__(client, obj, resource)
         self._endpoint: _Endpoint | None = None
+
+    @property
+    def status(self) -> Status:
+        """How far it has come, now: failed where it says that it is ready while none of its pods comes up."""
+        family = self.family()
+        self.object = family.root
+        return explain(family).status
 
     @property
     def ready(self) -> bool:

@@ -157,15 +157,18 @@ class Follower:
             if isinstance(news, Lines):
                 tracker.take(news)
             if time.monotonic() >= due:
-                yield replace(tracker.snapshot(), status=running, reason=_READING, advice="", evidence=())
+                seen = tracker.snapshot()
+                yield replace(
+                    seen, status=running, reason=_READING, advice="", evidence=(), fix="", diagnosis=None, result=""
+                )
                 due = time.monotonic() + INTERVAL
 
     def _last(self, snapshot: Snapshot) -> Snapshot:
-        """The last snapshot; of a failure with its diagnosis, from the logs of all pods."""
-        if snapshot.state is not State.FAILED:
+        """The last snapshot; where something is wrong with the diagnosis from the logs of all pods."""
+        if snapshot.diagnosis is None:
             return snapshot
         try:
-            return snapshot.diagnosed(look(self.client, self.resource, self.name, self.namespace))
+            return snapshot.told(*look(self.client, self.resource, self.name, self.namespace))
         except (ApiError, ApiUnreachable):
             return snapshot
 

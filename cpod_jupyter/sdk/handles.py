@@ -17,7 +17,7 @@ from cpod_jupyter.api.resources import (
     Object,
     Resource,
 )
-from cpod_jupyter.errors import CpodError, WorkFailed
+from cpod_jupyter.errors import CpodError, NotFound, WorkFailed
 from cpod_jupyter.sdk.apply import remove, submit
 from cpod_jupyter.sdk.diagnose import Diagnosis, look
 from cpod_jupyter.sdk.follow import Detached, Follower
@@ -91,7 +91,9 @@ class Handle:
         for line in lines:
             tracker.history.add(line, place)
         snapshot = tracker.snapshot()
-        return snapshot.diagnosed(self.diagnose()) if snapshot.state is State.FAILED else snapshot
+        if snapshot.diagnosis is None:
+            return snapshot
+        return snapshot.told(*look(self._client, self.resource, self.name, self.namespace))
 
     def events(self) -> list[Object]:
         """The events about it and all that was made for it, the oldest first."""
@@ -124,7 +126,10 @@ class Handle:
 
     def diagnose(self) -> Diagnosis | None:
         """Why it failed or is stuck, and the cell that would mend it; None when nothing is wrong with it."""
-        return look(self._client, self.resource, self.name, self.namespace)
+        try:
+            return look(self._client, self.resource, self.name, self.namespace)[1]
+        except NotFound:
+            return None
 
     def pods(self) -> dict[str, Object]:
         """Its pods now, by role and index (`master-0`, `worker-1`), or by name where they have no role; the one that

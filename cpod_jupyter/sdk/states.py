@@ -75,6 +75,8 @@ def status_of(obj: Object, resource: Resource | None = None) -> Status:
     if obj["metadata"].get("deletionTimestamp"):
         return Status(State.DELETED, "Deleting")
     if resource in (MODELSTORAGES, DATASETSTORAGES):
+        if is_behind(obj):
+            return Status(State.PENDING, "Pending")
         phase = str(status.get("phase") or "")
         state = _STORAGE_STATES.get(phase.lower(), State.RUNNING)
         return Status(state, phase or "Pending", str(status.get("failureMessage") or ""))
@@ -94,6 +96,13 @@ def status_of(obj: Object, resource: Resource | None = None) -> Status:
     if resource == JOBS:
         return _batch_job(obj, status)
     return Status(State.RUNNING, str(status.get("phase") or ""))
+
+
+def is_behind(obj: Object) -> bool:
+    """Whether the status is still of an earlier spec: the operator has not seen the edit yet (API conventions,
+    "observedGeneration"). A status without it is another operator's, and taken as it is."""
+    observed = int((obj.get("status") or {}).get("observedGeneration") or 0)
+    return 0 < observed < int(obj["metadata"].get("generation") or 0)
 
 
 def _inference(status: dict[str, Any]) -> Status:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object, Resource
 from cpod_jupyter.control.api import WatchEvent
+from cpod_jupyter.sdk.diagnose import Facts, tell
 from cpod_jupyter.sdk.history import History, LogLine
 from cpod_jupyter.sdk.pods import Family, containers_of, ended, finished_at, has_started, place_of, rank, unscheduled
 from cpod_jupyter.sdk.podstates import events_in_words, pod_states
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
 from cpod_jupyter.sdk.usage import Use
-from cpod_jupyter.sdk.words import explain
+from cpod_jupyter.sdk.words import IMAGE_REASONS, Words
 
 RANKS = 8
 """Pods of a job whose logs a display follows: the one that speaks for the job, and then by rank."""
@@ -182,10 +183,10 @@ class Tracker:
 
     def snapshot(self) -> Snapshot:
         family, root = self.family, self.family.root
-        nodes = self._nodes() if any(map(unscheduled, family.pods())) else []
-        words = explain(family, nodes, self._evidence())
+        nodes = self._nodes() if any(map(_asks_of_nodes, family.pods())) else []
+        words, found = tell(Facts(family, self._logs_by_pod(), nodes))
         if self._gone:
-            words = replace(words, status=Status(State.DELETED, "Deleted"), reason="it was deleted", advice="")
+            words, found = Words(Status(State.DELETED, "Deleted"), "it was deleted"), None
         return Snapshot(
             resource=family.resource,
             name=meta.name_of(root),
@@ -194,6 +195,8 @@ class Tracker:
             reason=words.reason,
             advice=words.advice,
             evidence=words.evidence,
+            fix=found.fix if found else "",
+            diagnosis=found,
             progress=self.history.progress,
             metrics=tuple(self.history.metrics),
             log=self.history.text(),
@@ -206,12 +209,14 @@ class Tracker:
             connected=self._connected,
         )
 
-    def _evidence(self) -> list[str]:
-        """The last lines, of the pod that failed first where one did and has written any."""
-        lines = list(self.history.tail or self.history.head)
-        culprit = self.family.culprit() if len(self.logs) > 1 else None
-        own = [line for line in lines if line.place == place_of(culprit)] if culprit is not None else []
-        return [line.text for line in own or lines]
+    def _logs_by_pod(self) -> dict[str, list[str]]:
+        """The lines that are kept of each pod that is read."""
+        names = {place_of(pod): meta.name_of(pod) for pod in self.family.pods() if meta.uid_of(pod) in self.logs}
+        found: dict[str, list[str]] = {name: [] for name in names.values()}
+        for line in (*self.history.head, *self.history.tail):
+            if line.place in names:
+                found[names[line.place]].append(line.text)
+        return found
 
     def _changed(self, resource: Resource, event: WatchEvent) -> None:
         if event.type == "DELETED":
@@ -237,6 +242,12 @@ class Tracker:
 
 def _created(pod: Object) -> str:
     return str(pod["metadata"].get("creationTimestamp") or "")
+
+
+def _asks_of_nodes(pod: Object) -> bool:
+    """Whether what ails a pod is told by what nodes have: room, or images."""
+    waits = [((container.get("state") or {}).get("waiting") or {}).get("reason") for container in containers_of(pod)]
+    return unscheduled(pod) or any(reason in IMAGE_REASONS for reason in waits)
 
 
 def _owner(pod: Object) -> str:

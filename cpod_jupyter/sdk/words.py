@@ -1,11 +1,9 @@
-"""What is happening to an object, why it waits or why it failed, and what to do: in sentences."""
+"""What is happening to an object and what it waits for, in sentences; why it failed is for `sdk.diagnose` to say."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cpod_jupyter.api import meta, scheduling
 from cpod_jupyter.api.resources import INFERENCES, INFERENCESERVICES, Object
@@ -30,55 +28,52 @@ class Words:
 START_REASONS = ("CreateContainerConfigError", "RunContainerError", "CreateContainerError")
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
-_CAUSES: tuple[tuple[re.Pattern[str], str, str], ...] = (
-    (
-        re.compile(r"CUDA out of memory|torch\.OutOfMemoryError|CUDA error: out of memory"),
-        "the GPU ran out of memory",
-        "halve hyperParameters.batch_size, or config.max_length; or ask for more GPUs with gpuCount",
-    ),
-    (
-        re.compile(r"DefaultCPUAllocator: can't allocate|MemoryError|std::bad_alloc"),
-        "the machine ran out of memory",
-        "halve hyperParameters.batch_size, or take a smaller model",
-    ),
-    (
-        re.compile(r"No space left on device"),
-        "the disk is full",
-        "delete models and datasets that are no longer needed (%cpod ls), or make the volume larger",
-    ),
-    (
-        re.compile(r"NCCL.*(timeout|timed out)|Watchdog caught collective operation timeout", re.IGNORECASE),
-        "the GPUs lost each other (NCCL timed out)",
-        "look for the first worker that failed: its log has the cause",
-    ),
-    (
-        re.compile(r"ModuleNotFoundError: (No module named .*)"),
-        "a Python module is missing",
-        "use an image that has it",
-    ),
-)
-"""Log lines that name a cause (the first that matches wins), the cause, and the mend."""
+DEPLOYMENTS = (INFERENCES, INFERENCESERVICES)
 
 
-def explain(family: Family, nodes: Sequence[Object] = (), log: Iterable[str] = ()) -> Words:
-    """The state of an object in words. `nodes` tell what GPUs there are; `log` are its last lines."""
+def explain(family: Family, nodes: Sequence[Object] = ()) -> Words:
+    """The state of an object in words, from what its kind and the scheduler say; `nodes` tell what GPUs there are.
+
+    Why its pods fail is told by a diagnosis (`sdk.diagnose.tell` puts both together). A deployment none of whose pods
+    runs, since each crashes again and again or cannot start, has failed, whatever its own status says.
+    """
     status = status_of(family.root, family.resource)
     if status.state is State.DELETED:
         return Words(status, "it is being deleted")
     if status.state is State.SUCCEEDED:
         return Words(status, _succeeded(family, status))
+    if status.state is not State.FAILED and _is_down(family, status):
+        status = Status(State.FAILED, "Failed", status.message)
     if status.state is State.READY:
         url = (family.root.get("status") or {}).get("url") or ""
         answers = f"it answers at {url}" if url else "it answers"
         return Words(status, f"{answers}; {status.message}" if status.message else answers)
-    trouble = _pods_trouble(family, nodes)
     if status.state is State.FAILED:
-        return _failed(family, status, trouble, log)
-    if family.resource in (INFERENCES, INFERENCESERVICES) and trouble is not None and trouble.fatal:
-        return _failed(family, Status(State.FAILED, "Failed", status.message), trouble, log)
-    if trouble is not None:
-        return Words(status, trouble.said, trouble.advice)
-    return _waiting(family, status)
+        return Words(status, status.message or _last_warning(family) or "it failed, and nothing says why")
+    return _waits_for_node(family, status, nodes) or _waiting(family, status)
+
+
+def stuck_pods(family: Family) -> list[Object]:
+    """Pods that will not come up by themselves: they crash again and again, or cannot start."""
+    return [pod for pod in family.pods() if not pod["metadata"].get("deletionTimestamp") and _is_stuck(pod)]
+
+
+def _is_stuck(pod: Object) -> bool:
+    for container in containers_of(pod):
+        reason = ((container.get("state") or {}).get("waiting") or {}).get("reason")
+        if reason in (*IMAGE_REASONS, *START_REASONS):
+            return True
+        if reason == "CrashLoopBackOff" and int(container.get("restartCount") or 0) > 1:
+            return True
+    return False
+
+
+def _is_down(family: Family, status: Status) -> bool:
+    """Whether a deployment has pods that are stuck; of one that says it is ready, whether no other pod is."""
+    if family.resource not in DEPLOYMENTS or not stuck_pods(family):
+        return False
+    ready = (meta.is_true(pod, "Ready") and not pod["metadata"].get("deletionTimestamp") for pod in family.pods())
+    return status.state is not State.READY or not any(ready)
 
 
 def _succeeded(family: Family, status: Status) -> str:
@@ -114,74 +109,42 @@ def _waiting(family: Family, status: Status) -> Words:
         return Words(status, "submitted; the operator has not looked at it yet")
     if family.pods():
         return Words(status)
+    return Words(status, _last_warning(family) or "waits for its pods")
+
+
+def _last_warning(family: Family) -> str:
     told = family.told(warnings=True)
-    return Words(status, str(told[-1].get("message") or "") if told else "waits for its pods")
+    return str(told[-1].get("message") or "") if told else ""
 
 
-def _failed(family: Family, status: Status, trouble: _Trouble | None, log: Iterable[str]) -> Words:
-    lines = [line for line in log if line.strip()]
-    for pattern, cause, advice in _CAUSES:
-        for line in reversed(lines):
-            if found := pattern.search(line):
-                detail = f": {found[1]}" if found.groups() and "module" in cause else ""
-                return Words(status, cause + detail, advice, (line.strip()[:400],))
-    advice = trouble.advice if trouble else ""
-    reason = status.message or (trouble.said if trouble else "")
-    if trouble and trouble.reason and trouble.reason not in reason and status.message in ("", trouble.reason):
-        reason = trouble.said
-    elif trouble and trouble.decisive and trouble.reason not in reason:
-        reason = f"{trouble.said} ({reason})" if reason else trouble.said
-    if not reason:
-        told = family.told(warnings=True)
-        reason = str(told[-1].get("message") or "") if told else "it failed, and nothing says why"
-    return Words(status, reason, advice, tuple(line.rstrip()[:400] for line in lines[-5:]))
-
-
-@dataclass(frozen=True)
-class _Trouble:
-    """What ails a pod. `fatal`: it will not mend itself; `decisive`: it explains more than the status.
-
-    `who`: which of a job's several pods it is, `worker-1`.
-    """
-
-    reason: str
-    advice: str = ""
-    fatal: bool = False
-    decisive: bool = False
-    who: str = ""
-
-    @property
-    def said(self) -> str:
-        return f"{self.who}: {self.reason}" if self.who else self.reason
-
-
-def _pods_trouble(family: Family, nodes: Sequence[Object]) -> _Trouble | None:
-    """Of the pod that failed first; else of the first that has any trouble."""
-    pods, culprit = family.pods(), family.culprit()
-    for pod in [culprit, *pods] if culprit is not None else pods:
-        trouble = _unscheduled(pod, nodes) or _container_trouble(pod, family)
-        if trouble is not None:
+def _waits_for_node(family: Family, status: Status, nodes: Sequence[Object]) -> Words | None:
+    """Of the first pod for which there is no node."""
+    pods = family.pods()
+    for pod in pods:
+        if unscheduled(pod):
+            reason, advice = no_room(pod, nodes)
             several = len(pods) > 1 and bool(role_of(pod)[0])
-            return replace(trouble, who=place_of(pod)) if several else trouble
+            return Words(status, f"{place_of(pod)}: {reason}" if several else reason, advice)
     return None
 
 
-def _unscheduled(pod: Object, nodes: Sequence[Object]) -> _Trouble | None:
-    if not unscheduled(pod):
-        return None
+def no_room(pod: Object, nodes: Sequence[Object]) -> tuple[str, str]:
+    """Why no node takes a pod, and what to do about it."""
     sentence = str((meta.condition(pod, "PodScheduled") or {}).get("message") or "no node takes it")
+    never = bool(nodes) and scheduling.never_fits(pod["spec"], nodes) is not None
+    begin = "no node could ever run it" if never else "waits for GPUs"
     asked = {name: amount for name, amount in scheduling.requests(pod["spec"]).items() if "gpu" in name}
     if not asked:
-        return _Trouble(f"waits for a node: {sentence}", "it starts by itself when there is room")
+        if never:
+            return f"{begin}: {sentence}", "ask for what a node has, or take another cluster (--context)"
+        return f"waits for a node: {sentence}", "it starts by itself when there is room"
     wants = ", ".join(f"{amount:f} {name}" for name, amount in asked.items())
-    have = _gpus(nodes)
-    never = bool(nodes) and scheduling.never_fits(pod["spec"], nodes) is not None
     advice = (
-        "no node has that many, so it would wait for ever: ask for fewer GPUs, or another cluster (--context)"
+        "ask for fewer GPUs (%cpod gpus shows what the nodes have), or take another cluster (--context)"
         if never
         else "it starts by itself when they are free; %cpod ls shows what runs"
     )
-    return _Trouble(f"waits for GPUs: it asks for {wants}; {have}{sentence}", advice)
+    return f"{begin}: it asks for {wants}; {_gpus(nodes)}{sentence}", advice
 
 
 def _gpus(nodes: Sequence[Object]) -> str:
@@ -195,39 +158,6 @@ def _gpus(nodes: Sequence[Object]) -> str:
         counts.append(f"{meta.name_of(node)} has {', '.join(f'{v} {n}' for n, v in gpus.items()) or 'none'}")
     shown = counts[:4] + ([f"and {len(counts) - 4} more nodes"] if len(counts) > 4 else [])
     return "; ".join(shown) + "; "
-
-
-def _container_trouble(pod: Object, family: Family) -> _Trouble | None:
-    for container in containers_of(pod):
-        state: dict[str, Any] = container.get("state") or {}
-        last = (container.get("lastState") or {}).get("terminated")
-        waiting, over = state.get("waiting"), state.get("terminated")
-        image = container.get("image", "")
-        if waiting and waiting.get("reason") in IMAGE_REASONS:
-            said = waiting.get("message") or waiting["reason"]
-            return _Trouble(f"the image {image} cannot be had: {said}", "check spec.image for a typo", fatal=True)
-        if waiting and waiting.get("reason") in START_REASONS:
-            return _Trouble(f"the container cannot start: {waiting.get('message') or waiting['reason']}", fatal=True)
-        if waiting and waiting.get("reason") == "CrashLoopBackOff":
-            why = _exit(container, last or {})
-            count = container.get("restartCount", 0)
-            advice = f"read its log: %cpod logs {meta.name_of(family.root)}"
-            return _Trouble(f"it crashes again and again ({count} restarts): {why.reason}", advice, count > 1)
-        if over and over.get("exitCode"):
-            return _exit(container, over)
-    return None
-
-
-def _exit(container: dict[str, Any], over: dict[str, Any]) -> _Trouble:
-    code, said = over.get("exitCode"), str(over.get("message") or "").strip()
-    if over.get("reason") == "OOMKilled":
-        return _Trouble(
-            "it ran out of memory and was killed (OOMKilled)",
-            "give it more memory, or make hyperParameters.batch_size smaller",
-            decisive=True,
-        )
-    name = container.get("name", "its container")
-    return _Trouble(said or f"{name} ended with exit code {code}", decisive=bool(said))
 
 
 def amount(size: float) -> str:

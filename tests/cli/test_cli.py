@@ -182,6 +182,36 @@ def test_what_there_is_to_work_with_has_the_words_of_the_magics(cpod: Any) -> No
     assert "nothing in namespace" in cpod("datasets")[1]
 
 
+def test_rows_in_a_file_become_a_dataset(cpod: Any, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("prompt,completion\nWho rows?,She does.\n")
+    assert cpod("upload", str(rows), "as", "boats") == (0, "dataset/boats created: 1 row, 51 B from rows.csv\n", "")
+    assert cpod("upload", str(rows), "--as", "boats")[1] == "dataset/boats unchanged: 1 row, 51 B from rows.csv\n"
+    assert "dataset" in cpod("datasets")[1]
+    rows.write_text("prompt,completion\nWho rows?,\n")
+    code, out, err = cpod("upload", str(rows), "as", "boats")
+    assert (code, out) == (1, "")
+    assert "row 1: `completion` is empty" in err
+    code, _, err = cpod("upload", str(rows))
+    assert (code, err) == (1, "cpod: say what and under which name: upload rows.jsonl as facts\n")
+
+
+def test_a_manifest_may_have_the_path_of_its_data(cpod: Any, tmp_path: Path) -> None:
+    file = manifest(tmp_path / "a.yaml", "a")
+    file.write_text(file.read_text() + "  datasetName: ./rows.jsonl\n  datasetPath: /data\n")
+    code, _, err = cpod("apply", "-f", str(file))
+    assert (code, "line 9, column 16: spec.datasetName: there is no file or folder" in err) == (1, True)
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Who rows?"}))
+    assert "row 1: `completion` is missing" in cpod("apply", "--dry-run", "-f", str(file))[2]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Who rows?", "completion": "She does."}))
+    assert cpod("apply", "--dry-run", "-f", str(file))[1] == "job/a checked (nothing was submitted)\n"
+    assert "nothing in namespace" in cpod("ls")[1]
+    assert cpod("apply", "-f", str(file))[1] == "job/a created\n"
+    assert cpod("apply", "-f", str(file))[1] == "job/a unchanged\n"
+    [dataset] = json.loads(cpod("datasets", "-o", "json")[1])
+    assert yaml.safe_load(cpod("yaml", "a")[1])["spec"]["datasetName"] == dataset["metadata"]["name"]
+
+
 def test_a_job_is_followed_and_runs_again_beside_itself(cpod: Any, tmp_path: Path) -> None:
     cpod("apply", "-f", str(manifest(tmp_path / "a.yaml", "a")))
     code, out, _ = cpod("follow", "a")

@@ -10,7 +10,7 @@ import pytest
 
 from cpod_jupyter.errors import ManifestError
 from cpod_jupyter.jupyter.magics import grammar, template
-from cpod_jupyter.jupyter.magics.completion import ANY_JOB, candidates
+from cpod_jupyter.jupyter.magics.completion import ANY_JOB, DATA, candidates
 from cpod_jupyter.jupyter.magics.grammar import HelpWanted, MagicUsage
 
 WRONG = {
@@ -91,6 +91,7 @@ def names(kind: str | None) -> list[str]:
         "inference": ["tuned"],
         "namespace": ["team"],
         ANY_JOB: ["long"],
+        DATA: ["frame"],
         None: ["smollm2", "tuned"],
     }[kind]
 
@@ -109,6 +110,8 @@ COMPLETED = {
     "jobs to cancel": (["%cpod cancel "], "long"),
     "a name after an option": (["%cpod logs --tail 3 "], "tuned"),
     "namespaces": (["%cpod ls -n "], "team"),
+    "variables that hold rows": (["%cpod upload "], "frame"),
+    "the word before a name": (["%cpod upload frame "], "as"),
     "models of the catalogue": (["%%cpod finetune x", "model: goo"], "google/gemma-2b-it"),
     "hyperparameters in a block": (["%%cpod finetune x", "hyperParameters:", "  n"], "n_epochs: "),
     "hyperparameters in a flow": (["%%cpod finetune x", "hyperParameters: {n_epochs: 3, ba"], "batch_size: "),

@@ -239,7 +239,7 @@ def test_while_a_pod_is_pending_the_cell_says_what_it_waits_for(engine: Kernel) 
     cell = engine.begin(
         "%%cpod job large --force\nimage: python:3.12\ngpuRequiredPerReplica: 64\ncommand: [python, -V]"
     )
-    engine.until_shown(cell, "waits for GPUs: it asks for 64 nvidia.com/gpu")
+    engine.until_shown(cell, "it asks for 64 nvidia.com/gpu")
     engine.interrupt()
     assert engine.end(cell).status == "error"
     assert engine.run("%cpod delete large").status == "ok"

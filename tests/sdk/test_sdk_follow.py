@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cpod_jupyter.api.records import format_record
-from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, INFERENCES, NODES, PODS, Object, Resource
+from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, INFERENCES, INFERENCESERVICES, NODES, PODS, Object, Resource
 from cpod_jupyter.control.api import WatchEvent
 from cpod_jupyter.sdk.history import HEAD_LINES, LONGEST_LINE, TAIL_LINES, History, LogLine, readable, texts
 from cpod_jupyter.sdk.logs import Deduplicator
@@ -241,7 +241,7 @@ def test_a_job_that_waits_for_gpus_says_what_it_asks_for_and_what_there_is() -> 
     node = made(NODES, "lab", status={"allocatable": {"nvidia.com/gpu": "1"}})
     words = explain(family_of(root, FINETUNES, (PODS, unscheduled(root, "2"))), [node])
     assert words.reason == (
-        "waits for GPUs: it asks for 2 nvidia.com/gpu; lab has 1 nvidia.com/gpu; "
+        "no node could ever run it: it asks for 2 nvidia.com/gpu; lab has 1 nvidia.com/gpu; "
         "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     )
     assert "ask for fewer GPUs" in words.advice
@@ -260,24 +260,51 @@ CAUSES = {
     "module": (
         terminated(1),
         ["ModuleNotFoundError: No module named 'foo'"],
-        "a Python module is missing: No module named 'foo'",
+        "the Python module foo is missing",
     ),
     "its own last words": (terminated(1, message="row 3 has no messages"), [], "row 3 has no messages"),
-    "nothing but a code": (terminated(3), [], "c ended with exit code 3"),
+    "nothing but a code": (terminated(3), [], "it failed (exit code 3)"),
 }
 
 
 @pytest.mark.parametrize(("status", "log", "reason"), CAUSES.values(), ids=CAUSES)
 def test_a_failure_is_told_by_its_cause(status: dict[str, Any], log: list[str], reason: str) -> None:
     root = made(CPODJOBS, "j", status={"conditions": [{"type": "Failed", "status": "True", "message": ""}]})
-    words = explain(family_of(root, CPODJOBS, (PODS, pod_of(root, phase="Failed", **status))), [], log)
-    assert words.reason == reason
+    tracker = Tracker(family_of(root, CPODJOBS, (PODS, pod_of(root, phase="Failed", **status))))
+    assert len(tracker.pods_to_read()) == 1
+    tracker.take(Lines("Pod-p", log))
+    assert tracker.snapshot().reason == reason
 
 
 def test_a_deployment_whose_pod_crash_loops_has_failed_whatever_its_status_says() -> None:
     root = made(INFERENCES, "i", status={"dataReady": True, "ready": False})
     waiting = {"name": "c", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
     waiting["lastState"] = {"terminated": {"exitCode": 1, "message": "no such model"}}
-    words = explain(family_of(root, INFERENCES, (PODS, pod_of(root, containerStatuses=[waiting]))))
-    assert words.status.state is State.FAILED
-    assert words.reason == "it crashes again and again (3 restarts): no such model"
+    snapshot = Tracker(family_of(root, INFERENCES, (PODS, pod_of(root, containerStatuses=[waiting])))).snapshot()
+    assert snapshot.state is State.FAILED
+    assert snapshot.reason == "it crashes again and again (3 restarts): no such model"
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside one that answers"])
+def test_a_service_that_says_it_is_ready_while_its_pod_crash_loops_is_seen_through(others: bool) -> None:
+    conditions = [{"type": "Ready", "status": "True"}]
+    root = made(INFERENCESERVICES, "s", status={"conditions": conditions, "url": "http://s.example"})
+    waiting = {"name": "c", "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    waiting["lastState"] = {"terminated": {"exitCode": 1, "message": "no such model"}}
+    pods = [pod_of(root, "sick", containerStatuses=[waiting])]
+    if others:
+        once = {"name": "c", "restartCount": 1, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 2}}}
+        pods.insert(0, pod_of(root, "well", containerStatuses=[once], conditions=conditions))
+    tracker = Tracker(family_of(root, INFERENCESERVICES, *((PODS, pod) for pod in pods)))
+    snapshot = tracker.snapshot()
+    cause = "it crashes again and again (4 restarts): no such model"
+    if others:
+        assert snapshot.state is State.READY
+        assert snapshot.reason == f"it answers at http://s.example; but sick: {cause}"
+    else:
+        assert (snapshot.state, snapshot.reason) == (State.FAILED, cause)
+    assert snapshot.advice == "read its log: %cpod logs s"
+    for pod in pods:
+        gone = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+        tracker.take(Changed(PODS, WatchEvent("MODIFIED", gone)))
+    assert tracker.snapshot().diagnosis is None, "pods that are going away don't count"

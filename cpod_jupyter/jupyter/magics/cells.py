@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import INFERENCES, Object
-from cpod_jupyter.jupyter.magics import grammar, template
+from cpod_jupyter.jupyter.magics import grammar, template, uploads
 from cpod_jupyter.jupyter.magics.bodies import top_level
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Outcomes
 from cpod_jupyter.sdk import Deployment, Handle, Session
+from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.export import export
 from cpod_jupyter.sdk.handles import to_yaml
 from cpod_jupyter.sdk.kinds import WORDS
@@ -37,24 +38,30 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
     named = options.name or kind is None or bool(top_level(rendered.text.split("\n"), "apiVersion"))
     name = options.name if named else options.command
     objects = session.load(rendered.text, kind=kind, name=name, origin=origin, namespace=options.namespace or None)
+    objects, data = uploads.taken(objects, rendered.data)
     if not named:
         objects = [_named_by_content(obj, options.command) for obj in objects]
     judged = options.command in grammar.JUDGED
     if options.export:
         text = export(options.export, objects, context=options.context or "", namespace=options.namespace or "")
         show(Code(text.rstrip("\n"), _LANGUAGES[options.export]))
+        uploads.tell_needed(data)
         return None
     if options.dry_run:
-        for obj in objects:
+        for obj, content in zip(objects, data, strict=True):
             session.validate(obj)
             if judged:
-                show(session.preflight(obj))
+                show(session.preflight(obj, content))
+        uploads.tell_planned(session, objects, data)
         show(Code("---\n".join(map(to_yaml, objects)) + "# checked; nothing was submitted", "yaml"))
         return None
     if judged and not options.force:
-        for obj in objects:
-            _preflight(session, obj, options.new)
-    submitted = [session.submit(obj, new=options.new) for obj in objects]
+        for obj, content in zip(objects, data, strict=True):
+            _preflight(session, obj, options.new, content)
+    submitted = [
+        session.submit(obj, new=options.new, data=content, tell=uploads.teller(Live(magics.ip)))
+        for obj, content in zip(objects, data, strict=True)
+    ]
     handles = [handle for handle, _ in submitted]
     one = handles[0] if len(handles) == 1 else None
     magics.bind(options, one if one is not None else handles)
@@ -66,11 +73,11 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
     return follow(magics, one, options.timeout, wait=not options.detach)
 
 
-def _preflight(session: Session, obj: Object, new: bool) -> None:
+def _preflight(session: Session, obj: Object, new: bool, content: Content | None) -> None:
     """Judge what is about to be submitted, unless it runs already. Shows warnings. Raises PreflightFailed."""
     if not new and session.has(obj):
         return
-    verdict = session.preflight(obj)
+    verdict = session.preflight(obj, content)
     if any(finding.level != "note" for finding in verdict.findings):
         show(verdict)
     if not verdict.ok:

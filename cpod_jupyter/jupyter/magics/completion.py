@@ -19,6 +19,7 @@ from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics import bodies, grammar
 from cpod_jupyter.jupyter.magics.bodies import ITEM, Path
 from cpod_jupyter.sdk import shortforms
+from cpod_jupyter.sdk.content import is_data
 from cpod_jupyter.sdk.kinds import RUN_ONCE, TRAININGS, WORDS
 from cpod_jupyter.sdk.manifest import known_schema
 
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     from cpod_jupyter.sdk import Session
 
 Names = Callable[[str | None], Sequence[str]]
-"""Names of the objects of a word; of all with None; also of ANY_JOB, `namespace`, `gpu`."""
+"""Names of the objects of a word; of all with None; also of ANY_JOB, DATA, `namespace`, `gpu`."""
 
 ANY_JOB = "any job"
 """For `Names`: jobs of every kind."""
+DATA = "data"
+"""For `Names`: variables that hold rows."""
 _FIELDS = {
     "model": "model",
     "pretrainModelName": "model",
@@ -76,6 +79,9 @@ class NamesAtHand:
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="cpod-names")
 
     def __call__(self, word: str | None) -> Sequence[str]:
+        if word == DATA:
+            held = self._magics.ip.user_ns.items()
+            return [name for name, value in held if not name.startswith("_") and is_data(value)]
         key = (self._magics.context, self._magics.namespace, word)
         at, kept = self._kept.get(key, (float("-inf"), ()))
         if time.monotonic() - at < _KEPT_SECONDS:
@@ -140,6 +146,8 @@ def _on_the_line(words: list[str], cell: bool, names: Names) -> Iterable[str]:
         return []
     if command == "ls":
         return WORDS
+    if command == "upload":
+        return ["as"] if len(words) == 4 else names(DATA) if len(words) == 3 else []
     if command == "help":
         return (*grammar.CELLS, *grammar.LINES[1:])
     if command == "connect":

@@ -20,8 +20,8 @@ SUBMITTED = ("model", "dataset", "finetune", "job", "inference", *TRAININGS, "ap
 """Commands with a YAML body that is submitted."""
 CELLS = (*SUBMITTED, "chat", "eval")
 LINES = (
-    "", "connect", "context", "up", "down", "ls", "models", "datasets", "gpus", "status", "follow", "logs", "events",
-    "yaml", "fix", "cancel", "resume", "rerun", "delete", "compare", "accuracy", "doctor", "help",
+    "", "connect", "context", "up", "down", "ls", "models", "datasets", "upload", "gpus", "status", "follow", "logs",
+    "events", "yaml", "fix", "cancel", "resume", "rerun", "delete", "compare", "accuracy", "doctor", "help",
 )  # fmt: skip
 JUDGED = ("finetune", "job", *TRAININGS)
 """Cells whose work a preflight judges before it is submitted."""
@@ -31,7 +31,7 @@ JOB_LINES = ("cancel", "resume", "rerun")
 """Of them those that only a job understands."""
 _GIVE = (
     "ls", "models", "datasets", "status", "follow", "events", "yaml", "logs", "context", "gpus", "rerun", "accuracy",
-    "compare",
+    "compare", "upload",
 )  # fmt: skip
 """Lines whose answer a variable can take."""
 
@@ -144,6 +144,8 @@ def _line_parser(command: str) -> _Parser:
         parser.add_argument("--as", dest="new_name", metavar="NEW", help="its name; NAME-2, NAME-3, … when left out")
         parser.add_argument("--detach", action="store_true", help="don't wait for it")
         parser.add_argument("--timeout", type=float, metavar="S", help="seconds to follow at most")
+    if command == "upload":
+        _upload_options(parser)
     if command == "context":
         parser.add_argument("action", metavar="use", nargs="?", choices=("use",), help="work in another from now on")
         parser.add_argument("target", metavar="CONTEXT", nargs="?", help="which")
@@ -161,6 +163,16 @@ def _line_parser(command: str) -> _Parser:
     if command in _GIVE:
         _output(parser, "the comparison" if command in ("accuracy", "compare") else "what is shown")
     return parser
+
+
+def _upload_options(parser: _Parser) -> None:
+    words = "a DataFrame, a list of dicts or a Dataset; or JSONL, JSON, CSV, Parquet, or a folder"
+    parser.add_argument("words", metavar="VAR|PATH as NAME", nargs="+", help=words)
+    parser.add_argument("--as", dest="new_name", metavar="NAME", help="the same as the word")
+    parser.add_argument("--model", action="store_true", help="the folder holds a model, or the file is GGUF")
+    parser.add_argument("--image", help="of the pod that receives it on a cluster; the operator's when left out")
+    parser.add_argument("--detach", action="store_true", help="don't wait for it")
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds to follow at most")
 
 
 @functools.cache

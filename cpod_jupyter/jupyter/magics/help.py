@@ -9,6 +9,7 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %cpod context             the contexts there are; %cpod context use NAME is connect
   %cpod up, %cpod down      start or stop the engine on this machine
   %cpod ls [KIND]           what there is; %cpod models, %cpod datasets
+  %cpod upload VAR|PATH as NAME        a DataFrame, rows, a file or a folder becomes a dataset (--model: a model)
   %cpod gpus                the GPUs by node and type: total, free, who holds them
   %cpod status NAME         what is happening, why it waits, what to do
   %cpod follow NAME         follow it again: progress, curve, log
@@ -42,6 +43,7 @@ For example:
   dataset: facts
   hyperParameters: {n_epochs: 3, batch_size: 4}
 
+dataset: may also be the data themselves, {{ df }} or ./rows.jsonl: they are uploaded with it.
 NAME may be left out: it is made from the body then, so that the same cell finds its object again.
 Then  job.result, job.metrics, job.logs(), job.deploy().
 """
@@ -75,6 +77,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("Show what there is in the namespace, of one kind or of all.", "%cpod ls jobs"),
     "models": ("Show the models there are.", "%cpod models"),
     "datasets": ("Show the datasets there are.", "%cpod datasets"),
+    "upload": (
+        "Make a dataset of a DataFrame, a list of dicts, a Dataset, a file or a folder; or with --model a model.",
+        "%cpod upload facts.jsonl as facts",
+    ),
     "status": ("Say what is happening to an object, why it waits and what to do.", "%cpod status hello"),
     "follow": ("Follow an object to its end again: progress, curve, log, from the start.", "%cpod follow hello"),
     "logs": ("Print the log of an object.", "%cpod logs hello --tail 20"),

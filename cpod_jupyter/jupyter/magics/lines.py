@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cpod_jupyter import log_options
 from cpod_jupyter.api.resources import CPODJOBS, FINETUNES
 from cpod_jupyter.errors import CpodError
-from cpod_jupyter.jupyter.magics import cells, evaluation, grammar, logview
+from cpod_jupyter.jupyter.magics import cells, evaluation, grammar, logview, uploads
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Events, Overview
 from cpod_jupyter.sdk import Handle, Job, doctor, engine
@@ -177,6 +177,7 @@ COMMANDS: dict[str, Callable[[CpodMagics, argparse.Namespace], Any]] = {
     "ls": _ls,
     "models": _ls,
     "datasets": _ls,
+    "upload": uploads.run_upload,
     "gpus": _gpus,
     "status": _status,
     "follow": _follow,

@@ -2,6 +2,6 @@
 
 from cpod_jupyter.sdk.diagnose.facts import Diagnosis, Facts
 from cpod_jupyter.sdk.diagnose.gather import look
-from cpod_jupyter.sdk.diagnose.rules import diagnose
+from cpod_jupyter.sdk.diagnose.rules import tell
 
-__all__ = ["Diagnosis", "Facts", "diagnose", "look"]
+__all__ = ["Diagnosis", "Facts", "look", "tell"]

@@ -10,6 +10,12 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.sdk.pods import Family, containers_of, place_of
 
+EVIDENCE = 3
+"""Lines that show a cause, at most."""
+
+WIDTH = 400
+"""Characters of such a line that are kept."""
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -29,11 +35,13 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Facts:
-    """An object with its pods, the last lines of each pod by its name, and the nodes."""
+    """An object with its pods, the last lines of each pod by its name, and the nodes; `only` names the pods that are
+    looked at, where not all are."""
 
     family: Family
     logs: Mapping[str, Sequence[str]]
     nodes: Sequence[Object] = ()
+    only: tuple[str, ...] = ()
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -42,7 +50,9 @@ class Facts:
     def pods(self) -> list[Object]:
         """The pod that failed first before the others, which may be its victims."""
         pods, culprit = self.family.pods(), self.family.culprit()
-        return pods if culprit is None else [culprit, *(pod for pod in pods if pod is not culprit)]
+        if culprit is not None:
+            pods = [culprit, *(pod for pod in pods if pod is not culprit)]
+        return [pod for pod in pods if meta.name_of(pod) in self.only] if self.only else pods
 
     def containers(self) -> Iterator[tuple[Object, dict[str, Any]]]:
         """Each container's status with its pod, in the order of `pods`."""
@@ -79,4 +89,4 @@ def traceback_lines(lines: Sequence[str]) -> tuple[str, ...]:
             own = own if any(part in line for part in _LIBRARIES) else line.strip()
         elif line[:1].strip() and not exception:
             exception = line.strip()
-    return tuple(line[:400] for line in (own, exception) if line)
+    return tuple(line[:WIDTH] for line in (own, exception) if line)

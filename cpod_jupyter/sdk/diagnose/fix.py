@@ -114,4 +114,12 @@ def nearest_command(facts: Facts) -> list[Change]:
     return [(("command",), [close[0], *command[1:]])] if close and close[0] != command[0] else []
 
 
+def through_interpreter(facts: Facts) -> list[Change]:
+    """A script that is not executable, started by the program its name's ending tells."""
+    command = facts.spec.get("command") or []
+    ending = str(command[0]).rpartition(".")[2] if command else ""
+    interpreter = {"py": "python3", "sh": "sh", "bash": "bash"}.get(ending)
+    return [(("command",), [interpreter, *command])] if interpreter else []
+
+
 _PROGRAMS = ("python", "python3", "torchrun", "accelerate", "deepspeed", "mpirun", "bash", "sh")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import NODES, PODS, Object, Resource
-from cpod_jupyter.errors import ApiError, ApiUnreachable, NotFound
+from cpod_jupyter.errors import ApiError, ApiUnreachable
 from cpod_jupyter.sdk.diagnose.facts import Diagnosis, Facts
-from cpod_jupyter.sdk.diagnose.rules import diagnose
+from cpod_jupyter.sdk.diagnose.rules import tell
 from cpod_jupyter.sdk.logs import log_of
 from cpod_jupyter.sdk.pods import Family
-from cpod_jupyter.sdk.states import State
-from cpod_jupyter.sdk.words import explain
+from cpod_jupyter.sdk.states import State, status_of
+from cpod_jupyter.sdk.words import Words
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
@@ -25,32 +25,29 @@ _AT_ONCE = 8
 """Logs that are read at the same time."""
 
 
-def look(client: Client, resource: Resource, name: str, namespace: str) -> Diagnosis | None:
-    """Why an object failed or is stuck; None when nothing is wrong with it, or it is gone.
+def look(client: Client, resource: Resource, name: str, namespace: str) -> tuple[Words, Diagnosis | None]:
+    """What is happening to an object now, and why it failed or is stuck, None when nothing is wrong with it.
 
-    Raises ApiError and ApiUnreachable when the object cannot be read.
+    Raises NotFound when it is gone, and the other kinds of ApiError, or ApiUnreachable, when it cannot be read.
     """
-    try:
-        family = Family.read(client, resource, name, namespace)
-    except NotFound:
-        return None
-    words = explain(family)
-    if words.status.state in (State.SUCCEEDED, State.DELETED):
-        return None
-    return diagnose(Facts(family, _logs(client, family.pods()), _nodes(client)), words)
+    family = Family.read(client, resource, name, namespace)
+    if status_of(family.root, resource).state in (State.SUCCEEDED, State.DELETED):
+        return tell(Facts(family, {}))
+    return tell(Facts(family, _logs(client, family.pods()), _nodes(client)))
 
 
 def _logs(client: Client, pods: list[Object]) -> dict[str, tuple[str, ...]]:
-    """The last lines of each pod, by its name; none of a pod whose log cannot be read."""
+    """The last lines of each pod whose log can be read, by its name."""
 
-    def read(pod: Object) -> tuple[str, ...]:
+    def read(pod: Object) -> tuple[str, ...] | None:
         try:
             return log_of(client, Family(PODS, pod), tail=_LINES)
         except (ApiError, ApiUnreachable):
-            return ()
+            return None
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="cpod-diagnose") as readers:
-        return dict(zip(map(meta.name_of, pods), readers.map(read, pods), strict=True))
+        found = zip(map(meta.name_of, pods), readers.map(read, pods), strict=True)
+        return {name: lines for name, lines in found if lines is not None}
 
 
 def _nodes(client: Client) -> list[Object]:

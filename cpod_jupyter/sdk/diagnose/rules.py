@@ -5,73 +5,51 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from cpod_jupyter.api import meta, scheduling
+from cpod_jupyter.api.resources import Object
 from cpod_jupyter.sdk.diagnose import fix
-from cpod_jupyter.sdk.diagnose.facts import Diagnosis, Facts, ending, traceback_lines
+from cpod_jupyter.sdk.diagnose.collective import timed_out
+from cpod_jupyter.sdk.diagnose.facts import EVIDENCE, WIDTH, Diagnosis, Facts, ending, traceback_lines
+from cpod_jupyter.sdk.diagnose.texts import logged
 from cpod_jupyter.sdk.pods import place_of, rank, role_of, unscheduled
-from cpod_jupyter.sdk.words import IMAGE_REASONS, START_REASONS, Words
-
-_EVIDENCE = 3
-
-
-@dataclass(frozen=True)
-class TextRule:
-    """A line of any rank's log that names a cause; `{0}`, `{1}` in the sentence are the pattern's groups."""
-
-    name: str
-    pattern: re.Pattern[str]
-    cause: str
-    advice: str
-    changes: Callable[[Facts], list[fix.Change]] | None = None
+from cpod_jupyter.sdk.states import State
+from cpod_jupyter.sdk.words import IMAGE_REASONS, START_REASONS, Words, explain, no_room, stuck_pods
 
 
-def _text(
-    name: str, pattern: str, cause: str, advice: str, changes: Callable[[Facts], list[fix.Change]] | None = None
-) -> TextRule:
-    return TextRule(name, re.compile(pattern), cause, advice, changes)
+def tell(facts: Facts) -> tuple[Words, Diagnosis | None]:
+    """What is happening to an object, and what is wrong with it or a part of it, if anything: the words say both.
 
-
-TEXT_RULES = (
-    _text("cuda-memory", r"CUDA out of memory|torch\.OutOfMemoryError|CUDA error: out of memory|not enough free memory",
-          "the GPU ran out of memory", "make the batch smaller, or config.max_length; or ask for more GPUs",
-          fix.smaller_batch),
-    _text("memory", r"DefaultCPUAllocator: can't allocate|^MemoryError|std::bad_alloc|Cannot allocate memory",
-          "the machine ran out of memory", "make the batch smaller, or take a smaller model", fix.smaller_batch),
-    _text("bad-rows", r"(\d+) of (\d+) rows of the data set (\S+) are wrong",
-          "{0} of {1} rows of the dataset {2} are wrong", "correct the rows, and upload the dataset again"),
-    _text("disk-full", r"No space left on device|the disk of \S+ is full", "the disk is full",
-          "delete models and datasets that are no longer needed (%cpod ls), or make the volume larger"),
-    _text("no-module", r"ModuleNotFoundError: No module named '([^']+)'", "the Python module {0} is missing",
-          "use an image that has it, or install it first"),
-    _text("no-file", r"FileNotFoundError: .*?'([^']+)'", "the file {0} is not there",
-          "datasetPath and pretrainModelPath say where the dataset and the model are mounted"),
-    _text("permission", r"PermissionError: .*?'([^']+)'", "{0} may not be read or written",
-          "write to a path that is mounted, such as modelSavePath or ckptPath"),
-    _text("port", r"(?i)address already in use", "another program has the port", "take another port"),
-    _text("gated", r"GatedRepoError|restricts access, accept the terms", "the hub wants the model's terms accepted",
-          "accept them on its page, and set HF_TOKEN"),
-    _text("context", r"maximum context length is (\d+)|max_model_len .*greater than", "the text is longer than the "
-          "model's context", "shorten it, or take a model with a longer context"),
-    _text("refused", r"Connection refused|ConnectionRefusedError|Name or service not known|Max retries exceeded",
-          "a server cannot be reached", "look whether it runs, and whether the cluster may reach it"),
-    _text("nccl", r"\[Rank (\d+)\] Watchdog caught collective operation timeout",
-          "the GPUs lost each other: rank {0} waited for the others until NCCL timed out",
-          "look for a rank that is not among those that report it: it hung, or never joined"),
-)  # fmt: skip
-"""Causes that logs name. A time-out comes last: it is mostly another failure's consequence."""
+    Of a deployment that answers only pods that cannot come up are a fault: others may have had their troubles before.
+    """
+    words = explain(facts.family, facts.nodes)
+    if words.status.state in (State.SUCCEEDED, State.DELETED):
+        return words, None
+    if words.status.state is State.READY:
+        stuck = tuple(meta.name_of(pod) for pod in stuck_pods(facts.family))
+        found = diagnose(replace(facts, only=stuck), words) if stuck else None
+        said = f"{words.reason}; but {', '.join(stuck)}: {found.cause}" if found else words.reason
+    else:
+        found = diagnose(facts, words)
+        said = found.cause if found else words.reason
+    if found is None:
+        return words, None
+    return Words(words.status, said, found.advice, found.evidence), found
 
 
 def diagnose(facts: Facts, words: Words) -> Diagnosis | None:
     """What is wrong, from the first rule that fits; what `words` say where none does; None when nothing is wrong."""
-    for rule in (_out_of_memory, _image, _start, _unschedulable, _logged, _elastic):
+    rules: tuple[Callable[[Facts], Diagnosis | None], ...] = (
+        _out_of_memory, _evicted, _image, _start, _unschedulable, timed_out, logged, _elastic, _exit,
+    )  # fmt: skip
+    for rule in rules:
         if found := rule(facts):
             return found
-    found = _exit(facts)
-    if found is None and words.status.state == "Failed":
-        found = Diagnosis(words.reason, words.evidence, words.advice, rule="status")
-    return found
+    if words.status.state is State.FAILED:
+        return Diagnosis(words.reason, words.evidence, words.advice, rule="status")
+    return None
 
 
 def _out_of_memory(facts: Facts) -> Diagnosis | None:
@@ -81,36 +59,66 @@ def _out_of_memory(facts: Facts) -> Diagnosis | None:
             line = f"{meta.name_of(pod)}: container {container['name']} was OOMKilled, exit code 137"
             advice = "give it more memory, or make the batch smaller"
             cause = "it ran out of memory and was killed (OOMKilled)"
-            return Diagnosis(cause, (line,), advice, fix.cell(facts, changes), "oom-killed")
+            return Diagnosis(_of(facts, pod, cause), (line,), advice, fix.cell(facts, changes), "oom-killed")
     return None
 
 
-def _waiting(facts: Facts, reasons: tuple[str, ...]) -> tuple[str, str] | None:
-    for _, container in facts.containers():
+def _evicted(facts: Facts) -> Diagnosis | None:
+    for pod in facts.pods():
+        status = pod.get("status") or {}
+        if status.get("reason") == "Evicted":
+            said = str(status.get("message") or "").strip()
+            disk = any(word in said for word in ("EmptyDir", "ephemeral"))
+            cause = "it used more of the disk than it may" if disk else "its node had no room left for it"
+            advice = (
+                "raise sizeLimit or ephemeral-storage, or write less" if disk else "ask for what it uses (requests)"
+            )
+            line = f"{meta.name_of(pod)} was evicted: {said}"
+            return Diagnosis(_of(facts, pod, cause), (line[:WIDTH],), advice, rule="evicted")
+    return None
+
+
+def _waiting(facts: Facts, reasons: tuple[str, ...]) -> tuple[Object, dict[str, Any], str] | None:
+    """The first pod with a container that waits for one of the reasons, and the message in one line."""
+    for pod, container in facts.containers():
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in reasons:
-            return str(container.get("image") or ""), str(waiting.get("message") or waiting["reason"])
+            return pod, container, " ".join(str(waiting.get("message") or waiting["reason"]).split())
     return None
 
 
 def _image(facts: Facts) -> Diagnosis | None:
-    found = _waiting(facts, IMAGE_REASONS)
-    if found is None:
+    if (found := _waiting(facts, IMAGE_REASONS)) is None:
         return None
+    pod, container, said = found
     changes = fix.nearest_image(facts)
-    advice = f"take {changes[0][1]}" if changes else "look at its name and tag, and whether the cluster may pull it"
-    return Diagnosis(
-        f"the image {found[0]} cannot be had", (found[1][:400],), advice, fix.cell(facts, changes), "image"
-    )
+    refused = re.search(r"(?i)unauthorized|denied|authentication required", said)
+    advice = (
+        f"take {changes[0][1]}" if changes
+        else "it is private, or has another name: look at its name, and give the namespace a pull secret" if refused
+        else "look at its name and tag, and whether the cluster may pull it"
+    )  # fmt: skip
+    cause = _of(facts, pod, f"the image {container.get('image') or ''} cannot be had")
+    return Diagnosis(cause, (said[:WIDTH],), advice, fix.cell(facts, changes), "image")
 
 
 def _start(facts: Facts) -> Diagnosis | None:
-    found = _waiting(facts, START_REASONS)
-    if found is None:
+    if (found := _waiting(facts, START_REASONS)) is None:
         return None
-    return Diagnosis(
-        f"the container cannot start: {found[1]}", (), "create what it names, or correct the name", rule="start"
-    )
+    pod, container, said = found
+    line = f"{meta.name_of(pod)}: container {container['name']} waits: {container['state']['waiting']['reason']}"
+    cause = _of(facts, pod, f"the container cannot start: {said[:WIDTH]}")
+    return Diagnosis(cause, (line,), _what_to_create(said), rule="start")
+
+
+def _what_to_create(said: str) -> str:
+    """The command that makes the Secret or ConfigMap, or its key, that a kubelet's message names."""
+    if found := re.search(r'(secret|configmap) "([^"]+)" not found', said):
+        kind = "secret generic" if found[1] == "secret" else "configmap"
+        return f"create it (kubectl create {kind} {found[2]} --from-literal=KEY=VALUE), or correct the name"
+    if found := re.search(r'find key (\S+) in (Secret|ConfigMap) "?([^\s"]+)', said):
+        return f"give the {found[2]} {found[3].split('/')[-1]} the key {found[1]}, or correct the key's name"
+    return "create what it names, or correct the name"
 
 
 def _unschedulable(facts: Facts) -> Diagnosis | None:
@@ -118,26 +126,9 @@ def _unschedulable(facts: Facts) -> Diagnosis | None:
     for pod in facts.pods():
         if facts.nodes and unscheduled(pod) and (never := scheduling.never_fits(pod["spec"], facts.nodes)):
             said = str((meta.condition(pod, "PodScheduled") or {}).get("message") or never)
-            advice = "ask for what a node has (%cpod gpus), or take another cluster (--context)"
-            return Diagnosis(
-                "no node could ever run it", (said,), advice, fix.cell(facts, fix.fewer_gpus(facts)), "unschedulable"
-            )
-    return None
-
-
-def _logged(facts: Facts) -> Diagnosis | None:
-    if not any(ending(container).get("exitCode") for _, container in facts.containers()):
-        return None
-    for rule in TEXT_RULES:
-        for place, lines in facts.lines():
-            for number in range(len(lines) - 1, -1, -1):
-                if (match := rule.pattern.search(lines[number])) is None:
-                    continue
-                cause = rule.cause.format(*match.groups())
-                shown = traceback_lines(lines) if match[0] in " ".join(traceback_lines(lines)) else ()
-                evidence = shown or tuple(line.strip()[:400] for line in lines[number : number + _EVIDENCE])
-                cell = fix.cell(facts, rule.changes(facts)) if rule.changes else ""
-                return Diagnosis(f"{place}: {cause}" if place else cause, evidence, rule.advice, cell, rule.name)
+            cause, advice = no_room(pod, facts.nodes)
+            cell = fix.cell(facts, fix.fewer_gpus(facts))
+            return Diagnosis(_of(facts, pod, cause), (said,), advice, cell, "unschedulable")
     return None
 
 
@@ -175,30 +166,48 @@ def _exit(facts: Facts) -> Diagnosis | None:
             continue
         said = str(over.get("message") or "").strip()
         if over.get("reason") == "StartError":
-            changes = fix.nearest_command(facts)
-            return Diagnosis("the command cannot be started", (said[:400],), "correct the command",
-                             fix.cell(facts, changes), "command")  # fmt: skip
+            return _not_started(facts, pod, said)
         cause, evidence = _cause_of_exit(int(over["exitCode"]), said, facts.logs.get(meta.name_of(pod), ()))
-        # The others may be gone by now: of a worker it is said which, also when it alone is left.
-        named = bool(role_of(pod)[0]) and (len(facts.pods()) > 1 or rank(pod) > (0, 0))
         advice = f"read its log: %cpod logs {meta.name_of(facts.family.root)}"
-        if named:
-            cause, advice = f"{place_of(pod)}: {cause}", f"{advice} --pod {place_of(pod)}"
         found = Diagnosis(cause, evidence, advice, rule="exit-code")
+        if _is_named(facts, pod):
+            found = replace(found, cause=f"{place_of(pod)}: {cause}", advice=f"{advice} --pod {place_of(pod)}")
         if "CrashLoopBackOff" in str((container.get("state") or {}).get("waiting") or {}):
             count = container.get("restartCount", 0)
-            return replace(found, cause=f"it crashes again and again ({count} restarts): {cause}", rule="crash-loop")
+            told = f"it crashes again and again ({count} restarts): {cause}"
+            return replace(found, cause=_of(facts, pod, told), rule="crash-loop")
         return found
     return None
+
+
+def _not_started(facts: Facts, pod: Object, said: str) -> Diagnosis:
+    """The command itself is wrong: no such program, or a file that may not be executed."""
+    denied = "permission denied" in said.lower()
+    changes = fix.through_interpreter(facts) if denied else fix.nearest_command(facts)
+    advice = (
+        "make the file executable (chmod +x), or start it with its interpreter" if denied else "correct the command"
+    )
+    cause = "the command may not be executed" if denied else "the command cannot be started"
+    return Diagnosis(_of(facts, pod, cause), (said[:WIDTH],), advice, fix.cell(facts, changes), "command")
+
+
+def _is_named(facts: Facts, pod: Object) -> bool:
+    """The others may be gone by now: of a worker it is said which, also when it alone is left."""
+    return bool(role_of(pod)[0]) and (len(facts.pods()) > 1 or rank(pod) > (0, 0))
+
+
+def _of(facts: Facts, pod: Object, cause: str) -> str:
+    """A cause with the pod that it is about, where that may be another."""
+    return f"{place_of(pod)}: {cause}" if _is_named(facts, pod) else cause
 
 
 def _cause_of_exit(code: int, said: str, lines: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """What an exit code means, or better what the program said: an exception, or its termination message."""
     shown = traceback_lines(lines)
-    last = tuple(line.strip()[:400] for line in lines if line.strip())[-_EVIDENCE:]
+    last = tuple(line.strip()[:WIDTH] for line in lines if line.strip())[-EVIDENCE:]
     if code < 126 and shown:
         return f"{shown[-1]} (exit code {code})", shown
     if code < 126 and said:
         first, *more = said.splitlines()
-        return first[:400], tuple(line.strip()[:400] for line in more if line.strip())[:_EVIDENCE] or last
+        return first[:WIDTH], tuple(line.strip()[:WIDTH] for line in more if line.strip())[:EVIDENCE] or last
     return f"{_CODES.get(code) or 'it failed'} (exit code {code})", shown or last
