@@ -6,11 +6,12 @@ Exit codes: 0 done; 1 an error, said in one message on standard error; 2 wrong u
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from cpod_jupyter import cli_apply, cli_cluster, cli_data, cli_images, cli_more
+from cpod_jupyter import cli_apply, cli_cluster, cli_data, cli_images, cli_more, log_options
 from cpod_jupyter.cli_output import AddCommand, handle_of, print_data, session_of
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.version import VERSION
@@ -116,13 +117,7 @@ def _add_reading(add: AddCommand, where: argparse.ArgumentParser, output: argpar
                     "pytorchjobs, trainjobs, pods, …")  # fmt: skip
     logs = add("logs", _logs, "print the log of an object's pod", where, example="cpod logs facts -f")
     logs.add_argument("name", metavar="NAME")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
-    logs.add_argument("--tail", type=int, metavar="N", help="only the last lines")
-    logs.add_argument("--pod", metavar="POD", default="", help="of this pod: master-0, worker-1, or its name")
-    logs.add_argument("--rank", type=int, metavar="N", help="of the pod of this rank; 0 speaks for the job")
-    logs.add_argument("--since", metavar="T", default="", help="from so long ago on: 30s, 10m, 2h, or a moment")
-    logs.add_argument("--previous", action="store_true", help="of the run before the container's last restart")
-    logs.add_argument("--grep", metavar="TEXT", help="only lines with this text")
+    log_options.add(logs)
 
 
 def _add_changing(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
@@ -250,17 +245,15 @@ def _table(listing: Listing) -> None:
 
 
 def _logs(options: argparse.Namespace) -> None:
-    lines = handle_of(options).logs(
-        follow=options.follow,
-        tail=options.tail,
-        pod=options.pod,
-        rank=options.rank,
-        since=options.since,
-        previous=options.previous,
-    )
-    for line in lines:
-        if options.grep is None or options.grep in line:
-            print(line, flush=options.follow)
+    """Lines as they come; why there are none yet goes to standard error."""
+    from cpod_jupyter.sdk.reading import to_standard_error
+
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    paint = log_options.Painter(options.all_ranks, coloured=coloured)
+    for lines in log_options.batches(handle_of(options), options, to_standard_error):
+        sys.stdout.writelines(f"{paint(line)}\n" for line in lines)
+        if options.follow:
+            sys.stdout.flush()
 
 
 def _events(options: argparse.Namespace) -> None:

@@ -180,6 +180,8 @@ def test_a_training_job_is_cancelled_resumed_and_its_workers_log_read(cpod: Any,
     assert cpod("resume", "ddp")[1] == "pytorchjob/ddp resumed\n"
     assert cpod("logs", "-f", "ddp")[1] == "a worker\n"
     assert cpod("logs", "ddp", "--pod", "worker-0")[1] == "a worker\n"
+    assert cpod("logs", "ddp", "--all-ranks")[1] == "worker-0 | a worker\n"
+    assert cpod("logs", "-f", "ddp", "--all-ranks", "--grep", "work")[1] == "worker-0 | a worker\n"
     assert "no pod" in cpod("logs", "ddp", "--pod", "worker-1")[2]
 
 

@@ -13,7 +13,7 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %cpod gpus                the GPUs by node and type: total, free, who holds them
   %cpod status NAME         what is happening, why it waits, what to do
   %cpod follow NAME         follow it again: progress, curve, log
-  %cpod logs NAME           its log (-f to follow, --tail N, --grep TEXT)
+  %cpod logs NAME           its log (-f to follow, --tail N, --grep TEXT, --all-ranks)
   %cpod events NAME         what happened to it
   %cpod yaml NAME           the manifest that makes it again
   %cpod fix NAME            why it failed, and the cell that mends it, put below
