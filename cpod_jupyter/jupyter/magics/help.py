@@ -13,7 +13,7 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %cpod gpus                the GPUs by node and type: total, free, who holds them
   %cpod status NAME         what is happening, why it waits, what to do
   %cpod follow NAME         follow it again: progress, curve, log
-  %cpod logs NAME           its log (-f to follow, --tail N, --grep TEXT)
+  %cpod logs NAME           its log (-f to follow, --tail N, --grep TEXT, --all-ranks)
   %cpod events NAME         what happened to it
   %cpod yaml NAME           the manifest that makes it again
   %cpod fix NAME            why it failed, and the cell that mends it, put below
@@ -44,6 +44,7 @@ For example:
   hyperParameters: {n_epochs: 3, batch_size: 4}
 
 dataset: may also be the data themselves, {{ df }} or ./rows.jsonl: they are uploaded with it.
+With --smoke, a fine-tune or job runs two steps on this machine first; what passes goes to the cluster unchanged.
 NAME may be left out: it is made from the body then, so that the same cell finds its object again.
 Then  job.result, job.metrics, job.logs(), job.deploy().
 """
