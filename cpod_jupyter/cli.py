@@ -210,6 +210,8 @@ def _where_and_what(options: argparse.Namespace) -> int:
     about = {"url": found.url, "pid": found.pid, "home": str(found.home)} if found else None
     if not print_data(options, {"engine": about, "server": session.client.server, "objects": list(listing)}):
         print(session.where())
+        if session.chosen.words:
+            print(session.chosen.words)
         print(session.gpus_in_words())
         _table(listing)
     return 0

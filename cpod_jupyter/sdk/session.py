@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +22,7 @@ from cpod_jupyter.api.resources import (
 )
 from cpod_jupyter.api.schema import problems
 from cpod_jupyter.errors import AlreadyExists, ApiError, ApiUnreachable, CpodError, ManifestError, NotFound
-from cpod_jupyter.sdk import attach, manifest, shortforms, yamltext
+from cpod_jupyter.sdk import attach, config, manifest, shortforms, yamltext
 from cpod_jupyter.sdk.apply import Outcome, is_same, submit
 from cpod_jupyter.sdk.connect import Connection, connect
 from cpod_jupyter.sdk.content import Content
@@ -53,14 +52,16 @@ _AT_ONCE = 6
 class Session:
     """Where work is submitted. Sessions hold no state of their own: two of them see the same objects.
 
-    `context` names a kubeconfig context, or `engine`; without it, the configured cluster is meant,
-    and where none is configured the embedded engine, which is started.
+    `context` names a kubeconfig context, or `engine`; without it, CPOD_CONTEXT or cpod.toml chooses one (`sdk.config`),
+    else the configured cluster is meant, and where none is configured the embedded engine, which is started.
     Raises CpodError, ApiUnreachable, EngineError.
     """
 
     def __init__(self, context: str | None = None, namespace: str | None = None) -> None:
+        self.chosen = config.chosen(context, namespace)
+        """Which context and namespace were chosen, and where."""
         self._connection: Connection = connect(context)
-        self.namespace = namespace or os.environ.get("CPOD_NAMESPACE") or self.client.namespace
+        self.namespace = self.chosen.namespace.value or self.client.namespace
 
     @property
     def client(self) -> Client:
@@ -380,7 +381,7 @@ class Session:
 
     def _make(self, kind: type[HandleT], resource: Resource, name: str, spec: Mapping[str, Any], new: bool) -> HandleT:
         identity = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
-        obj, data = attach.taken({**identity, "spec": dict(spec)})
+        obj, data = attach.taken(config.with_defaults({**identity, "spec": dict(spec)}, config.load()))
         checked = manifest.check(obj, schema_of=self._schema, directory=Path.cwd())
         handle, _ = self.submit(self._placed(checked, None), new=new, data=data)
         assert isinstance(handle, kind)

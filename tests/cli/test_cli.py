@@ -212,6 +212,20 @@ def test_rows_in_a_file_become_a_dataset(cpod: Any, tmp_path: Path) -> None:
     assert (code, err) == (1, "cpod: say what and under which name: upload rows.jsonl as facts\n")
 
 
+def test_where_one_is_comes_with_who_said_so(
+    cpod: Any, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CPOD_NAMESPACE")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cpod.toml").write_text(f'namespace = "{namespace}"\n')
+    said = f"context from CPOD_CONTEXT, namespace from {tmp_path / 'cpod.toml'}"
+    assert cpod("status")[1].splitlines()[1] == said
+    assert said in cpod("doctor")[1]
+    assert "namespace from the argument" in cpod("status", "-n", "default")[1]
+    (tmp_path / "cpod.toml").write_text("namespace = 7\n")
+    assert cpod("ls")[2].endswith("cpod.toml, line 1: namespace must be the name of a namespace, and is 7\n")
+
+
 def test_a_manifest_may_have_the_path_of_its_data(cpod: Any, tmp_path: Path) -> None:
     file = manifest(tmp_path / "a.yaml", "a")
     file.write_text(file.read_text() + "  datasetName: ./rows.jsonl\n  datasetPath: /data\n")

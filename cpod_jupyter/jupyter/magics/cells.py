@@ -14,7 +14,7 @@ from cpod_jupyter.jupyter.magics import grammar, template, uploads
 from cpod_jupyter.jupyter.magics.bodies import top_level
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Outcomes
-from cpod_jupyter.sdk import Deployment, Handle, Session
+from cpod_jupyter.sdk import Deployment, Handle, Session, config
 from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.export import export
 from cpod_jupyter.sdk.handles import to_yaml
@@ -38,9 +38,13 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
     session = magics.session(options)
     origin = Origin("cell", Path.cwd(), rendered.locate)
     kind = session.kind(options.command) if options.command in WORDS else None
-    named = options.name or kind is None or bool(top_level(rendered.text.split("\n"), "apiVersion"))
+    whole = bool(top_level(rendered.text.split("\n"), "apiVersion"))
+    named = options.name or kind is None or whole
     name = options.name if named else options.command
     objects = session.load(rendered.text, kind=kind, name=name, origin=origin, namespace=options.namespace or None)
+    if kind is not None and not whole:
+        defaults = config.load()
+        objects = [config.with_defaults(obj, defaults) for obj in objects]
     objects, data = uploads.taken(objects, rendered.data)
     if not named:
         objects = [_named_by_content(obj, options.command) for obj in objects]
