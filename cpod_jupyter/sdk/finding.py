@@ -1,4 +1,4 @@
-"""What there is in a namespace: by name, by kind, or all of it."""
+"""What there is in a namespace, found by its name, its kind or all together: the half of a Session that only reads."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _AT_ONCE = 6
 """Kinds that are asked for at once: a far cluster answers each in a tenth of a second."""
 
 
-class Finding(ABC):
-    """The part of a Session that looks for objects."""
+class Finder(ABC):
+    """Finds objects of one namespace, as handles and lists."""
 
     namespace: str
 
@@ -37,7 +37,7 @@ class Finding(ABC):
 
     @abstractmethod
     def _schema(self, resource: Resource) -> Mapping[str, Any]:
-        """What the server takes of a kind. Raises CpodError when it does not serve it."""
+        """What the server takes of a kind. Raises CpodError for one that it does not serve."""
 
     def get(self, kind: str | Resource, name: str) -> Handle:
         """The handle of one object. Raises NotFound."""

@@ -27,7 +27,7 @@ from cpod_jupyter.sdk.connect import Connection, connect
 from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.contexts import Contexts, contexts
 from cpod_jupyter.sdk.deployment import Deployment
-from cpod_jupyter.sdk.finding import Finding, handle_for
+from cpod_jupyter.sdk.finding import Finder, handle_for
 from cpod_jupyter.sdk.gpus import Gpus, read_gpus
 from cpod_jupyter.sdk.handles import Handle, Job, Show, Storage
 from cpod_jupyter.sdk.kinds import word_of
@@ -42,9 +42,10 @@ if TYPE_CHECKING:
     from cpod_jupyter.sdk.smoke import Smoked
 
 HandleT = TypeVar("HandleT", bound=Handle)
+T = TypeVar("T")
 
 
-class Session(Finding):
+class Session(Finder):
     """Where work is submitted. Sessions hold no state of their own: two of them see the same objects.
 
     `context` names a kubeconfig context, or `engine`; without it, CPOD_CONTEXT or cpod.toml chooses one (`sdk.config`),
