@@ -49,12 +49,28 @@ def _apply(options: argparse.Namespace) -> None:
 
 
 def _check(session: Session, objects: Sequence[Any], options: argparse.Namespace) -> None:
-    outcomes = []
-    for obj in objects:
-        session.validate(obj)
-        outcomes.append({"object": session.title(obj), "outcome": "checked (nothing was submitted)"})
-    if not print_data(options, outcomes):
-        print("\n".join(f"{item['object']} {item['outcome']}" for item in outcomes))
+    """Have the server check them, and say of each what is to be said before it is submitted."""
+    from cpod_jupyter.api.resources import of_object
+    from cpod_jupyter.sdk import attach
+    from cpod_jupyter.sdk.preflight import PLANNED
+
+    outcomes: list[dict[str, Any]] = []
+    for given in objects:
+        told: dict[str, Any] = {}
+        if of_object(given) in PLANNED:
+            obj, content = attach.taken(given)
+            verdict = session.preflight(obj, content)
+            if verdict.refusal is not None:
+                raise verdict.refusal
+            told = verdict.to_dict()
+            if not options.output:
+                print(*filter(None, (verdict, verdict.plan)), sep="\n")
+        else:
+            session.validate(given)
+        outcomes.append({**told, "object": session.title(given), "outcome": "checked (nothing was submitted)"})
+        if not options.output:
+            print(f"{outcomes[-1]['object']} {outcomes[-1]['outcome']}")
+    print_data(options, outcomes)
 
 
 def _tried(session: Session, objects: Sequence[Any], options: argparse.Namespace) -> bool:

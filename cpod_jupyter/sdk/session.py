@@ -39,7 +39,7 @@ from cpod_jupyter.sdk.upload import content_of, upload
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
     from cpod_jupyter.local import Engine
-    from cpod_jupyter.sdk.preflight import Verdict
+    from cpod_jupyter.sdk.preflight import Planned, Verdict
     from cpod_jupyter.sdk.smoke import Smoked
 
 HandleT = TypeVar("HandleT", bound=Handle)
@@ -193,6 +193,10 @@ class Session(Finder):
         from cpod_jupyter.sdk.preflight import preflight
 
         return preflight(self, obj, data)
+
+    def plan(self, obj: Object) -> Planned | None:
+        """What the operator will make of a checked object; None where it needs no plan, or would be refused."""
+        return self.preflight(self._placed(obj, None)).plan
 
     def smoke(self, obj: Object, *, timeout: float = 900.0, show: Show | None = None) -> Smoked:
         """Try a checked object in two steps on this machine's engine: `session.smoke(obj)`, then `session.submit(obj)`.

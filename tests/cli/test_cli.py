@@ -49,7 +49,12 @@ def test_manifests_are_created_then_unchanged(cpod: Any, tmp_path: Path) -> None
 
 def test_a_dry_run_submits_nothing(cpod: Any, tmp_path: Path) -> None:
     code, out, _ = cpod("apply", "--dry-run", "-f", str(manifest(tmp_path / "a.yaml", "a")))
-    assert (code, out) == (0, "job/a checked (nothing was submitted)\n")
+    assert code == 0
+    assert out.endswith("job/a checked (nothing was submitted)\n")
+    assert "preflight of job/a: it may go" in out
+    assert "the operator's plan for job/a:\nWHAT       HOW" in out
+    told = json.loads(cpod("apply", "--dry-run", "-o", "json", "-f", str(tmp_path / "a.yaml"))[1])
+    assert told[0]["plan"][0] == {"what": "runs as", "how": "Job a", "why": "jobType general"}
     assert "nothing in namespace" in cpod("ls")[1]
 
 
@@ -231,7 +236,7 @@ def test_a_manifest_may_have_the_path_of_its_data(cpod: Any, tmp_path: Path) -> 
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Who rows?"}))
     assert "row 1: `completion` is missing" in cpod("apply", "--dry-run", "-f", str(file))[2]
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Who rows?", "completion": "She does."}))
-    assert cpod("apply", "--dry-run", "-f", str(file))[1] == "job/a checked (nothing was submitted)\n"
+    assert cpod("apply", "--dry-run", "-f", str(file))[1].endswith("job/a checked (nothing was submitted)\n")
     assert "nothing in namespace" in cpod("ls")[1]
     assert cpod("apply", "-f", str(file))[1] == "job/a created\n"
     assert cpod("apply", "-f", str(file))[1] == "job/a unchanged\n"

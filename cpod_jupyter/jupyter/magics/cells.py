@@ -20,6 +20,7 @@ from cpod_jupyter.sdk.export import export
 from cpod_jupyter.sdk.handles import to_yaml
 from cpod_jupyter.sdk.kinds import RUN_ONCE, WORDS
 from cpod_jupyter.sdk.manifest import Origin
+from cpod_jupyter.sdk.preflight import PLANNED
 from cpod_jupyter.sdk.smoke import prepared, smoke_all
 
 if TYPE_CHECKING:
@@ -58,9 +59,7 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
         if smoke:
             _show_smokes(session, objects, data)
         for obj, content in zip(objects, data, strict=True):
-            session.validate(obj)
-            if judged:
-                show(session.preflight(obj, content))
+            _rehearse(session, obj, content)
         uploads.tell_planned(session, objects, data)
         show(Code("---\n".join(map(to_yaml, objects)) + "# checked; nothing was submitted", "yaml"))
         return None
@@ -85,6 +84,18 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
     if submitted[0][1] == "unchanged":
         print(f"{one.title} is as submitted before; following that one (--new runs it again)")
     return follow(magics, one, options.timeout, wait=not options.detach, live=live)
+
+
+def _rehearse(session: Session, obj: Object, content: Content | None) -> None:
+    """What is to be said of an object before it is submitted, the server being asked once. Raises what it answers."""
+    if of_object(obj) not in PLANNED:
+        return session.validate(obj)
+    verdict = session.preflight(obj, content)
+    if verdict.refusal is not None:
+        raise verdict.refusal
+    show(verdict)
+    if verdict.plan is not None:
+        show(verdict.plan)
 
 
 def _bound(magics: CpodMagics, options: argparse.Namespace, handles: Sequence[Handle]) -> Handle | None:
