@@ -113,8 +113,7 @@ def _add_engine(add: AddCommand, where: argparse.ArgumentParser, output: argpars
 
 
 def _add_reading(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
-    for word in ("models", "datasets"):
-        add(word, _ls, f"show the {word} there are", where, output).set_defaults(kind=word)
+    add("datasets", _ls, "show the datasets there are", where, output).set_defaults(kind="datasets")
     ls = add("ls", _ls, "show what there is", where, output, example="cpod ls models")
     ls.add_argument("kind", metavar="KIND", nargs="?", help="models, datasets, finetunes, jobs, inferences, "
                     "pytorchjobs, trainjobs, pods, …")  # fmt: skip

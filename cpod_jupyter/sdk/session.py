@@ -31,6 +31,7 @@ from cpod_jupyter.sdk.finding import Finder, handle_for
 from cpod_jupyter.sdk.gpus import Gpus, read_gpus
 from cpod_jupyter.sdk.handles import Handle, Job, Show, Storage
 from cpod_jupyter.sdk.kinds import word_of
+from cpod_jupyter.sdk.models import SHOWN, Models, models_of
 from cpod_jupyter.sdk.pods import whole
 from cpod_jupyter.sdk.receiver import Tell
 from cpod_jupyter.sdk.upload import content_of, upload
@@ -94,6 +95,10 @@ class Session(Finder):
         except ApiError:
             return "GPUs: not to be seen with these credentials"
         return f"GPUs: {found}" if found else "no GPUs"
+
+    def models(self, *, most: int | None = SHOWN) -> Models:
+        """The models that a FineTune may name here: the namespace's own and the catalogue's; the table shows `most`."""
+        return models_of(self, most=most)
 
     def contexts(self) -> Contexts:
         """The contexts that one can work in, this session's marked."""

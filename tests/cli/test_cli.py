@@ -194,7 +194,9 @@ def test_what_there_is_to_work_with_has_the_words_of_the_magics(cpod: Any) -> No
     assert cpod("gpus") == (0, "no node has GPUs\n", "")
     assert cpod("gpus", "-o", "json") == (0, "[]\n", "")
     assert "*  engine" in cpod("context")[1]
-    assert "nothing in namespace" in cpod("models")[1]
+    assert "google/gemma-2b-it" in cpod("models")[1]
+    [gemma] = [model for model in json.loads(cpod("models", "-o", "json")[1]) if model["name"] == "google/gemma-2b-it"]
+    assert (gemma["state"], gemma["licence"], gemma["storage"]) == ("in catalogue", "Gemma Terms of Use", "")
     assert "nothing in namespace" in cpod("datasets")[1]
 
 

@@ -157,7 +157,10 @@ def test_a_dry_run_shows_what_would_be_submitted(notebook: Notebook) -> None:
     assert "kind: ModelStorage" in shown["text/plain"]
     assert "nothing was submitted" in shown["text/plain"]
     assert '<span class="nt">kind</span>' in shown["text/html"]
-    notebook.run("%cpod models")
+    notebook.run("%cpod models -o models")
+    assert "google/gemma-2b-it" in notebook.outputs[0]["text/html"]
+    assert set(notebook.variables["models"].to_df()["state"]) == {"in catalogue"}
+    notebook.run("%cpod ls")
     assert "nothing in namespace" in notebook.outputs[0]["text/plain"]
 
 

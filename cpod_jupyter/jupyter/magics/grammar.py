@@ -136,6 +136,8 @@ def _line_parser(command: str) -> _Parser:
         parser.add_argument("target", metavar="CONTEXT", nargs="?", help="the configured one when left out")
     if command == "ls":
         parser.add_argument("kind", metavar="KIND", nargs="?", help=", ".join(WORDS))
+    if command == "models":
+        parser.add_argument("--all", action="store_true", help="every model, however many there are")
     if command == "up":
         parser.add_argument("--port", type=int, help="a port of 127.0.0.1; a free one when left out")
     if command == "follow":
