@@ -17,8 +17,9 @@ from cpod_jupyter.api.model import built_in_schema
 from cpod_jupyter.api.resources import BUILT_IN, CRDS, Object, Resource
 from cpod_jupyter.client.commands import run_fed
 from cpod_jupyter.client.connection import Connection, connect
+from cpod_jupyter.client.stream import LONGEST_LINE, LineStream, Stop, be_patient
 from cpod_jupyter.control.api import ObjectList, Propagation, WatchEvent
-from cpod_jupyter.errors import ApiUnreachable, BadRequest, NotFound, api_error
+from cpod_jupyter.errors import ApiUnreachable, NotFound, api_error
 
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
@@ -197,6 +198,7 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         timeout_seconds: int = 300,
+        stop: Stop | None = None,
     ) -> Iterator[WatchEvent]:
         query = {
             "watch": True,
@@ -207,11 +209,11 @@ class Client:
             "fieldSelector": field_selector,
         }
         response = self._open("GET", resource.path(namespace), query, read_seconds=_WATCH_SILENCE_SECONDS)
-        for line in _lines(response, self.server):
-            event = json.loads(line)
-            if event["type"] == "ERROR":
-                raise api_error(int(event["object"].get("code") or 500), event["object"])
-            yield WatchEvent(event["type"], event["object"])
+        for batch in LineStream(response, self.server, stop=stop):
+            for event in map(json.loads, batch):
+                if event["type"] == "ERROR":
+                    raise api_error(int(event["object"].get("code") or 500), event["object"])
+                yield WatchEvent(event["type"], event["object"])
 
     def log_tail(self, pod: str, namespace: str, lines: int) -> tuple[str, ...]:
         return tuple(self.logs(pod, namespace, tail_lines=lines))
@@ -229,16 +231,42 @@ class Client:
         tail_lines: int | None = None,
         timestamps: bool = False,
         previous: bool = False,
-        returns: bool = False,
     ) -> Iterator[str]:
         """The lines of a pod's log, without their ends; bytes that are no UTF-8 are replaced.
 
-        With `returns`, a line in the making is handed out as far as its last carriage return, with it at the
-        end: the states of a progress bar, whose newline comes last.
+        With `follow` they go on until the container ends. Raises BadRequest while it has not started, and
+        ApiUnreachable when the connection breaks: go on from the last line's time.
+        """
+        stream = self.log_stream(
+            name,
+            namespace,
+            container=container,
+            follow=follow,
+            since_time=since_time,
+            tail_lines=tail_lines,
+            timestamps=timestamps,
+            previous=previous,
+        )
+        for batch in stream:
+            yield from batch
 
-        With `follow` the stream goes on until the container ends. Raises BadRequest while it has not
-        started (`is_waiting` tells this), ApiUnreachable when the connection breaks: go on from the
-        last line's time.
+    def log_stream(
+        self,
+        name: str,
+        namespace: str,
+        *,
+        container: str | None = None,
+        follow: bool = False,
+        since_time: str | None = None,
+        tail_lines: int | None = None,
+        timestamps: bool = False,
+        previous: bool = False,
+        returns: bool = False,
+        stop: Stop | None = None,
+    ) -> LineStream:
+        """The same in batches, once the server has begun to answer. Raises at once what `logs` raises.
+
+        `stop` ends it from another thread; `returns` also gives the states of progress bars (`LineStream`).
         """
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/log"
         query = {
@@ -249,8 +277,10 @@ class Client:
             "timestamps": timestamps,
             "previous": previous,
         }
-        response = self._open("GET", path, query, read_seconds=None if follow else _READ_SECONDS)
-        yield from _lines(response, self.server, returns)
+        response = self._open("GET", path, query)
+        if follow:
+            be_patient(response)
+        return LineStream(response, self.server, returns=returns, longest=LONGEST_LINE, stop=stop)
 
     def feed(self, name: str, namespace: str, command: Sequence[str], stdin: Iterable[bytes]) -> None:
         """Run a command in a pod's container with this as its input, whose end it must know by itself.
@@ -282,11 +312,6 @@ class Client:
         return str(self._json("GET", "/version").get("gitVersion", ""))
 
 
-def is_waiting(error: BadRequest) -> bool:
-    """Whether a log could not be read because its container has not started yet."""
-    return "is waiting to start" in error.message or "not found in pod" in error.message
-
-
 def _typed(resource: Resource, obj: Object) -> Object:
     return {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
 
@@ -297,23 +322,3 @@ def _status(text: str) -> dict[str, Any] | str:
     except ValueError:
         return text
     return value if isinstance(value, dict) else text
-
-
-def _lines(response: urllib3.BaseHTTPResponse, server: str, returns: bool = False) -> Iterator[str]:
-    """Lines as they come; the last one even when it is not ended. Closes the connection when left."""
-    pending = b""
-    try:
-        for chunk in response.stream(amt=65536, decode_content=True):
-            pending += chunk
-            *whole, pending = pending.split(b"\n")
-            for line in whole:
-                yield line.decode(errors="replace")
-            if returns and b"\r" in pending:
-                states, _, pending = pending.rpartition(b"\r")
-                yield states.decode(errors="replace") + "\r"
-        if pending:
-            yield pending.decode(errors="replace")
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise ApiUnreachable(f"the stream from {server} broke off: {error}") from error
-    finally:
-        response.close()

@@ -40,8 +40,7 @@ def submit(client: Client, obj: Object, *, new: bool = False) -> tuple[Object, O
     if not name:
         return client.create(resource, obj), "created"
     if new:
-        remove(client, resource, name, namespace, missing_ok=True)
-        _remove_result(client, resource, name, namespace)
+        discard(client, resource, name, namespace)
     for _ in range(_ATTEMPTS):
         try:
             existing = client.get(resource, name, namespace)
@@ -64,6 +63,26 @@ def submit(client: Client, obj: Object, *, new: bool = False) -> tuple[Object, O
     raise CpodError(f"{word_of(resource)}/{name} changes all the time; try again")
 
 
+def is_same(client: Client, obj: Object) -> bool:
+    """Whether what is asked for is there already, so that nothing need be prepared for it.
+
+    Raises AlreadyRun when the name belongs to a run of another spec, as `submit` would.
+    """
+    resource = of_object(obj)
+    assert resource is not None, "checked objects have a known kind"
+    name = obj["metadata"].get("name")
+    try:
+        existing = client.get(resource, name, obj["metadata"].get("namespace")) if name else None
+    except NotFound:
+        existing = None
+    if existing is None or existing["metadata"].get("deletionTimestamp"):
+        return False
+    same = _same(existing, _hashed(obj))
+    if not same and resource in RUN_ONCE:
+        raise _already_run(resource, existing)
+    return same
+
+
 def remove(client: Client, resource: Resource, name: str, namespace: str | None, *, missing_ok: bool = False) -> None:
     """Delete an object and what was made for it, and wait until it is gone."""
     try:
@@ -73,6 +92,12 @@ def remove(client: Client, resource: Resource, name: str, namespace: str | None,
     except NotFound:
         if not missing_ok:
             raise
+
+
+def discard(client: Client, resource: Resource, name: str, namespace: str | None) -> None:
+    """Delete an object, if it is there, with what was made for it and what it has left."""
+    remove(client, resource, name, namespace, missing_ok=True)
+    _remove_result(client, resource, name, namespace)
 
 
 def _remove_result(client: Client, resource: Resource, name: str, namespace: str | None) -> None:

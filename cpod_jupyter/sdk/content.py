@@ -83,11 +83,6 @@ def is_data(value: Any) -> bool:
     return isinstance(value, Path) or is_table(value)
 
 
-def looks_like_path(text: str) -> bool:
-    """Whether a text is meant as a file or folder rather than as an object's name, which has no `/`."""
-    return "/" in text or text.startswith("~") or (text.endswith(SUFFIXES) and Path(text).exists())
-
-
 def dataset_content(data: Any) -> Content:
     """The rows of a DataFrame, a list of mappings, a `datasets.Dataset`, or a file or folder of JSONL, JSON, CSV or
     Parquet. Raises PreflightFailed that names each bad row, CpodError for what holds no rows."""

@@ -6,33 +6,43 @@ that iterates. Nothing polls.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import EVENTS, NODES, Object, Resource
+from cpod_jupyter.client.stream import Stop
 from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, Forbidden, NotFound, WaitTimeout
 from cpod_jupyter.sdk.diagnose import look
+from cpod_jupyter.sdk.history import LogLine
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.logs import follow_log
 from cpod_jupyter.sdk.pods import BELOW, Family, whole
 from cpod_jupyter.sdk.snapshot import Snapshot
-from cpod_jupyter.sdk.states import State
-from cpod_jupyter.sdk.tracker import Changed, Connection, Lines, Listed, LogEnded, News, Tracker
+from cpod_jupyter.sdk.states import State, Status
+from cpod_jupyter.sdk.tracker import Changed, Choice, Connection, Lines, Listed, LogEnded, News, Tracker
 from cpod_jupyter.sdk.usage import Usage
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
 
-INTERVAL = 0.25
+INTERVAL = 0.1
 """Seconds between snapshots at least."""
 
 _CLOCK_SECONDS = 1.0
 _WATCH_SECONDS = 60
 _DRAIN_SECONDS = 5.0
+"""For so long an object that has ended is waited for in silence, and for pods of it that go on."""
+_LATE_SECONDS = 1.0
+"""News of a pod may come so long after those of the object that it is of."""
+_READING = "it has ended; the rest of its log is being read"
+_QUEUED = 64
+"""News that wait to be taken, each at most what came at once (`client.stream`): then readers wait too."""
 _NODES_SECONDS = 10.0
 
 
@@ -69,16 +79,56 @@ class Follower:
         self.name = name
         self.namespace = namespace
         self.timeout = timeout
-        self._news: queue.Queue[News] = queue.Queue(maxsize=10_000)
-        self._stopped = threading.Event()
+        self._news: queue.Queue[News] = queue.Queue(maxsize=_QUEUED)
+        self._stopped = Stop()
         self._usage = Usage(client, namespace)
         self._nodes: list[Object] = []
         self._nodes_at = float("-inf")
 
     def __iter__(self) -> Iterator[Snapshot]:
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
-        try:
+        with self._attached():
             yield from self._follow(Tracker(self._begin(), self.nodes, self._usage.pods), deadline)
+
+    def lines(self, choose: Choice, tell: Callable[[Snapshot], None]) -> Iterator[list[LogLine]]:
+        """The lines of the chosen pods as they come, in batches, and an empty one for each pause of `INTERVAL`.
+
+        Ends when the object has and its logs are read; a deployment's go on until it is deleted. `tell` is called with
+        a snapshot while the object waits, or the API server does not answer. Raises NotFound, and Detached.
+        """
+        with self._attached():
+            tracker = Tracker(self._begin(), self.nodes, choose=choose)
+            self._read_logs(tracker, returns=False)
+            while not (snapshot := tracker.snapshot()).state.final or snapshot.state is State.READY:
+                if snapshot.state in (State.PENDING, State.PREPARING) or not snapshot.connected:
+                    tell(snapshot)
+                yield from self._lines_until_news(tracker)
+            for news in self._rest(tracker, returns=False):
+                if isinstance(news, Lines):
+                    yield tracker.placed(news)
+
+    def _lines_until_news(self, tracker: Tracker) -> Iterator[list[LogLine]]:
+        """Lines as they come, until something else happens."""
+        paused = False
+        while True:
+            try:
+                news = self._news.get(timeout=_CLOCK_SECONDS if paused else INTERVAL)
+            except queue.Empty:
+                if paused:
+                    return
+                paused = True
+                yield []
+                continue
+            paused = False
+            if not isinstance(news, Lines):
+                return self._take(tracker, news, returns=False)
+            yield tracker.placed(news)
+
+    @contextlib.contextmanager
+    def _attached(self) -> Iterator[None]:
+        """In the end, whatever ends it, nothing is read any more."""
+        try:
+            yield
         except KeyboardInterrupt:
             raise Detached(word_of(self.resource), self.name) from None
         finally:
@@ -86,7 +136,9 @@ class Follower:
 
     def _follow(self, tracker: Tracker, deadline: float | None) -> Iterator[Snapshot]:
         self._read_logs(tracker)
+        running = Status(State.RUNNING, "Running")
         while not (snapshot := tracker.snapshot()).state.final:
+            running = snapshot.status
             yield snapshot
             self._gather(tracker, time.monotonic() + INTERVAL, deadline)
             if deadline is not None and time.monotonic() >= deadline:
@@ -95,8 +147,21 @@ class Follower:
                     + (f": {snapshot.reason}" if snapshot.reason else "")
                 )
         if snapshot.state is not State.READY:
-            self._drain(tracker)
+            yield from self._drain(tracker, running)
         yield self._last(tracker.snapshot())
+
+    def _drain(self, tracker: Tracker, running: Status) -> Iterator[Snapshot]:
+        """Read the rest of the logs; where that takes a while, what has come so far is shown."""
+        due = time.monotonic() + INTERVAL
+        for news in self._rest(tracker):
+            if isinstance(news, Lines):
+                tracker.take(news)
+            if time.monotonic() >= due:
+                seen = tracker.snapshot()
+                yield replace(
+                    seen, status=running, reason=_READING, advice="", evidence=(), fix="", diagnosis=None, result=""
+                )
+                due = time.monotonic() + INTERVAL
 
     def _last(self, snapshot: Snapshot) -> Snapshot:
         """The last snapshot; where something is wrong with the diagnosis from the logs of all pods."""
@@ -115,22 +180,33 @@ class Follower:
             if deadline is not None:
                 wait = min(wait, max(0.0, deadline - time.monotonic()))
             try:
-                tracker.take(self._news.get(timeout=wait))
+                self._take(tracker, self._news.get(timeout=wait))
             except queue.Empty:
                 return
-            self._read_logs(tracker)
             wait = until - time.monotonic()
 
-    def _drain(self, tracker: Tracker) -> None:
-        """After the end: the rest of the logs, for as long as they are coming."""
-        until = time.monotonic() + _DRAIN_SECONDS
-        self._read_logs(tracker)
-        while not tracker.drained and (left := until - time.monotonic()) > 0:
+    def _take(self, tracker: Tracker, news: News, *, returns: bool = True) -> None:
+        tracker.take(news)
+        if not isinstance(news, Lines):
+            self._read_logs(tracker, returns=returns)
+
+    def _rest(self, tracker: Tracker, *, returns: bool = True) -> Iterator[News]:
+        """After the end: the rest of the logs, for as long as they are coming. Lines are the caller's to take."""
+        begun = time.monotonic()
+        self._read_logs(tracker, returns=returns)
+        while True:
+            silence = _DRAIN_SECONDS if tracker.draining else begun + _DRAIN_SECONDS - time.monotonic()
+            if tracker.drained:
+                silence = begun + _LATE_SECONDS - time.monotonic() if tracker.awaiting else 0
+            if silence <= 0:
+                return
             try:
-                tracker.take(self._news.get(timeout=left))
+                news = self._news.get(timeout=silence)
             except queue.Empty:
                 return
-            self._read_logs(tracker)
+            if not isinstance(news, Lines):
+                self._take(tracker, news, returns=returns)
+            yield news
 
     def _begin(self) -> Family:
         """Read everything once, and start to watch from there."""
@@ -177,6 +253,7 @@ class Follower:
                     resource_version=version,
                     field_selector=selector,
                     timeout_seconds=_WATCH_SECONDS,
+                    stop=self._stopped,
                 ):
                     version = str(event.object["metadata"].get("resourceVersion") or version)
                     pause = 0.5
@@ -194,17 +271,17 @@ class Follower:
                 self._stopped.wait(pause)
                 pause = min(pause * 2, 10.0)
 
-    def _read_logs(self, tracker: Tracker) -> None:
+    def _read_logs(self, tracker: Tracker, *, returns: bool = True) -> None:
         for pod in tracker.pods_to_read():
-            self._start(self._read_log, pod)
+            self._start(self._read_log, pod, returns)
 
-    def _read_log(self, pod: Object) -> None:
+    def _read_log(self, pod: Object, returns: bool) -> None:
         uid = meta.uid_of(pod)
         try:
-            for line in follow_log(self.client, pod, self._stopped, returns=True):
-                self._put(Lines(uid, (line,)))
+            for batch in follow_log(self.client, pod, self._stopped, returns=returns):
+                self._put(Lines(uid, batch))
         except ApiError as error:
-            self._put(Lines(uid, (f"(the log cannot be read: {error})",)))
+            self._put(Lines(uid, [f"(the log cannot be read: {error})"]))
         self._put(LogEnded(uid))
 
     def nodes(self) -> list[Object]:

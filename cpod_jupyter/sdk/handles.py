@@ -12,21 +12,20 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import (
     INFERENCES,
     JOBS,
-    PODS,
     TRAINING_KINDS,
     TRAINJOBS,
     Object,
     Resource,
 )
-from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.errors import CpodError, NotFound, WorkFailed
 from cpod_jupyter.sdk.apply import remove, submit
 from cpod_jupyter.sdk.diagnose import Diagnosis, look
 from cpod_jupyter.sdk.follow import Detached, Follower
-from cpod_jupyter.sdk.history import History, readable
+from cpod_jupyter.sdk.history import History, LogLine
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
-from cpod_jupyter.sdk.logs import follow_log, log_lines, moment_of
-from cpod_jupyter.sdk.pods import Family, has_started, place_of, whole
+from cpod_jupyter.sdk.logs import log_lines
+from cpod_jupyter.sdk.pods import Family, place_of, whole
+from cpod_jupyter.sdk.reading import LogQuery, LogReader, Tell, to_standard_error
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
 from cpod_jupyter.sdk.tracker import Tracker
@@ -148,69 +147,26 @@ class Handle:
         raw: bool = False,
         pod: str = "",
         rank: int | None = None,
+        all_ranks: bool = False,
         since: str | float = "",
         previous: bool = False,
     ) -> Iterator[str]:
         """Lines of the pod that speaks for it, or of `pod` (`worker-1`, or a pod's name), or of the pod of a rank (0
-        speaks for the others); with `follow`, on to the end, over lost connections.
+        speaks for the others), or of all ranks in the order of their times, each behind `worker-1 | `; with `follow`,
+        on to the end, over lost connections and restarts. While there are no lines yet, standard error hears why.
 
         `since` is a length of time (`10m`, or seconds) or a moment (RFC 3339); `previous` means the container's run
         before its last restart. Records of progress and metrics are put in words; with `raw` they come as written.
         Raises NotFound for a pod that there is not, CpodError for options that exclude each other.
         """
-        if follow and (since or previous or tail is not None):
-            raise CpodError("a log that is followed comes whole: leave out tail, since and previous")
-        if pod and rank is not None:
-            raise CpodError("say either pod or rank")
-        wanted = pod if rank is None else self._place_of_rank(rank)
-        if follow:
-            lines = self._followed_log(wanted)
-        else:
-            family = self.family()
-            first = self._pod(family, wanted) if wanted else None
-            if previous and first is None:
-                first = next(iter(family.pods()), None)
-            moment = moment_of(since) if since else None
-            if first is not None:  # this one and no other
-                family = Family(PODS, first)
-            _, lines = log_lines(self._client, family, tail=tail, since_time=moment, previous=previous)
-        for line in lines:
-            shown = line if raw else readable(line)
-            if shown or not line:
-                yield shown
+        query = LogQuery(follow, tail, raw, pod, rank, all_ranks, since, previous)
+        for lines in self.log_batches(query):
+            for line in lines:
+                yield f"{line.place} | {line.text}" if all_ranks else line.text
 
-    def _place_of_rank(self, rank: int) -> str:
-        places = list(self.pods())
-        if not 0 <= rank < len(places):
-            there = f"ranks 0 to {len(places) - 1}" if places else "no pods"
-            raise NotFound(f"{self.title} has no rank {rank}; it has {there}")
-        return places[rank]
-
-    def _pod(self, family: Family, wanted: str) -> Object:
-        """The pod of a role and index, or of a name. Raises NotFound with those there are."""
-        for pod in family.pods():
-            if self._is_meant(pod, wanted):
-                return pod
-        there = [place_of(pod) for pod in family.pods()]
-        listed = f"; there are {', '.join(dict.fromkeys(there))}" if there else "; it has none"
-        hint = nearest(wanted, there) or listed
-        raise NotFound(f'{self.title} has no pod "{wanted}"{hint}')
-
-    def _followed_log(self, wanted: str) -> Iterator[str]:
-        """Wait until a pod has started, then its log to the end."""
-        for _ in self.follow():
-            family = self.family()
-            meant = family.pods() if not wanted else [pod for pod in family.pods() if self._is_meant(pod, wanted)]
-            pods = [pod for pod in meant if has_started(pod)]
-            if pods:
-                yield from follow_log(self._client, pods[0])
-                return
-        if wanted:
-            self._pod(self.family(), wanted)  # it has ended without such a pod
-
-    @staticmethod
-    def _is_meant(pod: Object, wanted: str) -> bool:
-        return wanted.lower() in (place_of(pod), place_of(pod).replace("-", "/"), meta.name_of(pod))
+    def log_batches(self, query: LogQuery, tell: Tell = to_standard_error) -> Iterator[list[LogLine]]:
+        """The same with the place of each line, in batches as they come; `tell` hears why there are none yet."""
+        return LogReader(self._client, self.resource, self.name, self.namespace).batches(query, tell)
 
     def delete(self) -> None:
         """Delete it with all that was made for it; returns when it is gone."""

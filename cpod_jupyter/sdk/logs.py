@@ -2,97 +2,124 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import heapq
 import itertools
+import operator
 import re
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import PODS, Object
+from cpod_jupyter.client.stream import LineStream, Stop
 from cpod_jupyter.errors import ApiError, ApiUnreachable, BadRequest, CpodError, NotFound, ServerError
-from cpod_jupyter.sdk.pods import Family, ended, has_started, place_of
+from cpod_jupyter.sdk.history import LogLine
+from cpod_jupyter.sdk.pods import Family, ended, has_started, main_container, place_of, restarts
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d) ?")
-_LONGEST_PAUSE = 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Deduplicator:
     """Lets each line of a time-stamped log through once, whatever a new connection repeats.
 
-    A log asked for from a time on begins with that whole second (PodLogOptions, `sinceTime`), so
-    lines that came before are dropped by their time, and of equal times by their number.
+    A log asked for from a time on begins with that whole second (PodLogOptions, `sinceTime`), so lines that came before
+    are dropped by their time, and of equal times by their number. Of the last one, which may have gone on since (a
+    progress bar), what is new of it is let through. Text without a stamp goes on with the line before it.
     """
 
     def __init__(self) -> None:
         self.since: str | None = None
         self._newest = ""
         self._seen = 0
+        """Lines of the newest time that were let through."""
         self._skip = 0
+        """Of them, those that the present connection is still to repeat."""
+        self._told = 0
+        """Characters of the newest line that were let through."""
+        self._come = 0
+        """Characters of it that the present connection has brought."""
+        self._inside: bool | None = None
+        """Whether the line at hand is let through; None before the first one of a connection."""
 
     def reconnected(self) -> None:
         """What comes next is a new answer, from `since` on."""
-        self._skip = self._seen
+        self._skip, self._inside = self._seen, None
 
     def new(self, line: str) -> str | None:
-        """The line without its stamp, or None when it was let through before."""
+        """The line without its stamp, what is new of it, or None when it was let through before."""
         found = _STAMP.match(line)
         if found is None:
-            return line
+            return line if self._inside is None else self._part(line) or None if self._inside else None
         text = line[found.end() :]
         moment = f"{found[1]}.{(found[2] or '').ljust(9, '0')}"
-        if moment < self._newest:
-            return None
-        if moment == self._newest and self._skip:
-            self._skip -= 1
-            return None
+        self._come, self._inside = 0, True
         if moment > self._newest:
             self._newest, self._seen, self._skip = moment, 0, 0
             self.since = f"{found[1]}{found[3]}"
-        self._seen += 1
-        return text
+        elif moment < self._newest:
+            self._inside = False
+            return None
+        if self._skip:
+            self._skip -= 1
+            self._inside = self._skip == 0  # the last one may have gone on
+            return self._part(text) or None if self._inside else None
+        self._seen, self._told = self._seen + 1, 0
+        return self._part(text)
+
+    def _part(self, text: str) -> str:
+        """What of a further part of the newest line was not let through yet."""
+        repeated = max(0, self._told - self._come)
+        self._come += len(text)
+        self._told = max(self._told, self._come)
+        return text[repeated:]
 
 
-def follow_log(
-    client: Client, pod: Object, stopped: threading.Event | None = None, *, returns: bool = False
-) -> Iterator[str]:
-    """Every line that a pod's main container writes, from the first, until the pod has ended.
+def follow_log(client: Client, pod: Object, stop: Stop | None = None, *, returns: bool = False) -> Iterator[list[str]]:
+    """Every line that a pod's main container writes, from the first, until the pod has ended; in batches.
 
-    With `returns` also the states of progress bars before their line ends (`Client.logs`). A lost connection is
-    taken up again. Ends early when the pod is deleted, or once `stopped` is set.
+    With `returns` also the states of progress bars before their line ends (`LineStream`). A lost connection is taken up
+    again. When the container is restarted the rest of its run comes first, then the next run's lines; of runs before
+    the reading began, the last one, for a node keeps no more. Ends early when the pod is deleted, or once `stop` is
+    set.
     """
-    from cpod_jupyter.client.client import is_waiting
-
-    stopped = stopped or threading.Event()
-    name, namespace = meta.name_of(pod), meta.namespace_of(pod)
+    stop = stop or Stop()
+    name, namespace, container = meta.name_of(pod), meta.namespace_of(pod), main_container(pod)
     once = Deduplicator()
-    pause = 0.2
-    while not stopped.is_set():
-        once.reconnected()
+    last, whole = -1, True  # the run that was read last, and whether to its end
+    pause = _FIRST_PAUSE
+    while not stop.is_set():
         over = False
         try:
-            over = ended(client.get(PODS, name, namespace))  # asked first: the log is then whole
-            lines = client.logs(
+            now = client.get(PODS, name, namespace)
+            over, run = ended(now), restarts(now, container)  # asked first: the log is then whole
+            if run > (last + 1 if whole else last):
+                yield from _run_before(client, pod, once, stop)
+            once.reconnected()
+            stream = client.log_stream(
                 name,
                 namespace,
-                container=main_container(pod),
+                container=container,
                 follow=True,
                 since_time=once.since,
                 timestamps=True,
                 returns=returns,
+                stop=stop,
             )
-            for line in lines:
-                text = once.new(line)
-                if text is not None:
-                    pause = 0.2
-                    yield text
-                if stopped.is_set():
-                    return
+            last, whole = run, False
+            for batch in stream:
+                if stream.unfinished and not over:
+                    break  # the next connection has it whole
+                if texts := [text for line in batch if (text := once.new(line)) is not None]:
+                    pause = _FIRST_PAUSE
+                    yield texts
+            whole = not stream.unfinished
         except NotFound:
             return
         except BadRequest as error:
@@ -102,8 +129,73 @@ def follow_log(
             over = False
         if over:
             return
-        stopped.wait(pause)
+        stop.wait(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _run_before(client: Client, pod: Object, once: Deduplicator, stop: Stop) -> Iterator[list[str]]:
+    """What was not read yet of the container's run before the present one; nothing where the node has it no more."""
+    once.reconnected()
+    try:
+        stream = client.log_stream(
+            meta.name_of(pod),
+            meta.namespace_of(pod),
+            container=main_container(pod),
+            since_time=once.since,
+            timestamps=True,
+            previous=True,
+            stop=stop,
+        )
+    except (BadRequest, NotFound):
+        return
+    for batch in stream:
+        if texts := [text for line in batch if (text := once.new(line)) is not None]:
+            yield texts
+
+
+def merged(
+    client: Client,
+    pods: Iterable[Object],
+    *,
+    tail: int | None = None,
+    since_time: str | None = None,
+    previous: bool = False,
+) -> Iterator[LogLine]:
+    """The lines of several pods in the order of their times, read as they are wanted; none of a pod whose log cannot
+    be read. Raises ApiUnreachable when a connection breaks."""
+
+    def stamped(place: str, stream: LineStream) -> Iterator[tuple[str, LogLine]]:
+        for batch in stream:
+            for line in batch:
+                stamp, _, text = line.partition(" ")
+                yield stamp, LogLine(place, text)
+
+    with contextlib.ExitStack() as opened:
+        found = []
+        for pod in pods:
+            if not has_started(pod):
+                continue
+            try:
+                stream = client.log_stream(
+                    meta.name_of(pod),
+                    meta.namespace_of(pod),
+                    container=main_container(pod),
+                    tail_lines=tail,
+                    since_time=since_time,
+                    timestamps=True,
+                    previous=previous,
+                )
+            except ApiError:
+                continue
+            opened.callback(stream.close)
+            found.append(stamped(place_of(pod), stream))
+        for _, line in heapq.merge(*found, key=operator.itemgetter(0)):
+            yield line
+
+
+def is_waiting(error: BadRequest) -> bool:
+    """Whether a log could not be read because its container has not started yet."""
+    return "is waiting to start" in error.message or "not found in pod" in error.message
 
 
 def moment_of(since: str | float) -> str:
@@ -132,15 +224,16 @@ def log_lines(
     *,
     tail: int | None = None,
     first: Object | None = None,
+    only: Object | None = None,
     since_time: str | None = None,
     previous: bool = False,
 ) -> tuple[str, Iterator[str]]:
     """The same line by line as they are read, so that a long log is never held as a whole; and the pod's place.
 
-    `previous` means the container's run before the present one. The lines raise ApiUnreachable when the connection
-    breaks.
+    `only` means that pod and no other, `previous` the container's run before the present one. The lines raise
+    ApiUnreachable when the connection breaks.
     """
-    for pod in [first, *family.pods()] if first is not None else family.pods():
+    for pod in [only] if only is not None else [*([first] if first is not None else []), *family.pods()]:
         if not has_started(pod):
             continue
         name, container = meta.name_of(pod), main_container(pod)
@@ -158,9 +251,3 @@ def log_lines(
             continue  # the next one may be readable
         return place_of(pod), itertools.chain([] if line is None else [line], lines)
     return "", iter(())
-
-
-def main_container(pod: Object) -> str:
-    """The container that does the work, by kubectl's annotation or by being the first."""
-    chosen = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-    return str(chosen or pod["spec"]["containers"][0]["name"])

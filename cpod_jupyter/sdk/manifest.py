@@ -30,8 +30,9 @@ from cpod_jupyter.api.resources import (
 from cpod_jupyter.api.schema import Path, Problem, nearest, problems
 from cpod_jupyter.api.sources import SCHEMES, source_uri, split_checksum
 from cpod_jupyter.api.trainer import config_problems
-from cpod_jupyter.errors import ManifestError
+from cpod_jupyter.errors import CpodError, ManifestError
 from cpod_jupyter.sdk import shortforms, yamltext
+from cpod_jupyter.sdk.attach import FIELDS, as_path
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.yamltext import Document, Fault, Locate
 
@@ -266,6 +267,13 @@ def _checked(
         return obj, found
     if resource == FINETUNES:
         found.extend(_unless_known(_arguments(spec), found))
+    if isinstance(named := spec.get(FIELDS.get(resource, "")), str):
+        try:
+            path = as_path(named, directory)
+        except CpodError as error:
+            found.append(Problem(("spec", FIELDS[resource]), "FieldValueInvalid", str(error)))
+        else:
+            obj = {**obj, "spec": {**spec, FIELDS[resource]: str(path)}} if path is not None else obj
     if resource in (MODELSTORAGES, DATASETSTORAGES):
         spec, more = _storage(spec, resource, directory)
         obj = {**obj, "spec": spec}

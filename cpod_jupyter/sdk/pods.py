@@ -195,6 +195,25 @@ def has_started(pod: Object) -> bool:
     return False
 
 
+def main_container(pod: Object) -> str:
+    """The container that does the work, by kubectl's annotation or by being the first."""
+    chosen = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
+    return str(chosen or pod["spec"]["containers"][0]["name"])
+
+
+def restarts(pod: Object, container: str) -> int:
+    """How often a container was started again."""
+    return sum(int(item.get("restartCount") or 0) for item in containers_of(pod) if item.get("name") == container)
+
+
+def finished_at(pod: Object) -> str:
+    """When the last of an ended pod's containers ended; empty while it has not ended."""
+    if not ended(pod):
+        return ""
+    ends = [(container.get("state") or {}).get("terminated") or {} for container in containers_of(pod)]
+    return max((str(end.get("finishedAt") or "") for end in ends), default="")
+
+
 def unscheduled(pod: Object) -> bool:
     """Whether the scheduler has found no node for a pod."""
     scheduled = meta.condition(pod, "PodScheduled")
@@ -218,6 +237,11 @@ def role_of(pod: Object) -> tuple[str, int]:
     role = next((str(labels[label]).lower() for label in _ROLE_LABELS if labels.get(label)), "")
     index = next((str(labels[label]) for label in _INDEX_LABELS if labels.get(label)), "0")
     return role, int(index) if index.isdigit() else 0
+
+
+def is_at(pod: Object, wanted: str) -> bool:
+    """Whether a pod is the one that a person means: `worker-1`, `worker/1`, or its name."""
+    return wanted.lower() in (place_of(pod), place_of(pod).replace("-", "/"), meta.name_of(pod))
 
 
 def place_of(pod: Object) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object, Resource
 from cpod_jupyter.control.api import WatchEvent
 from cpod_jupyter.sdk.diagnose import Facts, tell
-from cpod_jupyter.sdk.history import History
-from cpod_jupyter.sdk.pods import Family, containers_of, has_started, place_of, rank, unscheduled
+from cpod_jupyter.sdk.history import History, LogLine
+from cpod_jupyter.sdk.pods import Family, containers_of, ended, finished_at, has_started, place_of, rank, unscheduled
 from cpod_jupyter.sdk.podstates import events_in_words, pod_states
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status, result_of, status_of
@@ -45,7 +45,7 @@ class Lines:
     """A pod, told by its uid, wrote lines: as many as came at once, so that a busy log costs little for each."""
 
     pod: str
-    texts: Iterable[str]
+    texts: list[str]
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,17 @@ def first_ranks(family: Family, most: int = RANKS) -> list[Object]:
     return found
 
 
+def leader(family: Family) -> list[Object]:
+    """The pod of the lowest rank of all, and those that took its place when it had ended; the oldest first."""
+    pods = family.pods()
+    lowest = min(map(rank, pods), default=None)
+    found: list[Object] = []
+    for pod in sorted((pod for pod in pods if rank(pod) == lowest), key=_created):
+        if not found or (finished_at(found[-1]) and finished_at(found[-1]) <= _created(pod)):
+            found.append(pod)
+    return found
+
+
 class Tracker:
     """Folds news into snapshots. No threads and no I/O, but for what it is given."""
 
@@ -135,6 +146,11 @@ class Tracker:
             case Connection(up):
                 self._connected = up
 
+    def placed(self, lines: Lines) -> list[LogLine]:
+        """Lines with the place of their pod."""
+        place = self.places.get(lines.pod, "")
+        return [LogLine(place, text) for text in lines.texts]
+
     def pods_to_read(self) -> list[Object]:
         """Pods whose log is wanted and not read yet; they count as read from now on."""
         speaking = {meta.uid_of(pod) for pod in speakers(self.family)}
@@ -153,6 +169,17 @@ class Tracker:
     def drained(self) -> bool:
         """Whether every log that is read has ended."""
         return all(self.logs.values())
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether a pod is not known to have started yet: of an object that has ended, its news are on their way."""
+        return any(not has_started(pod) and not ended(pod) for pod in self.family.pods())
+
+    @property
+    def draining(self) -> bool:
+        """Whether a log is still read whose pod has ended, so that it has an end too."""
+        open_logs = [self.family.members.get(uid) for uid, over in self.logs.items() if not over]
+        return any(pod is None or ended(pod) for pod in open_logs)
 
     def snapshot(self) -> Snapshot:
         family, root = self.family, self.family.root
@@ -211,6 +238,10 @@ class Tracker:
                 self.family.remove(resource, obj)
         for item in items:
             self._changed(resource, WatchEvent("MODIFIED", item))
+
+
+def _created(pod: Object) -> str:
+    return str(pod["metadata"].get("creationTimestamp") or "")
 
 
 def _asks_of_nodes(pod: Object) -> bool:

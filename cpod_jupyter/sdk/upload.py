@@ -67,30 +67,37 @@ def words_of(words: Sequence[str], named: str | None) -> tuple[str, str]:
 
 
 def upload(
-    session: Session, content: Content, name: str, *, tell: Tell | None = None, image: str = ""
+    session: Session,
+    content: Content,
+    name: str,
+    *,
+    tell: Tell | None = None,
+    image: str = "",
+    namespace: str = "",
 ) -> tuple[Storage, Outcome]:
-    """Bring content into the session's namespace as a dataset, or a model, of that name.
+    """Bring content into a namespace, the session's when left out, as a dataset, or a model, of that name.
 
     `image` is of the pod that receives it on a cluster (it needs sh, head and tar), the runtime's when left out. On
     the engine it returns at once, as other submissions do; on a cluster when the files are in the storage's own claim.
     Raises CpodError for a name that cannot be, ApiError, ApiUnreachable, WaitTimeout, WorkFailed, UploadInterrupted.
     """
+    namespace = namespace or session.namespace
     resource = DATASETSTORAGES if content.kind == "dataset" else MODELSTORAGES
     try:
-        existing = session.client.get(resource, name, session.namespace)
+        existing = session.client.get(resource, name, namespace)
     except NotFound:
         existing = None
     if existing is not None and _holds(existing, content):
         return Storage(session.client, existing, resource), "unchanged"
-    session.validate(_draft(session, content, name))
+    session.validate(storage_of(content, name, namespace))
     outcome: Outcome = "created" if existing is None else "configured"
     if session.engine is not None:
-        return _submit(session, content, name, on_this_machine(session, content)), outcome
+        return _submit(session, storage_of(content, name, namespace, on_this_machine(session, content))), outcome
     title = f"{content.kind}/{name}"
     tell = tell or (lambda doing, done, total: None)
     try:
-        with received(session.client, session.namespace, content, tell, image) as staged:
-            storage = _submit(session, content, name, staged.uri)
+        with received(session.client, namespace, content, tell, image) as staged:
+            storage = _submit(session, storage_of(content, name, namespace, staged.uri))
             staged.owned_by(storage.object)
     except KeyboardInterrupt:
         raise UploadInterrupted(title) from None
@@ -100,14 +107,22 @@ def upload(
     return storage, outcome
 
 
-def storage_spec(content: Content, address: str) -> dict[str, Any]:
-    """The spec of the storage whose files are at that address."""
-    return {f"{content.kind}name": f"{address}#sha256={content.sha256}"}
+def storage_of(content: Content, name: str, namespace: str, address: str = "pvc://upload/content") -> Object:
+    """The storage whose files are at that address; without one, as it would be, for those that judge it before.
 
-
-def pending(session: Session, content: Content, name: str) -> Object:
-    """The storage as it would be: for a preflight, and for the server's word before anything is sent."""
-    return _draft(session, content, name)
+    Raises CpodError for a name that cannot be.
+    """
+    resource = DATASETSTORAGES if content.kind == "dataset" else MODELSTORAGES
+    if not meta.NAME_PATTERN.fullmatch(name):
+        raise CpodError(
+            f'the name "{name}" must be lower-case letters, digits and "-", beginning and ending with a letter or digit'
+        )
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {f"{content.kind}name": f"{address}#sha256={content.sha256}"},
+    }
 
 
 def on_this_machine(session: Session, content: Content) -> str:
@@ -120,23 +135,10 @@ def on_this_machine(session: Session, content: Content) -> str:
     return f"file://{_written(content, folder)}"
 
 
-def _draft(session: Session, content: Content, name: str) -> Object:
-    resource = DATASETSTORAGES if content.kind == "dataset" else MODELSTORAGES
-    if not meta.NAME_PATTERN.fullmatch(name):
-        raise CpodError(
-            f'the name "{name}" must be lower-case letters, digits and "-", beginning and ending with a letter or digit'
-        )
-    return {
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": {"name": name, "namespace": session.namespace},
-        "spec": storage_spec(content, f"pvc://upload-{content.sha256[:10]}/content"),
-    }
-
-
-def _submit(session: Session, content: Content, name: str, address: str) -> Storage:
-    make = session.dataset if content.kind == "dataset" else session.model
-    return make(name, **storage_spec(content, address))
+def _submit(session: Session, storage: Object) -> Storage:
+    handle, _ = session.submit(storage)
+    assert isinstance(handle, Storage)
+    return handle
 
 
 def _holds(storage: Object, content: Content) -> bool:

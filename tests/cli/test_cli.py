@@ -49,8 +49,24 @@ def test_manifests_are_created_then_unchanged(cpod: Any, tmp_path: Path) -> None
 
 def test_a_dry_run_submits_nothing(cpod: Any, tmp_path: Path) -> None:
     code, out, _ = cpod("apply", "--dry-run", "-f", str(manifest(tmp_path / "a.yaml", "a")))
-    assert (code, out) == (0, "job/a checked (nothing was submitted)\n")
+    assert code == 0
+    assert out.endswith("job/a checked (nothing was submitted)\n")
+    assert "preflight of job/a: it may go" in out
+    assert "the operator's plan for job/a:\nWHAT       HOW" in out
+    told = json.loads(cpod("apply", "--dry-run", "-o", "json", "-f", str(tmp_path / "a.yaml"))[1])
+    assert told[0]["plan"][0] == {"what": "runs as", "how": "Job a", "why": "jobType general"}
     assert "nothing in namespace" in cpod("ls")[1]
+
+
+def test_what_is_smoked_on_the_engine_is_told_and_only_tried(cpod: Any, tmp_path: Path) -> None:
+    code, out, err = cpod("apply", "--smoke", "-o", "json", "-f", str(manifest(tmp_path / "a.yaml", "a")))
+    assert (code, json.loads(out)) == (0, [{"object": "job/a-smoke", "outcome": "smoked"}])
+    assert "smoke of job/a passed on this machine" in err
+    code, out, err = cpod("apply", "--smoke", "-f", str(manifest(tmp_path / "b.yaml", "b", "import sys; sys.exit(3)")))
+    assert (code, out) == (1, "")
+    assert "the smoke of job/b failed" in err
+    assert "nothing was submitted" in err
+    assert [line.split()[1] for line in cpod("ls", "jobs")[1].splitlines()[1:]] == ["a-smoke", "b-smoke"]
 
 
 def test_a_fault_names_its_file_and_place_and_nothing_is_submitted(cpod: Any, tmp_path: Path) -> None:
@@ -169,6 +185,8 @@ def test_a_training_job_is_cancelled_resumed_and_its_workers_log_read(cpod: Any,
     assert cpod("resume", "ddp")[1] == "pytorchjob/ddp resumed\n"
     assert cpod("logs", "-f", "ddp")[1] == "a worker\n"
     assert cpod("logs", "ddp", "--pod", "worker-0")[1] == "a worker\n"
+    assert cpod("logs", "ddp", "--all-ranks")[1] == "worker-0 | a worker\n"
+    assert cpod("logs", "-f", "ddp", "--all-ranks", "--grep", "work")[1] == "worker-0 | a worker\n"
     assert "no pod" in cpod("logs", "ddp", "--pod", "worker-1")[2]
 
 
@@ -176,7 +194,9 @@ def test_what_there_is_to_work_with_has_the_words_of_the_magics(cpod: Any) -> No
     assert cpod("gpus") == (0, "no node has GPUs\n", "")
     assert cpod("gpus", "-o", "json") == (0, "[]\n", "")
     assert "*  engine" in cpod("context")[1]
-    assert "nothing in namespace" in cpod("models")[1]
+    assert "google/gemma-2b-it" in cpod("models")[1]
+    [gemma] = [model for model in json.loads(cpod("models", "-o", "json")[1]) if model["name"] == "google/gemma-2b-it"]
+    assert (gemma["state"], gemma["licence"], gemma["storage"]) == ("in catalogue", "Gemma Terms of Use", "")
     assert "nothing in namespace" in cpod("datasets")[1]
 
 
@@ -192,6 +212,36 @@ def test_rows_in_a_file_become_a_dataset(cpod: Any, tmp_path: Path) -> None:
     assert "row 1: `completion` is empty" in err
     code, _, err = cpod("upload", str(rows))
     assert (code, err) == (1, "cpod: say what and under which name: upload rows.jsonl as facts\n")
+
+
+def test_where_one_is_comes_with_who_said_so(
+    cpod: Any, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CPOD_NAMESPACE")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cpod.toml").write_text(f'namespace = "{namespace}"\n')
+    said = f"context from CPOD_CONTEXT, namespace from {tmp_path / 'cpod.toml'}"
+    assert cpod("status")[1].splitlines()[1] == said
+    assert said in cpod("doctor")[1]
+    assert "namespace from the argument" in cpod("status", "-n", "default")[1]
+    (tmp_path / "cpod.toml").write_text("namespace = 7\n")
+    assert cpod("ls")[2].endswith("cpod.toml, line 1: namespace must be the name of a namespace, and is 7\n")
+
+
+def test_a_manifest_may_have_the_path_of_its_data(cpod: Any, tmp_path: Path) -> None:
+    file = manifest(tmp_path / "a.yaml", "a")
+    file.write_text(file.read_text() + "  datasetName: ./rows.jsonl\n  datasetPath: /data\n")
+    code, _, err = cpod("apply", "-f", str(file))
+    assert (code, "line 9, column 16: spec.datasetName: there is no file or folder" in err) == (1, True)
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Who rows?"}))
+    assert "row 1: `completion` is missing" in cpod("apply", "--dry-run", "-f", str(file))[2]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Who rows?", "completion": "She does."}))
+    assert cpod("apply", "--dry-run", "-f", str(file))[1].endswith("job/a checked (nothing was submitted)\n")
+    assert "nothing in namespace" in cpod("ls")[1]
+    assert cpod("apply", "-f", str(file))[1] == "job/a created\n"
+    assert cpod("apply", "-f", str(file))[1] == "job/a unchanged\n"
+    [dataset] = json.loads(cpod("datasets", "-o", "json")[1])
+    assert yaml.safe_load(cpod("yaml", "a")[1])["spec"]["datasetName"] == dataset["metadata"]["name"]
 
 
 def test_a_job_is_followed_and_runs_again_beside_itself(cpod: Any, tmp_path: Path) -> None:
@@ -222,5 +272,37 @@ def test_every_word_of_the_magics_that_needs_no_notebook_is_a_command_too(cpod: 
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     shown = capsys.readouterr().out
-    elsewhere = {"connect", "help", "accuracy", ""}  # --context, --help, and compare
-    assert [word for word in LINES if word not in elsewhere and f"    {word} " not in shown] == []
+    assert [word for word in LINES if word and f"    {word} " not in shown] == [], "the line alone is cpod status"
+
+
+def test_connecting_is_for_all_commands_after_it_in_the_project(
+    cpod: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("CPOD_CONTEXT", "CPOD_NAMESPACE"):
+        monkeypatch.delenv(name)
+    (tmp_path / "cpod.toml").write_text('context = "lab"  # ours\nnamespace = "old"\n\n[defaults]\ngpus = 0\n')
+    code, out, _ = cpod("connect", "engine", "-n", "team")
+    assert code == 0
+    assert "namespace team" in out
+    wanted = 'context = "engine"\nnamespace = "team"\n\n[defaults]\ngpus = 0\n'
+    assert (tmp_path / "cpod.toml").read_text() == wanted
+    assert "nothing in namespace team yet" in cpod("ls")[1]
+    assert "namespace team" in cpod("connect")[1]
+    assert cpod("connect", "nowhere")[0] == 1
+    assert (tmp_path / "cpod.toml").read_text() == wanted, "what cannot be reached changes nothing"
+    assert "namespace default" in cpod("context", "use", "engine")[1]
+    assert (tmp_path / "cpod.toml").read_text() == 'context = "engine"\n\n[defaults]\ngpus = 0\n'
+    assert "say which" in cpod("context", "use")[2]
+    monkeypatch.setenv("CPOD_CONTEXT", "engine")
+    monkeypatch.setenv("KUBECONFIG", cpod("kubeconfig")[1].strip())
+    assert "but CPOD_CONTEXT says engine" in cpod("connect", "cpod-engine")[2]
+
+
+def test_help_names_every_command_and_the_options_of_one(cpod: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, wanted in ((["help", "logs"], "usage: cpod logs"), (["help"], "usage: cpod [-h]")):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(words)
+        assert caught.value.code == 0
+        assert wanted in capsys.readouterr().out
+    assert '"none" not found' in cpod("accuracy", "none", "--rows", "x.jsonl")[2]

@@ -192,6 +192,34 @@ def test_a_long_log_is_bounded_in_the_notebook_and_whole_on_request(engine: Kern
     assert engine.run("print(len(list(many.logs())))").printed == "3000\n"
 
 
+def test_a_followed_log_is_shown_as_it_is_written_with_its_pods_in_colour_and_bounded(
+    engine: Kernel, tmp_path: Path
+) -> None:
+    flag = tmp_path / "go on"
+    body = (
+        "import os, time\n  for n in range(2000): print('line', n)\n"
+        f'  print("live", flush=True)\n  while not os.path.exists("{flag}"):\n      time.sleep(0.02)\n'
+        "  for n in range(2000): print('more', n)\n"
+    )
+    made = engine.run(
+        f"%%cpod job alive --detach\nimage: python:3.12\ncommand:\n- {sys.executable}\n- -c\n- |\n  {body}"
+    )
+    assert made.status == "ok", made.text
+    cell = engine.begin("%cpod logs alive -f --all-ranks")
+    engine.until_shown(cell, "live")
+    flag.touch()
+    ran = engine.end(cell)
+    assert ran.status == "ok", ran.text
+    last = ran.shown[-1]["text/plain"].splitlines()
+    assert last[0] == "… 3,201 lines left out; %cpod logs alive --all shows them …"
+    assert last[-1].endswith("more 1999")
+    assert last[-1].startswith("\x1b[36m")
+    assert len(last) == 401
+    again = engine.run("%cpod logs alive -f")
+    assert again.printed.startswith("line 0\n")
+    assert len(again.printed.splitlines()) == 400
+
+
 def test_an_interrupt_detaches_the_job_goes_on_and_queued_cells_do_not_run(engine: Kernel) -> None:
     cell = engine.begin(f"%%cpod job idle -o idle\nimage: python:3.12\n{SLEEP}")
     engine.until_shown(cell, "Running")
@@ -211,7 +239,7 @@ def test_while_a_pod_is_pending_the_cell_says_what_it_waits_for(engine: Kernel) 
     cell = engine.begin(
         "%%cpod job large --force\nimage: python:3.12\ngpuRequiredPerReplica: 64\ncommand: [python, -V]"
     )
-    engine.until_shown(cell, "waits for GPUs: it asks for 64 nvidia.com/gpu")
+    engine.until_shown(cell, "it asks for 64 nvidia.com/gpu")
     engine.interrupt()
     assert engine.end(cell).status == "error"
     assert engine.run("%cpod delete large").status == "ok"

@@ -65,6 +65,27 @@ def test_a_line_without_a_stamp_is_let_through() -> None:
     assert Deduplicator().new("no stamp") == "no stamp"
 
 
+BAR = "2026-01-01T00:00:01.5Z "
+"""The stamp of a bar's line; a reader gets its states as far as they have come, then what follows (`LineStream`)."""
+AFTER = "2026-01-01T00:00:02Z after"
+ANSWERS = {
+    "the bar has moved on, and ended": ([BAR + "10%\r20%\r30%\r100%", AFTER], "\r30%\r100%|after"),
+    "it comes in other parts": ([BAR + "10%", "\r20%\r30%", "\r100%", AFTER], "\r30%|\r100%|after"),
+    "it has not moved": ([BAR + "10%\r20%"], ""),
+    "it has ended where it was": ([BAR + "10%\r20%", AFTER], "after"),
+}
+
+
+@pytest.mark.parametrize(("answer", "expected"), ANSWERS.values(), ids=ANSWERS)
+def test_a_connection_lost_within_a_bar_loses_and_doubles_nothing(answer: list[str], expected: str) -> None:
+    once = Deduplicator()
+    first = ["2026-01-01T00:00:01.1Z begin", "2026-01-01T00:00:01.5Z twin", BAR + "10%", "\r20%"]
+    assert [once.new(line) for line in first] == ["begin", "twin", "10%", "\r20%"]
+    once.reconnected()
+    again = map(once.new, [*first[:2], *answer])
+    assert "|".join(text for text in again if text is not None) == expected
+
+
 def test_a_long_log_keeps_its_head_and_its_tail() -> None:
     history = History()
     for number in range(10_000):

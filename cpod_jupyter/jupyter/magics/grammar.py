@@ -9,6 +9,7 @@ import re
 import shlex
 from typing import Any, NoReturn
 
+from cpod_jupyter import log_options
 from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics import help as texts
@@ -112,6 +113,9 @@ def _cell_parser(command: str) -> _Parser:
     if command == "eval":
         return parser
     parser.add_argument("--dry-run", action="store_true", help="check and show what would be submitted")
+    if command in (*JUDGED, "apply"):
+        words = "try it in two steps on this machine first; what passes is submitted unchanged"
+        parser.add_argument("--smoke", action="store_true", help=words)
     parser.add_argument("--export", choices=FORMS, help="show the same as a manifest, a program, or a command")
     if command in JUDGED:
         parser.add_argument("--force", action="store_true", help="submit it whatever the preflight says")
@@ -132,12 +136,15 @@ def _line_parser(command: str) -> _Parser:
         parser.add_argument("target", metavar="CONTEXT", nargs="?", help="the configured one when left out")
     if command == "ls":
         parser.add_argument("kind", metavar="KIND", nargs="?", help=", ".join(WORDS))
+    if command == "models":
+        parser.add_argument("--all", action="store_true", help="every model, however many there are")
     if command == "up":
         parser.add_argument("--port", type=int, help="a port of 127.0.0.1; a free one when left out")
     if command == "follow":
         parser.add_argument("--timeout", type=float, metavar="S", help="seconds to follow at most")
     if command == "logs":
-        _log_options(parser)
+        log_options.add(parser)
+        parser.add_argument("--all", action="store_true", help="every line, however many there are")
     if command == "rerun":
         parser.add_argument("--as", dest="new_name", metavar="NEW", help="its name; NAME-2, NAME-3, … when left out")
         parser.add_argument("--detach", action="store_true", help="don't wait for it")
@@ -171,17 +178,6 @@ def _upload_options(parser: _Parser) -> None:
     parser.add_argument("--image", help="of the pod that receives it on a cluster; the operator's when left out")
     parser.add_argument("--detach", action="store_true", help="don't wait for it")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds to follow at most")
-
-
-def _log_options(parser: _Parser) -> None:
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
-    parser.add_argument("--tail", type=int, metavar="N", help="only the last lines")
-    parser.add_argument("--grep", metavar="TEXT", help="only lines with this text")
-    parser.add_argument("--pod", metavar="POD", default="", help="of this pod: master-0, worker-1, or its name")
-    parser.add_argument("--rank", type=int, metavar="N", help="of the pod of this rank; 0 speaks for the job")
-    parser.add_argument("--since", metavar="T", default="", help="from so long ago on: 30s, 10m, 2h, or a moment")
-    parser.add_argument("--previous", action="store_true", help="of the run before the container's last restart")
-    parser.add_argument("--all", action="store_true", help="every line, however many there are")
 
 
 @functools.cache

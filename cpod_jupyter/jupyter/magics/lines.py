@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from cpod_jupyter import log_options
 from cpod_jupyter.api.resources import CPODJOBS, FINETUNES
 from cpod_jupyter.errors import CpodError
-from cpod_jupyter.jupyter.magics import cells, evaluation, grammar, uploads
+from cpod_jupyter.jupyter.magics import cells, evaluation, grammar, logview, uploads
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Events, Overview
 from cpod_jupyter.sdk import Handle, Job, doctor, engine
 from cpod_jupyter.sdk.contexts import contexts
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.listing import event_rows
+from cpod_jupyter.sdk.models import SHOWN
 
 if TYPE_CHECKING:
     from cpod_jupyter.jupyter.magics.commands import CpodMagics
-
-HEAD, TAIL = 400, 400
-"""Lines of a long log that are shown: a saved notebook stays small."""
-_LONGEST = 2000
-"""Characters of a line that are shown."""
-
-
-def bounded(lines: Iterable[str], name: str) -> Iterator[str]:
-    """The first and the last lines of a log, cut where they are very long, and between them how many were left out."""
-    last: deque[str] = deque(maxlen=TAIL)
-    count = 0
-    for line in lines:
-        count += 1
-        shown = line if len(line) <= _LONGEST else f"{line[:_LONGEST]} … ({len(line):,} characters)"
-        if count <= HEAD:
-            yield shown
-        else:
-            last.append(shown)
-    if count > HEAD + TAIL:
-        yield f"… {count - HEAD - TAIL:,} lines left out; %cpod logs {name} --all shows them …"
-    yield from last
+    from cpod_jupyter.sdk.history import LogLine
 
 
 def _overview(magics: CpodMagics, options: argparse.Namespace) -> None:
@@ -68,10 +49,16 @@ def _doctor(magics: CpodMagics, options: argparse.Namespace) -> None:
 
 
 def _ls(magics: CpodMagics, options: argparse.Namespace) -> None:
-    kind = {"models": "model", "datasets": "dataset"}.get(options.command) or options.kind
+    kind = "dataset" if options.command == "datasets" else options.kind
     listing = magics.session(options).ls(kind)
     show(listing)
     magics.bind(options, listing)
+
+
+def _models(magics: CpodMagics, options: argparse.Namespace) -> None:
+    found = magics.session(options).models(most=None if options.all else SHOWN)
+    show(found)
+    magics.bind(options, found)
 
 
 def _status(magics: CpodMagics, options: argparse.Namespace) -> None:
@@ -90,25 +77,23 @@ def _follow(magics: CpodMagics, options: argparse.Namespace) -> Handle:
 
 def _logs(magics: CpodMagics, options: argparse.Namespace) -> None:
     handle = _found(magics, options)
+    kernel = hasattr(magics.ip, "kernel")
+    paint = log_options.Painter(options.all_ranks, coloured=True)
+    plain = log_options.Painter(options.all_ranks, coloured=False)
     kept: list[str] = []
 
-    def wanted() -> Iterator[str]:
-        lines = handle.logs(
-            follow=options.follow,
-            tail=options.tail,
-            pod=options.pod,
-            rank=options.rank,
-            since=options.since,
-            previous=options.previous,
-        )
-        for line in lines:
-            if options.grep is None or options.grep in line:
-                if options.output:
-                    kept.append(line)
-                yield line
+    def wanted() -> Iterator[list[LogLine]]:
+        for lines in log_options.batches(handle, options, print):
+            if options.output:
+                kept.extend(map(plain, lines))
+            yield lines
 
-    for line in wanted() if options.all else bounded(wanted(), options.name):
-        print(line, flush=options.follow)
+    if options.all or (options.follow and not kernel):
+        logview.print_all(wanted(), paint)
+    elif options.follow:
+        logview.show_live(wanted(), paint, options.name)
+    else:
+        logview.print_bounded(wanted(), paint, options.name)
     magics.bind(options, kept)
 
 
@@ -197,7 +182,7 @@ COMMANDS: dict[str, Callable[[CpodMagics, argparse.Namespace], Any]] = {
     "up": _up,
     "down": _down,
     "ls": _ls,
-    "models": _ls,
+    "models": _models,
     "datasets": _ls,
     "upload": uploads.run_upload,
     "gpus": _gpus,

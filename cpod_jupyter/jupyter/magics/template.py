@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from cpod_jupyter.errors import CpodError, ManifestError
+from cpod_jupyter.errors import CpodError, ManifestError, PreflightFailed
 from cpod_jupyter.sdk import Handle
+from cpod_jupyter.sdk.attach import value_at
+from cpod_jupyter.sdk.content import Content, dataset_content, is_table
 
 BODY_LINE = 2
 """Line 1 of a cell is the magic itself."""
@@ -39,6 +41,8 @@ class Rendered:
 
     text: str
     pieces: Mapping[int, list[_Piece]]
+    data: dict[str, Content] = field(default_factory=dict)
+    """Data that stand where a dataset is named, by the name that they have in the text."""
 
     def locate(self, line: int, column: int) -> tuple[int, int]:
         """From a place in the text (from 0) to line and column of the cell (from 1)."""
@@ -55,21 +59,23 @@ def render(body: str, names: Mapping[str, Any]) -> Rendered:
     """Replace every expression by its value. Raises ManifestError that names the line of each that fails.
 
     An expression that is a whole YAML value becomes that value, lists and mappings too; inside text
-    it becomes text.
+    it becomes text. Data where a dataset is named become the name that they are to be uploaded under.
     """
     faults: list[str] = []
-    lines, pieces = [], {}
+    lines, pieces, data = [], {}, dict[str, Content]()
     for number, line in enumerate(body.split("\n")):
-        rendered, found = _line(line, number, names, faults)
+        rendered, found = _line(line, number, names, faults, data)
         lines.append(rendered)
         if found:
             pieces[number] = found
     if faults:
         raise ManifestError(faults, "cell")
-    return Rendered("\n".join(lines), pieces)
+    return Rendered("\n".join(lines), pieces, data)
 
 
-def _line(line: str, number: int, names: Mapping[str, Any], faults: list[str]) -> tuple[str, list[_Piece]]:
+def _line(
+    line: str, number: int, names: Mapping[str, Any], faults: list[str], data: dict[str, Content]
+) -> tuple[str, list[_Piece]]:
     text, position, pieces = "", 0, []
     if line.lstrip().startswith("#"):
         return line, []
@@ -78,7 +84,15 @@ def _line(line: str, number: int, names: Mapping[str, Any], faults: list[str]) -
         position = found.end()
         try:
             value = _evaluate(found[1].strip(), names)
+            if value_at(line[: found.start()], value):
+                content = dataset_content(value)
+                data[content.name] = content
+                value = content.name
             shown = _written(value, line[: found.start()], line[found.end() :])
+        except PreflightFailed as refused:
+            place = f"line {number + BODY_LINE}, column {found.start() + 1}: {found[0]}"
+            faults += [f"{place}: {problem}" for problem in refused.problems]
+            continue
         except CpodError as error:
             faults.append(f"line {number + BODY_LINE}, column {found.start() + 1}: {found[0]}: {error}")
             continue
@@ -106,7 +120,8 @@ def _written(value: Any, before: str, after: str) -> str:
         try:
             return json.dumps(value, ensure_ascii=False)
         except TypeError as error:
-            raise CpodError(f"a {type(value).__name__} cannot stand in YAML") from error
+            hint = "; it can where a dataset is named, or %cpod upload it" if is_table(value) else ""
+            raise CpodError(f"a {type(value).__name__} cannot stand in YAML{hint}") from error
     text = str(value)
     if before.count('"') % 2:
         return json.dumps(text, ensure_ascii=False)[1:-1]

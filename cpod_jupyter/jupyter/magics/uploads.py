@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cpod_jupyter.api import meta
+from cpod_jupyter.api.resources import DATASETSTORAGES, Object
 from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.errors import CpodError
-from cpod_jupyter.jupyter.magics import cells
 from cpod_jupyter.jupyter.magics.live import Live
-from cpod_jupyter.sdk import Handle
-from cpod_jupyter.sdk.content import is_data
+from cpod_jupyter.sdk import Handle, Session
+from cpod_jupyter.sdk.attach import attached, require_used
+from cpod_jupyter.sdk.content import Content, is_data
 from cpod_jupyter.sdk.upload import content_of, upload, words_of
 from cpod_jupyter.sdk.words import amount
 
@@ -28,6 +31,8 @@ def run_upload(magics: CpodMagics, options: argparse.Namespace) -> Handle:
     )
     print(f"{handle.title} {outcome}: {content.summary} from {content.called}")
     magics.bind(options, handle)
+    from cpod_jupyter.jupyter.magics import cells  # cells attach data by this module
+
     return cells.follow(magics, handle, options.timeout, wait=not options.detach)
 
 
@@ -39,6 +44,31 @@ def teller(live: Live) -> Any:
         live.show({"text/plain": f"{doing}{share}"})
 
     return tell
+
+
+def taken(objects: Sequence[Object], known: dict[str, Content]) -> tuple[list[Object], list[Content | None]]:
+    """A cell's objects with names in the place of data, and of each the data that are to be uploaded for it.
+
+    Raises PreflightFailed that names the bad rows, ManifestError for data in a wrong place.
+    """
+    found = [attached(obj, known) for obj in objects]
+    require_used(known, found)
+    return [each.obj for each in found], [each.content for each in found]
+
+
+def tell_needed(data: Sequence[Content | None]) -> None:
+    """What must be uploaded before an exported form is of use elsewhere."""
+    for content in filter(None, data):
+        print(f"it needs the dataset {content.name}: %cpod upload the data ({content.called}) under that name")
+
+
+def tell_planned(session: Session, objects: Sequence[Object], data: Sequence[Content | None]) -> None:
+    """What a dry run would have uploaded."""
+    for obj, content in zip(objects, data, strict=True):
+        if content is not None:
+            there = session.client.has(DATASETSTORAGES, content.name, meta.namespace_of(obj))
+            what = "is there already" if there else "would be uploaded"
+            print(f"dataset/{content.name} {what}: {content.summary} from {content.called}")
 
 
 def _meant(magics: CpodMagics, what: str) -> Any:

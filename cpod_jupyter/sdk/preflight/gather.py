@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.catalog import CATALOG
-from cpod_jupyter.api.chatrows import data_files, numbered_rows, parse_row
+from cpod_jupyter.api.chatrows import Message, data_files, numbered_rows, parse_row
 from cpod_jupyter.api.records import parse_record
 from cpod_jupyter.api.resources import (
     DATASETSTORAGES,
@@ -31,10 +31,13 @@ from cpod_jupyter.errors import ApiError, ApiUnreachable, BadRequest, CpodError,
 from cpod_jupyter.operator.catalogue import catalogue
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.settings_file import settings_of_home
+from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.preflight.asks import Named, named_storages, secrets_of
 from cpod_jupyter.sdk.preflight.facts import Data, Facts, Speed
+from cpod_jupyter.sdk.preflight.planned import planned
 from cpod_jupyter.sdk.preflight.rules import judge, storage_of
 from cpod_jupyter.sdk.preflight.verdict import Verdict
+from cpod_jupyter.sdk.upload import storage_of as storage_of_content
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
@@ -47,15 +50,18 @@ _SHARE = 0.5
 """Of the time that is left, for reading data."""
 
 
-def preflight(session: Session, obj: Object, *, seconds: float = 4.0) -> Verdict:
+def preflight(session: Session, obj: Object, content: Content | None = None, *, seconds: float = 4.0) -> Verdict:
     """The verdict on a checked object. What cannot be asked, or not within `seconds`, is noted in it.
+
+    `content` is a dataset that is to be uploaded for it.
 
     Raises ApiUnreachable when the server does not answer at all, CpodError for a kind that is not known.
     """
-    return judge(gather(session, obj, seconds=seconds))
+    facts = gather(session, obj, content, seconds=seconds)
+    return dataclasses.replace(judge(facts), plan=planned(facts), refusal=facts.refusal)
 
 
-def gather(session: Session, obj: Object, *, seconds: float = 4.0) -> Facts:
+def gather(session: Session, obj: Object, content: Content | None = None, *, seconds: float = 4.0) -> Facts:
     resource = of_object(obj)
     if resource is None:
         raise CpodError(f"unknown kind {obj.get('kind')!r}")
@@ -81,9 +87,24 @@ def gather(session: Session, obj: Object, *, seconds: float = 4.0) -> Facts:
     found, unread = _asked(asks, until)
     facts = Facts(
         resource=resource, obj=obj, settings=settings, unread=unread, free_memory=_free_memory(session),
-        **{"refusal": "", "catalogue": CATALOG, "secrets": {}, **found},
+        **{"refusal": None, "catalogue": CATALOG, "secrets": {}, **found},
     )  # fmt: skip
+    if content is not None:
+        return _with_content(facts, content, until)
     return _with_data(facts, session, named, until)
+
+
+def _with_content(facts: Facts, content: Content, until: float) -> Facts:
+    """The facts as if the content were a dataset already; whether each row is sound was looked at before."""
+    storage = {**storage_of_content(content, content.name, meta.namespace_of(facts.obj)), "status": {"phase": "done"}}
+    rows, tokens = 0, 0
+    for line in content.files[0].chunks():
+        if rows % 256 == 255 and time.monotonic() > until:
+            break
+        rows += 1
+        tokens += _tokens_of(parse_row(line))
+    data = Data(rows, tokens, whole=rows == content.rows)
+    return dataclasses.replace(facts, datasets=[*(facts.datasets or ()), storage], data=data)
 
 
 def _asked(asks: Mapping[str, Callable[[], Any]], until: float) -> tuple[dict[str, Any], dict[str, str]]:
@@ -107,12 +128,12 @@ def _items(client: Client, resource: Resource, namespace: str) -> list[Object]:
     return client.list(resource, namespace).items
 
 
-def _refusal(session: Session, obj: Object) -> str:
+def _refusal(session: Session, obj: Object) -> ApiError | None:
     try:
         session.validate(obj)
     except (BadRequest, Forbidden, Invalid, NotFound) as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
 def _free_memory(session: Session) -> int | None:
@@ -188,10 +209,15 @@ def read_data(path: Path, until: float) -> Data:
                     if isinstance(turns, str):
                         faults.append(f"{place} row {number}: {turns}")
                     else:
-                        tokens += sum(_tokens(turn["content"]) for turn in turns)
+                        tokens += _tokens_of(turns)
         except OSError as error:
             faults.append(f"{place} cannot be read: {error.strerror}")
     return Data(rows, tokens, tuple(faults))
+
+
+def _tokens_of(turns: Sequence[Message] | str) -> int:
+    """Of a sound row's conversation."""
+    return 0 if isinstance(turns, str) else sum(_tokens(turn["content"]) for turn in turns)
 
 
 def _tokens(text: str) -> int:
