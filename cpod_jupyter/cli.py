@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from cpod_jupyter import cli_cluster, cli_data, cli_images, cli_more, log_options
+from cpod_jupyter import cli_apply, cli_cluster, cli_data, cli_images, cli_more, log_options
 from cpod_jupyter.cli_output import AddCommand, handle_of, print_data, session_of
-from cpod_jupyter.errors import CpodError, ManifestError
+from cpod_jupyter.errors import CpodError
 from cpod_jupyter.version import VERSION
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for commands_of in (
         _add_engine,
-        _add_submitting,
+        cli_apply.add_commands,
         _add_reading,
         _add_changing,
         cli_images.add_commands,
@@ -110,23 +109,8 @@ def _add_engine(add: AddCommand, where: argparse.ArgumentParser, output: argpars
         example="export KUBECONFIG=$(cpod kubeconfig)")  # fmt: skip
 
 
-def _add_submitting(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
-    apply = add("apply", _apply, "submit manifests", where, output, example="cpod apply -f examples/finetune.yaml")
-    apply.add_argument(
-        "-f",
-        "--file",
-        metavar="FILE",
-        action="append",
-        required=True,
-        help="a YAML file, a folder of them, or - for stdin",
-    )
-    apply.add_argument("--new", action="store_true", help="delete runs of these names first, with their results")
-    apply.add_argument("--dry-run", action="store_true", help="check, and submit nothing")
-
-
 def _add_reading(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
-    for word in ("models", "datasets"):
-        add(word, _ls, f"show the {word} there are", where, output).set_defaults(kind=word)
+    add("datasets", _ls, "show the datasets there are", where, output).set_defaults(kind="datasets")
     ls = add("ls", _ls, "show what there is", where, output, example="cpod ls models")
     ls.add_argument("kind", metavar="KIND", nargs="?", help="models, datasets, finetunes, jobs, inferences, "
                     "pytorchjobs, trainjobs, pods, …")  # fmt: skip
@@ -225,54 +209,11 @@ def _where_and_what(options: argparse.Namespace) -> int:
     about = {"url": found.url, "pid": found.pid, "home": str(found.home)} if found else None
     if not print_data(options, {"engine": about, "server": session.client.server, "objects": list(listing)}):
         print(session.where())
+        if session.chosen.words:
+            print(session.chosen.words)
         print(session.gpus_in_words())
         _table(listing)
     return 0
-
-
-def _apply(options: argparse.Namespace) -> None:
-    session = session_of(options)
-    objects, problems = [], []
-    for file in _files(options.file):
-        text, origin = _read(file)
-        try:
-            objects += session.load(text, origin=origin, namespace=options.namespace)
-        except ManifestError as error:
-            problems += [f"{origin.where}: {problem}" for problem in error.problems]
-    if problems:
-        raise ManifestError(problems)
-    outcomes = []
-    for obj in objects:
-        if options.dry_run:
-            session.validate(obj)
-            outcomes.append({"object": session.title(obj), "outcome": "checked (nothing was submitted)"})
-            continue
-        handle, outcome = session.submit(obj, new=options.new)
-        outcomes.append({"object": handle.title, "outcome": outcome})
-        if not options.output:
-            print(f"{handle.title} {outcome}", flush=True)
-    if not print_data(options, outcomes) and options.dry_run:
-        print("\n".join(f"{item['object']} {item['outcome']}" for item in outcomes))
-
-
-def _files(named: Sequence[str]) -> Iterator[str]:
-    """The files that are meant: a folder stands for the manifests in it, in the order of their names."""
-    for name in named:
-        if name != "-" and Path(name).is_dir():
-            yield from (str(path) for path in sorted(Path(name).iterdir()) if path.suffix in (".yaml", ".yml"))
-        else:
-            yield name
-
-
-def _read(file: str) -> tuple[str, Any]:
-    from cpod_jupyter.sdk.manifest import Origin
-
-    if file == "-":
-        return sys.stdin.read(), Origin("standard input", Path.cwd())
-    try:
-        return Path(file).read_text(encoding="utf-8"), Origin(file, Path(file).resolve().parent)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CpodError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _ls(options: argparse.Namespace) -> None:

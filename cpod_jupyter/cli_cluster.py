@@ -49,6 +49,7 @@ def _install(options: argparse.Namespace) -> None:
         print(yaml.safe_dump_all(manifests(choices), sort_keys=False, allow_unicode=True), end="")
         return
     from cpod_jupyter.client.client import Client
+    from cpod_jupyter.sdk import config
     from cpod_jupyter.sdk.connect import means_engine
 
     if means_engine(options.context):
@@ -56,7 +57,7 @@ def _install(options: argparse.Namespace) -> None:
             "the engine on this machine has the operator and its kinds already; to install them on a cluster, name one "
             "with KUBECONFIG or --context, or write the manifests with --print"
         )
-    client = Client.connect(options.context)
+    client = Client.connect(config.chosen(options.context).context.value or None)
     print(f"installing into context {client.context} at {client.server}", file=sys.stderr)
     install(client, choices, lambda step: print(step, flush=True), wait=not options.no_wait)
     from cpod_jupyter.sdk import Session

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import sys
 
-from cpod_jupyter.cli_output import AddCommand, handle_of, print_data, session_of
+from cpod_jupyter.cli_output import AddCommand, handle_of, print_data, session_of, shown_in_lines
 from cpod_jupyter.errors import CpodError
 
 
@@ -48,22 +48,13 @@ def _context(options: argparse.Namespace) -> None:
 
 def _follow(options: argparse.Namespace) -> int:
     """The block redrawn in place on a terminal; else a few lines when something changes."""
-    from cpod_jupyter.sdk import Detached, Snapshot
+    from cpod_jupyter.sdk import Detached
     from cpod_jupyter.sdk.view import card
 
     handle = handle_of(options)
-    told = ""
-
-    def line(snapshot: Snapshot) -> None:
-        nonlocal told
-        now = f"{snapshot.status.phase} {snapshot.reason}"
-        if now != told or snapshot.state.final:
-            told = now
-            print(card.text(snapshot), flush=True)
-
     try:
         if not sys.stdout.isatty():
-            handle.wait(options.timeout, line)
+            handle.wait(options.timeout, shown_in_lines(lambda text: print(text, flush=True)))
             return 0
         from rich.live import Live
         from rich.text import Text

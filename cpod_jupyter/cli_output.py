@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cpod_jupyter.sdk import Session
+    from cpod_jupyter.sdk import Session, Snapshot
     from cpod_jupyter.sdk.handles import Handle
 
 AddCommand = Callable[..., argparse.ArgumentParser]
@@ -29,6 +29,22 @@ def session_of(options: argparse.Namespace) -> Session:
 def handle_of(options: argparse.Namespace) -> Handle:
     """What the command line names. Raises NotFound."""
     return session_of(options).find(options.name)
+
+
+def shown_in_lines(tell: Callable[[str], None]) -> Callable[[Snapshot], None]:
+    """Tells a snapshot in a few lines when something has changed, and at the end."""
+    from cpod_jupyter.sdk.view import card
+
+    told = ""
+
+    def show(snapshot: Snapshot) -> None:
+        nonlocal told
+        now = f"{snapshot.title} {snapshot.status.phase} {snapshot.reason}"
+        if now != told or snapshot.state.final:
+            told = now
+            tell(card.text(snapshot))
+
+    return show
 
 
 def print_data(options: argparse.Namespace, value: Any) -> bool:

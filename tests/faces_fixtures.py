@@ -45,3 +45,34 @@ def namespace(engine_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     client.create(NAMESPACES, {"metadata": {"name": name}})
     client.close()
     return name
+
+
+@pytest.fixture(scope="session")
+def cluster_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The kubeconfig of a second engine, which is a cluster to everybody who connects by it."""
+    home = tmp_path_factory.mktemp("cluster")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CPOD_HOME", str(home))
+        found = local.ensure().kubeconfig
+    yield found
+    client = Client.from_kubeconfig(found)
+    for pod in client.list(PODS).items:
+        client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0)
+    client.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CPOD_HOME", str(home))
+        local.stop()
+
+
+@pytest.fixture
+def cluster(engine_home: Path, cluster_kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh namespace of the cluster, which is what is meant by default; the engine of this machine runs too."""
+    monkeypatch.setenv("CPOD_HOME", str(engine_home))
+    monkeypatch.setenv("KUBECONFIG", str(cluster_kubeconfig))
+    monkeypatch.delenv("CPOD_CONTEXT", raising=False)
+    name = f"team-{next(_numbers)}"
+    monkeypatch.setenv("CPOD_NAMESPACE", name)
+    client = Session().client
+    client.create(NAMESPACES, {"metadata": {"name": name}})
+    client.close()
+    return name

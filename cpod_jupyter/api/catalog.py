@@ -46,6 +46,8 @@ class BaseModel:
     """How many it has, where its shape isn't known otherwise; 0 when unknown."""
     storage: str = ""
     """The name of its ModelStorage, when that is not the derived one."""
+    licence: str = ""
+    """Under which its weights are given, in its publisher's words; empty where it isn't known."""
     image: str = ""
     """An image to train it in that `cpodoperator` would use; this project trains in its own runtime image."""
 
@@ -55,6 +57,7 @@ class BaseModel:
 
 
 _QV = "q_proj,v_proj"
+_APACHE = "Apache-2.0"
 CATALOG = (
     BaseModel(
         "ZhipuAI/chatglm3-6b",
@@ -62,6 +65,7 @@ CATALOG = (
         "alpaca",
         aliases=("ChatGLM3", "THUDM/chatglm3-6b"),
         lora_target="query_key_value",
+        licence="ChatGLM3-6B Model License",
     ),
     BaseModel(
         "meta-llama/Llama-2-7b",
@@ -69,19 +73,37 @@ CATALOG = (
         "alpaca",
         aliases=("LLaMA-2-7B", "LLaMA2-7B", "meta-llama/Llama-2-7b-hf"),
         lora_target=_QV,
+        licence="Llama 2 Community License",
     ),
-    BaseModel("baichuan-inc/Baichuan2-7B-Chat", "hf://baichuan-inc/Baichuan2-7B-Chat", "alpaca", lora_target="W_pack"),
+    BaseModel(
+        "baichuan-inc/Baichuan2-7B-Chat",
+        "hf://baichuan-inc/Baichuan2-7B-Chat",
+        "alpaca",
+        lora_target="W_pack",
+        licence="Baichuan 2 Community License",
+    ),
     BaseModel(
         "IDEA-CCNL/Ziya-LLaMA-13B-v1",
         "hf://IDEA-CCNL/Ziya-LLaMA-13B-v1",
         "alpaca",
         aliases=("Ziya-LLaMA-13B",),
         lora_target=_QV,
+        licence="GPL-3.0",
     ),
-    BaseModel("google/gemma-2b-it", "hf://google/gemma-2b-it", "gemma", lora_target=_QV),
-    BaseModel("mistralai/Mistral-7B-v0.1", "hf://mistralai/Mistral-7B-v0.1", "mistral", lora_target=_QV),
+    BaseModel("google/gemma-2b-it", "hf://google/gemma-2b-it", "gemma", lora_target=_QV, licence="Gemma Terms of Use"),
     BaseModel(
-        "mistralai/Mistral-7B-Instruct-v0.1", "hf://mistralai/Mistral-7B-Instruct-v0.1", "mistral", lora_target=_QV
+        "mistralai/Mistral-7B-v0.1",
+        "hf://mistralai/Mistral-7B-v0.1",
+        "mistral",
+        lora_target=_QV,
+        licence=_APACHE,
+    ),
+    BaseModel(
+        "mistralai/Mistral-7B-Instruct-v0.1",
+        "hf://mistralai/Mistral-7B-Instruct-v0.1",
+        "mistral",
+        lora_target=_QV,
+        licence=_APACHE,
     ),
     BaseModel(
         "mistralai/Mixtral-8x7B-Instruct-v0.1",
@@ -89,6 +111,7 @@ CATALOG = (
         "mistral",
         102400,
         lora_target=_QV,
+        licence=_APACHE,
     ),
     BaseModel(
         "meta-llama/Meta-Llama-3-8B-Instruct",
@@ -97,6 +120,7 @@ CATALOG = (
         102400,
         aliases=("Llama-3-8B-Instruct",),
         lora_target=_QV,
+        licence="Llama 3 Community License",
     ),
     BaseModel(
         "LLM-Research/Llama-3.2-1B-Instruct",
@@ -104,6 +128,7 @@ CATALOG = (
         "llama3",
         aliases=("meta-llama/Llama-3.2-1B-Instruct",),
         lora_target=_QV,
+        licence="Llama 3.2 Community License",
     ),
 )
 """The base models of `cpodoperator`, with its names, templates, LoRA targets and volume sizes."""
@@ -186,6 +211,8 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "gpuproduct": ("gpu_product", _text),
     "aliases": ("aliases", _texts),
     "parameters": ("parameters", _size),
+    "licence": ("licence", _text),
+    "license": ("licence", _text),
 }
 """What an entry may say, in lower case: our field, and how its value is read."""
 

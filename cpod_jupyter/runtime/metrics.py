@@ -13,6 +13,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from cpod_jupyter.errors import WorkFailed
+from cpod_jupyter.runtime.gpu import gpu_use
 from cpod_jupyter.runtime.report import emit, progress
 
 
@@ -77,6 +78,7 @@ class MetricsReporter(TrainerCallback):  # type: ignore[misc]
             tokens_per_second=round((tokens - self._tokens) / max(now - self._last, 1e-9), 1),
             eta_seconds=round((state.max_steps - step) * (now - self._begin) / max(step - self._first_step, 1), 1),
             memory_bytes=peak_memory(),
+            **gpu_use(),
         )
         progress("train", step, state.max_steps, "steps")
         self._last, self._tokens = now, tokens

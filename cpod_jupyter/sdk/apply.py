@@ -40,8 +40,7 @@ def submit(client: Client, obj: Object, *, new: bool = False) -> tuple[Object, O
     if not name:
         return client.create(resource, obj), "created"
     if new:
-        remove(client, resource, name, namespace, missing_ok=True)
-        _remove_result(client, resource, name, namespace)
+        discard(client, resource, name, namespace)
     for _ in range(_ATTEMPTS):
         try:
             existing = client.get(resource, name, namespace)
@@ -93,6 +92,12 @@ def remove(client: Client, resource: Resource, name: str, namespace: str | None,
     except NotFound:
         if not missing_ok:
             raise
+
+
+def discard(client: Client, resource: Resource, name: str, namespace: str | None) -> None:
+    """Delete an object, if it is there, with what was made for it and what it has left."""
+    remove(client, resource, name, namespace, missing_ok=True)
+    _remove_result(client, resource, name, namespace)
 
 
 def _remove_result(client: Client, resource: Resource, name: str, namespace: str | None) -> None:

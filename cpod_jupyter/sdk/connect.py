@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cpod_jupyter.errors import CpodError
+from cpod_jupyter.sdk import config
+
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
     from cpod_jupyter.local import Engine
@@ -28,18 +31,22 @@ def connect(context: str | None = None) -> Connection:
 
     The engine is started when nothing else is configured and it doesn't run yet. A cluster is
     configured by KUBECONFIG, by running inside one, or by a current context in ~/.kube/config;
-    `context`, or CPOD_CONTEXT, chooses one, and `engine` the embedded engine.
+    `context`, CPOD_CONTEXT or cpod.toml (`sdk.config`) chooses one, and `engine` the embedded engine.
     Raises CpodError when there is no such context, ApiUnreachable when the server is silent.
     """
     from cpod_jupyter.client.client import Client
 
-    context = context or os.environ.get("CPOD_CONTEXT") or None
-    if means_engine(context):
+    choice = config.chosen(context).context
+    if means_engine(choice.value or None):
         from cpod_jupyter import local
 
         engine = local.ensure()
         return Connection(Client.from_kubeconfig(engine.kubeconfig), engine)
-    return Connection(Client.connect(context), None)
+    try:
+        return Connection(Client.connect(choice.value or None), None)
+    except CpodError as error:
+        named = f" (the context {choice.value} is from {choice.source})" if choice.value and not context else ""
+        raise CpodError(f"{error}{named}") from error
 
 
 def means_engine(context: str | None) -> bool:
@@ -47,8 +54,7 @@ def means_engine(context: str | None) -> bool:
     from cpod_jupyter import local
     from cpod_jupyter.client.connection import is_configured
 
-    context = context or os.environ.get("CPOD_CONTEXT") or None
-    if context is not None:
+    if context := config.chosen(context).context.value:
         return context == ENGINE
     named = os.environ.get("KUBECONFIG")
     return not is_configured() or (named is not None and Path(named) == local.home() / "kubeconfig")

@@ -7,6 +7,7 @@ from typing import Any
 
 from cpod_jupyter import local
 from cpod_jupyter.client.connection import configured_contexts
+from cpod_jupyter.sdk import config
 from cpod_jupyter.sdk.connect import ENGINE, means_engine
 from cpod_jupyter.sdk.view.rows import Rows
 
@@ -39,7 +40,7 @@ class Contexts(Rows[ContextInfo]):
 def contexts(chosen: str | None = None) -> Contexts:
     """The engine and the kubeconfig's contexts. `chosen` is the one that is worked in; left out, the one that a
     session without a context takes. Starts no engine."""
-    running = local.find()
+    running, chosen = local.find(), config.chosen(chosen).context.value
     is_engine = means_engine(chosen)
     rows = [ContextInfo(ENGINE, running.url if running else "(not running)", "default", is_engine)]
     for name, server, namespace, current in configured_contexts():

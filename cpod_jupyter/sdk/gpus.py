@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta, scheduling
 from cpod_jupyter.api.quantity import parse_quantity
-from cpod_jupyter.api.resources import Object
+from cpod_jupyter.api.resources import NODES, PODS, Object
+from cpod_jupyter.errors import Forbidden
 from cpod_jupyter.sdk.view.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cpod_jupyter.client.client import Client
 
 _PRODUCT = "nvidia.com/gpu.product"
 """The label in which NVIDIA's device plugin says what a node's GPUs are."""
@@ -67,6 +70,19 @@ class Gpus(Rows[NodeGpus]):
         import pandas as pd
 
         return pd.DataFrame(self.rows(), columns=list(self.columns)).astype({"total": int, "free": int})
+
+
+def read_gpus(client: Client, namespace: str) -> Gpus:
+    """The GPUs as they are now; pods of namespaces that one may not see count as holding none.
+
+    Raises Forbidden where one may not see the nodes.
+    """
+    nodes = client.list(NODES).items
+    try:
+        pods = client.list(PODS).items
+    except Forbidden:
+        pods = client.list(PODS, namespace).items
+    return gpus_of(nodes, pods)
 
 
 def gpus_of(nodes: Sequence[Object], pods: Sequence[Object]) -> Gpus:

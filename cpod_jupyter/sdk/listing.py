@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object, of_object
+from cpod_jupyter.api.sources import split_checksum
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.pods import event_time
 from cpod_jupyter.sdk.states import result_of, status_of
@@ -87,9 +88,7 @@ def about(obj: Object) -> str:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     kind = obj.get("kind")
     if kind in ("ModelStorage", "DataSetStorage"):
-        prefix = "model" if kind == "ModelStorage" else "dataset"
-        source, name = spec.get(f"{prefix}type") or "", str(spec.get(f"{prefix}name") or spec.get("pvc") or "")
-        named = name if "://" in name or not source else f"{source}://{name}"
+        named = source_of(obj)
         rows = f"{status['rows']} rows" if status.get("rows") else ""
         size = amount(status["size"]) if status.get("size") else ""
         return ", ".join(part for part in (_short(named), rows, size) if part)
@@ -110,6 +109,13 @@ def about(obj: Object) -> str:
     if kind == "Job":
         return _images([spec.get("template") or {}])
     return _replicas(spec)
+
+
+def source_of(storage: Object) -> str:
+    """Where a model or a dataset is from: a URI, or a claim's name; without a checksum."""
+    prefix, spec = "model" if storage.get("kind") == "ModelStorage" else "dataset", storage.get("spec") or {}
+    source, name = spec.get(f"{prefix}type") or "", str(spec.get(f"{prefix}name") or spec.get("pvc") or "")
+    return split_checksum(name if "://" in name or not source else f"{source}://{name}")[0]
 
 
 def _replicas(spec: Mapping[str, Any]) -> str:

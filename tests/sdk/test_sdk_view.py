@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from cpod_jupyter.api.resources import FINETUNES
-from cpod_jupyter.sdk.history import LogLine, Progress
+from cpod_jupyter.sdk.history import History, LogLine, Progress
 from cpod_jupyter.sdk.podstates import PodState
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status
@@ -71,6 +71,28 @@ def test_a_running_job_shows_its_phase_progress_time_left_and_loss() -> None:
     assert "0.1 at step 30" in curve_image["alt"]
     [bar] = [attrs for tag, attrs in page.tags if attrs.get("role") == "progressbar"]
     assert bar["aria-valuenow"] == "75"
+
+
+RECORDS = (
+    '@cpod {"type":"metrics","step":1,"total_steps":2,"loss":2.5,"memory_bytes":41000000000,'
+    '"gpu_memory_bytes":61200000000,"gpu_memory_total_bytes":85000000000,"gpu_utilization":97}',
+    '@cpod {"type":"metrics","step":1,"total_steps":2,"loss":2.5,"memory_bytes":560000000}',
+)
+"""As the trainer writes them on a GPU whose utilisation is known, and on a CPU."""
+
+
+def test_what_a_training_uses_of_its_gpu_is_shown_where_it_is_known() -> None:
+    shown = []
+    for line in RECORDS:
+        history = History()
+        history.add(line)
+        shown.append(dataclasses.replace(RUNNING, metrics=tuple(history.metrics)))
+    on_gpu, on_cpu = shown
+    for words in (card.text(on_gpu), Reader(card.html(on_gpu)).text):
+        assert "GPU memory 61.2 GB of 85.0 GB" in words
+        assert "GPU 97% busy" in words
+    assert "memory 560 MB" in card.text(on_cpu)
+    assert "GPU" not in card.text(on_cpu)
 
 
 def test_log_lines_are_text_whatever_they_contain() -> None:

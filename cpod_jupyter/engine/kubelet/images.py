@@ -55,6 +55,10 @@ class Images:
         """Whether an image stands for something on this machine: the project itself, or an environment."""
         return is_runtime(image) or repository(image) in self.environments
 
+    def is_here(self, image: str) -> bool:
+        """The same, or it is a plain system or interpreter, which this machine's own stands for."""
+        return self.is_local(image) or _has_no_entrypoint(image)
+
     def python(self, image: str) -> str:
         """The interpreter that `python` means in the image."""
         environment = self.environments.get(repository(image))

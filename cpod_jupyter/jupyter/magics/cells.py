@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import INFERENCES, Object
+from cpod_jupyter.api.resources import INFERENCES, Object, of_object
 from cpod_jupyter.jupyter.magics import grammar, template, uploads
 from cpod_jupyter.jupyter.magics.bodies import top_level
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Outcomes
-from cpod_jupyter.sdk import Deployment, Handle, Session
+from cpod_jupyter.sdk import Deployment, Handle, Session, config
 from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.export import export
 from cpod_jupyter.sdk.handles import to_yaml
-from cpod_jupyter.sdk.kinds import WORDS
+from cpod_jupyter.sdk.kinds import RUN_ONCE, WORDS
 from cpod_jupyter.sdk.manifest import Origin
+from cpod_jupyter.sdk.preflight import PLANNED
+from cpod_jupyter.sdk.smoke import prepared, smoke_all
 
 if TYPE_CHECKING:
     from cpod_jupyter.jupyter.magics.commands import CpodMagics
@@ -35,9 +38,13 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
     session = magics.session(options)
     origin = Origin("cell", Path.cwd(), rendered.locate)
     kind = session.kind(options.command) if options.command in WORDS else None
-    named = options.name or kind is None or bool(top_level(rendered.text.split("\n"), "apiVersion"))
+    whole = bool(top_level(rendered.text.split("\n"), "apiVersion"))
+    named = options.name or kind is None or whole
     name = options.name if named else options.command
     objects = session.load(rendered.text, kind=kind, name=name, origin=origin, namespace=options.namespace or None)
+    if kind is not None and not whole:
+        defaults = config.load()
+        objects = [config.with_defaults(obj, defaults) for obj in objects]
     objects, data = uploads.taken(objects, rendered.data)
     if not named:
         objects = [_named_by_content(obj, options.command) for obj in objects]
@@ -47,17 +54,23 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
         show(Code(text.rstrip("\n"), _LANGUAGES[options.export]))
         uploads.tell_needed(data)
         return None
+    smoke = getattr(options, "smoke", False)
     if options.dry_run:
+        if smoke:
+            _show_smokes(session, objects, data)
         for obj, content in zip(objects, data, strict=True):
-            session.validate(obj)
-            if judged:
-                show(session.preflight(obj, content))
+            _rehearse(session, obj, content)
         uploads.tell_planned(session, objects, data)
         show(Code("---\n".join(map(to_yaml, objects)) + "# checked; nothing was submitted", "yaml"))
         return None
-    if judged and not options.force:
+    live = Live(magics.ip)
+    if judged and not options.force and not (smoke and session.engine is not None):
         for obj, content in zip(objects, data, strict=True):
             _preflight(session, obj, options.new, content)
+    if smoke:
+        tried = smoke_all(session, objects, data, new=options.new, show=live.snapshot)
+        if session.engine is not None:
+            return _bound(magics, options, [run.handle for run in tried])
     submitted = [
         session.submit(obj, new=options.new, data=content, tell=uploads.teller(Live(magics.ip)))
         for obj, content in zip(objects, data, strict=True)
@@ -70,7 +83,40 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
         return None
     if submitted[0][1] == "unchanged":
         print(f"{one.title} is as submitted before; following that one (--new runs it again)")
-    return follow(magics, one, options.timeout, wait=not options.detach)
+    return follow(magics, one, options.timeout, wait=not options.detach, live=live)
+
+
+def _rehearse(session: Session, obj: Object, content: Content | None) -> None:
+    """What is to be said of an object before it is submitted, the server being asked once. Raises what it answers."""
+    if of_object(obj) not in PLANNED:
+        return session.validate(obj)
+    verdict = session.preflight(obj, content)
+    if verdict.refusal is not None:
+        raise verdict.refusal
+    show(verdict)
+    if verdict.plan is not None:
+        show(verdict.plan)
+
+
+def _bound(magics: CpodMagics, options: argparse.Namespace, handles: Sequence[Handle]) -> Handle | None:
+    """The handles of smoke runs, which are all that came of a cell, and are shown."""
+    one = handles[0] if len(handles) == 1 else None
+    magics.bind(options, one if one is not None else list(handles))
+    if one is not None:
+        magics.mark_shown(one)
+    return one
+
+
+def _show_smokes(session: Session, objects: Sequence[Object], data: Sequence[Content | None]) -> None:
+    """What a smoke run would submit to this machine's engine first, and how that differs."""
+    for obj, content in zip(objects, data, strict=True):
+        if of_object(obj) in RUN_ONCE:
+            made = prepared(session, obj, objects, content)[1]
+            head = [
+                f"# the smoke run of {session.title(obj)}",
+                *(f"# unlike the real run: {told}" for told in made.differs),
+            ]
+            show(Code("\n".join([*head, "---\n".join(map(to_yaml, (*made.storages, made.obj)))]), "yaml"))
 
 
 def _preflight(session: Session, obj: Object, new: bool, content: Content | None) -> None:
@@ -91,9 +137,14 @@ def _named_by_content(obj: Object, word: str) -> Object:
     return {**obj, "metadata": {**obj["metadata"], "name": f"{word}-{meta.spec_hash(content)}"}}
 
 
-def follow(magics: CpodMagics, handle: Handle, timeout: float | None, *, wait: bool = True) -> Handle:
-    """Show an object in one place to its end, or as it is now. Raises as `Handle.wait` does."""
-    live = Live(magics.ip)
+def follow(
+    magics: CpodMagics, handle: Handle, timeout: float | None, *, wait: bool = True, live: Live | None = None
+) -> Handle:
+    """Show an object in one place to its end, or as it is now; `live` is a place that has shown something already.
+
+    Raises as `Handle.wait` does.
+    """
+    live = live or Live(magics.ip)
     if wait:
         handle.wait(timeout, live.snapshot)
     else:

@@ -11,7 +11,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Unicode
 
 from cpod_jupyter.jupyter.magics import cells, evaluation, grammar, lines
-from cpod_jupyter.sdk import Handle, Session, engine
+from cpod_jupyter.sdk import Handle, Session, config, engine
 from cpod_jupyter.sdk.connect import means_engine
 
 _ASKED = re.compile(r"^\s*%%?cpod\s+([a-z]+)\s*(\?+|--help|-h)\s*$")
@@ -29,7 +29,7 @@ class CpodMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.ip = shell
-        self._sessions: dict[tuple[str, str], Session] = {}
+        self._sessions: dict[tuple[config.Choice, config.Choice], Session] = {}
         self._shown: set[int] = set()
 
     @line_cell_magic
@@ -65,33 +65,38 @@ class CpodMagics(Magics):
         """Take a context and a namespace for all lines that name none. Raises as Session does; nothing changes then."""
         found = Session(context or None, namespace or None)
         self.context, self.namespace = context, namespace
-        self._sessions[context, namespace] = found
+        self._sessions[_key(found.chosen)] = found
         return found
 
     def session(self, options: argparse.Namespace) -> Session:
         """The session of a line's context and namespace; an engine that went away is started again."""
-        key = (options.context or self.context, options.namespace or self.namespace)
+        context, namespace = options.context or self.context, options.namespace or self.namespace
+        key = _key(config.chosen(context, namespace))  # the environment, cpod.toml and the folder may have changed
         known = self._known(key)
         if known is None:
-            known = self._sessions[key] = Session(key[0] or None, key[1] or None)
+            known = self._sessions[key] = Session(context or None, namespace or None)
             if known.engine is not None and known.engine.started_now and options.command:
                 print(known.where())
         return known
 
     def session_at_hand(self, context: str, namespace: str) -> Session | None:
         """The same, but None rather than that an engine is started; for completion."""
-        key = (context or self.context, namespace or self.namespace)
-        if means_engine(key[0] or None) and engine.running() is None:
+        context, namespace = context or self.context, namespace or self.namespace
+        if means_engine(context or None) and engine.running() is None:
             return None
-        return self._known(key) or Session(key[0] or None, key[1] or None)
+        return self._known(_key(config.chosen(context, namespace))) or Session(context or None, namespace or None)
 
-    def _known(self, key: tuple[str, str]) -> Session | None:
+    def _known(self, key: tuple[config.Choice, config.Choice]) -> Session | None:
         known = self._sessions.get(key)
         if known is not None and known.engine is not None:
             running = engine.running()
             if running is None or running.url != known.engine.url or running.pid != known.engine.pid:
                 return None
         return known
+
+
+def _key(chosen: config.Chosen) -> tuple[config.Choice, config.Choice]:
+    return chosen.context, chosen.namespace
 
 
 def help_line(source: list[str]) -> list[str]:

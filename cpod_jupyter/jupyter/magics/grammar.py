@@ -113,6 +113,9 @@ def _cell_parser(command: str) -> _Parser:
     if command == "eval":
         return parser
     parser.add_argument("--dry-run", action="store_true", help="check and show what would be submitted")
+    if command in (*JUDGED, "apply"):
+        words = "try it in two steps on this machine first; what passes is submitted unchanged"
+        parser.add_argument("--smoke", action="store_true", help=words)
     parser.add_argument("--export", choices=FORMS, help="show the same as a manifest, a program, or a command")
     if command in JUDGED:
         parser.add_argument("--force", action="store_true", help="submit it whatever the preflight says")
@@ -133,6 +136,8 @@ def _line_parser(command: str) -> _Parser:
         parser.add_argument("target", metavar="CONTEXT", nargs="?", help="the configured one when left out")
     if command == "ls":
         parser.add_argument("kind", metavar="KIND", nargs="?", help=", ".join(WORDS))
+    if command == "models":
+        parser.add_argument("--all", action="store_true", help="every model, however many there are")
     if command == "up":
         parser.add_argument("--port", type=int, help="a port of 127.0.0.1; a free one when left out")
     if command == "follow":

@@ -8,7 +8,8 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %cpod connect [CONTEXT]   work there from now on (-n NAMESPACE too)
   %cpod context             the contexts there are; %cpod context use NAME is connect
   %cpod up, %cpod down      start or stop the engine on this machine
-  %cpod ls [KIND]           what there is; %cpod models, %cpod datasets
+  %cpod ls [KIND]           what there is; %cpod datasets
+  %cpod models              the models one can name: own, downloaded, and in the catalogue
   %cpod upload VAR|PATH as NAME        a DataFrame, rows, a file or a folder becomes a dataset (--model: a model)
   %cpod gpus                the GPUs by node and type: total, free, who holds them
   %cpod status NAME         what is happening, why it waits, what to do
@@ -44,6 +45,7 @@ For example:
   hyperParameters: {n_epochs: 3, batch_size: 4}
 
 dataset: may also be the data themselves, {{ df }} or ./rows.jsonl: they are uploaded with it.
+With --smoke, a fine-tune or job runs two steps on this machine first; what passes goes to the cluster unchanged.
 NAME may be left out: it is made from the body then, so that the same cell finds its object again.
 Then  job.result, job.metrics, job.logs(), job.deploy().
 """
@@ -75,7 +77,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("Start the engine on this machine, or find the one that runs.", "%cpod up"),
     "down": ("Stop the engine on this machine; its pods go on until they end.", "%cpod down"),
     "ls": ("Show what there is in the namespace, of one kind or of all.", "%cpod ls jobs"),
-    "models": ("Show the models there are.", "%cpod models"),
+    "models": ("Show the models that a fine-tune can name: the namespace's own, and the catalogue's.", "%cpod models"),
     "datasets": ("Show the datasets there are.", "%cpod datasets"),
     "upload": (
         "Make a dataset of a DataFrame, a list of dicts, a Dataset, a file or a folder; or with --model a model.",

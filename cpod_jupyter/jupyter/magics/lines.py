@@ -16,6 +16,7 @@ from cpod_jupyter.sdk import Handle, Job, doctor, engine
 from cpod_jupyter.sdk.contexts import contexts
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.listing import event_rows
+from cpod_jupyter.sdk.models import SHOWN
 
 if TYPE_CHECKING:
     from cpod_jupyter.jupyter.magics.commands import CpodMagics
@@ -48,10 +49,16 @@ def _doctor(magics: CpodMagics, options: argparse.Namespace) -> None:
 
 
 def _ls(magics: CpodMagics, options: argparse.Namespace) -> None:
-    kind = {"models": "model", "datasets": "dataset"}.get(options.command) or options.kind
+    kind = "dataset" if options.command == "datasets" else options.kind
     listing = magics.session(options).ls(kind)
     show(listing)
     magics.bind(options, listing)
+
+
+def _models(magics: CpodMagics, options: argparse.Namespace) -> None:
+    found = magics.session(options).models(most=None if options.all else SHOWN)
+    show(found)
+    magics.bind(options, found)
 
 
 def _status(magics: CpodMagics, options: argparse.Namespace) -> None:
@@ -175,7 +182,7 @@ COMMANDS: dict[str, Callable[[CpodMagics, argparse.Namespace], Any]] = {
     "up": _up,
     "down": _down,
     "ls": _ls,
-    "models": _ls,
+    "models": _models,
     "datasets": _ls,
     "upload": uploads.run_upload,
     "gpus": _gpus,

@@ -19,18 +19,20 @@ _COLOURS = """<style>
 
 
 class Overview:
-    """A session in a line, and the table of what is in its namespace."""
+    """A session in a line, where it was chosen, and the table of what is in its namespace."""
 
     def __init__(self, session: Session) -> None:
         self.where = f"{session.where()}; {session.gpus_in_words()}"
+        self.chosen = session.chosen.words
         self.listing = session.ls()
 
     def __repr__(self) -> str:
-        return f"{self.where}\n{self.listing!r}"
+        return "\n".join(filter(None, (self.where, self.chosen, repr(self.listing))))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         below = self.listing._repr_mimebundle_()["text/html"].removeprefix(theme.STYLE)
-        html = theme.block(f'<span class="cpod-dim">{escape(self.where)}</span>') + below
+        lines = "<br>".join(escape(line) for line in (self.where, self.chosen) if line)
+        html = theme.block(f'<span class="cpod-dim">{lines}</span>') + below
         return {"text/plain": repr(self), "text/html": html}
 
 

@@ -42,10 +42,12 @@ class Facts:
     logs: Mapping[str, Sequence[str]]
     nodes: Sequence[Object] = ()
     only: tuple[str, ...] = ()
+    asked: Object | None = None
+    """What a person wrote, where the object was made from that."""
 
     @property
     def spec(self) -> dict[str, Any]:
-        return self.family.root.get("spec") or {}
+        return (self.asked or self.family.root).get("spec") or {}
 
     def pods(self) -> list[Object]:
         """The pod that failed first before the others, which may be its victims."""

@@ -22,7 +22,7 @@ Change = tuple[Path, Any]
 
 def cell(facts: Facts, changes: Sequence[Change]) -> str:
     """A whole cell that submits the spec with the changes; "" when there is none, or the kind has no cell."""
-    resource, name = facts.family.resource, meta.name_of(facts.family.root)
+    resource, name = facts.family.resource, meta.name_of(facts.asked or facts.family.root)
     if not changes or resource not in WORDS.values():
         return ""
     defaults = known_schema(resource)["properties"]["spec"].get("properties") or {}

@@ -25,15 +25,18 @@ _AT_ONCE = 8
 """Logs that are read at the same time."""
 
 
-def look(client: Client, resource: Resource, name: str, namespace: str) -> tuple[Words, Diagnosis | None]:
+def look(
+    client: Client, resource: Resource, name: str, namespace: str, asked: Object | None = None
+) -> tuple[Words, Diagnosis | None]:
     """What is happening to an object now, and why it failed or is stuck, None when nothing is wrong with it.
 
+    `asked` is what a person wrote, where the object was made from that: the cell that mends is for it.
     Raises NotFound when it is gone, and the other kinds of ApiError, or ApiUnreachable, when it cannot be read.
     """
     family = Family.read(client, resource, name, namespace)
     if status_of(family.root, resource).state in (State.SUCCEEDED, State.DELETED):
         return tell(Facts(family, {}))
-    return tell(Facts(family, _logs(client, family.pods()), _nodes(client)))
+    return tell(Facts(family, _logs(client, family.pods()), _nodes(client), asked=asked))
 
 
 def _logs(client: Client, pods: list[Object]) -> dict[str, tuple[str, ...]]:

@@ -68,6 +68,8 @@ class Facts:
     namespace: str
     version: str
     user: str = ""
+    chosen: str = ""
+    """Where the context and the namespace were chosen, in words."""
     machine: Machine | None = None
     definitions: Mapping[str, Object] | None = None
     """By name, as `pytorchjobs.kubeflow.org`."""

@@ -59,6 +59,8 @@ def _server(facts: Facts) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding(Level.OK, "server", where)
+    if facts.chosen:
+        yield Finding(Level.OK, "chosen", facts.chosen)
 
 
 def _definitions(facts: Facts) -> Iterator[Finding]:

@@ -70,6 +70,7 @@ def facts_of(session: Session) -> Facts:
         context=session.context,
         namespace=session.namespace,
         version=version,
+        chosen=session.chosen.words,
         user=look("user", lambda: _user(client)) or "",
         machine=machine,
         definitions=definitions,

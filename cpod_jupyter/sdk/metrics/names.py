@@ -20,6 +20,7 @@ _OURS = {
     "tokens_per_second": ("tok/s", "tokens/s", "tokens_per_sec", "tok/sec", "tokens/sec"),
     "samples_per_second": ("samples/s", "samples_per_sec", "samples/sec"),
     "eta_seconds": ("eta",),
+    "gpu_utilization": ("gpu_util", "gpu util", "gpu_utilisation"),
 }
 _NAMES = {theirs: ours for ours, names in _OURS.items() for theirs in names}
 

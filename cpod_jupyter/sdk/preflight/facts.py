@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cpod_jupyter.api.catalog import CATALOG, BaseModel
 from cpod_jupyter.api.resources import Object, Resource
+from cpod_jupyter.errors import ApiError
 from cpod_jupyter.operator.settings import Settings
 
 
@@ -48,8 +49,8 @@ class Facts:
     pods: Sequence[Object] | None = None
     free_memory: int | None = None
     """Bytes of this machine that are free, where its engine is the only node."""
-    refusal: str = ""
-    """What the server says to the object, created in a dry run; empty when it takes it."""
+    refusal: ApiError | None = None
+    """What the server says to the object, created in a dry run; None when it takes it."""
     data: Data | None = None
     speed: Speed | None = None
     unread: Mapping[str, str] = field(default_factory=dict)

@@ -34,6 +34,7 @@ from cpod_jupyter.operator.settings_file import settings_of_home
 from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.preflight.asks import Named, named_storages, secrets_of
 from cpod_jupyter.sdk.preflight.facts import Data, Facts, Speed
+from cpod_jupyter.sdk.preflight.planned import planned
 from cpod_jupyter.sdk.preflight.rules import judge, storage_of
 from cpod_jupyter.sdk.preflight.verdict import Verdict
 from cpod_jupyter.sdk.upload import storage_of as storage_of_content
@@ -56,7 +57,8 @@ def preflight(session: Session, obj: Object, content: Content | None = None, *, 
 
     Raises ApiUnreachable when the server does not answer at all, CpodError for a kind that is not known.
     """
-    return judge(gather(session, obj, content, seconds=seconds))
+    facts = gather(session, obj, content, seconds=seconds)
+    return dataclasses.replace(judge(facts), plan=planned(facts), refusal=facts.refusal)
 
 
 def gather(session: Session, obj: Object, content: Content | None = None, *, seconds: float = 4.0) -> Facts:
@@ -85,7 +87,7 @@ def gather(session: Session, obj: Object, content: Content | None = None, *, sec
     found, unread = _asked(asks, until)
     facts = Facts(
         resource=resource, obj=obj, settings=settings, unread=unread, free_memory=_free_memory(session),
-        **{"refusal": "", "catalogue": CATALOG, "secrets": {}, **found},
+        **{"refusal": None, "catalogue": CATALOG, "secrets": {}, **found},
     )  # fmt: skip
     if content is not None:
         return _with_content(facts, content, until)
@@ -126,12 +128,12 @@ def _items(client: Client, resource: Resource, namespace: str) -> list[Object]:
     return client.list(resource, namespace).items
 
 
-def _refusal(session: Session, obj: Object) -> str:
+def _refusal(session: Session, obj: Object) -> ApiError | None:
     try:
         session.validate(obj)
     except (BadRequest, Forbidden, Invalid, NotFound) as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
 def _free_memory(session: Session) -> int | None:

@@ -45,8 +45,8 @@ def judge(facts: Facts) -> Verdict:
 
 def _admission(facts: Facts) -> Iterator[Finding]:
     """What the server answers to a dry run (Kubernetes API concepts, "Dry-run"), and the operator's own check."""
-    if facts.refusal:
-        yield Finding("error", "server", facts.refusal)
+    if facts.refusal is not None:
+        yield Finding("error", "server", str(facts.refusal))
         return
     try:
         admission.check(facts.obj)

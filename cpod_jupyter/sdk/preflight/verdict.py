@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cpod_jupyter.errors import PreflightFailed
+from cpod_jupyter.errors import ApiError, PreflightFailed
 from cpod_jupyter.sdk.view import table
+
+if TYPE_CHECKING:
+    from cpod_jupyter.sdk.preflight.planned import Planned
 
 Level = Literal["error", "warning", "note"]
 
@@ -34,6 +37,10 @@ class Verdict:
 
     title: str
     findings: tuple[Finding, ...]
+    plan: Planned | None = None
+    """What the operator will make of it, where it takes it."""
+    refusal: ApiError | None = None
+    """The error that the server answered to a dry run."""
 
     @property
     def ok(self) -> bool:
@@ -51,7 +58,8 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         findings = [dataclasses.asdict(finding) for finding in self.findings]
-        return {"object": self.title, "ok": self.ok, "findings": findings}
+        plan = {"plan": self.plan.to_dicts()} if self.plan is not None else {}
+        return {"object": self.title, "ok": self.ok, "findings": findings, **plan}
 
     def __repr__(self) -> str:
         head = f"preflight of {self.title}: {self._summary()}"

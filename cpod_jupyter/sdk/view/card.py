@@ -87,8 +87,14 @@ def number_words(snapshot: Snapshot) -> list[str]:
     for key, form in _NUMBERS:
         if isinstance(last.get(key), (int, float)):
             shown.append(form.format(last[key]))
-    if isinstance(last.get("memory_bytes"), (int, float)):
+    gpu, total = (last.get(key) for key in ("gpu_memory_bytes", "gpu_memory_total_bytes"))
+    if isinstance(gpu, (int, float)):
+        of = f" of {amount(total)}" if isinstance(total, (int, float)) else ""
+        shown.append(f"GPU memory {amount(gpu)}{of}")
+    elif isinstance(last.get("memory_bytes"), (int, float)):
         shown.append(f"memory {amount(last['memory_bytes'])}")
+    if isinstance(last.get("gpu_utilization"), (int, float)):
+        shown.append(f"GPU {last['gpu_utilization']:.0f}% busy")
     return shown
 
 
