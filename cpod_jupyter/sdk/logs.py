@@ -97,9 +97,9 @@ def follow_log(client: Client, pod: Object, stop: Stop | None = None, *, returns
     """Every line that a pod's main container writes, from the first, until the pod has ended; in batches.
 
     With `returns` also the states of progress bars before their line ends: a text that begins with a carriage return
-    goes on with the line before it. A lost connection is taken up again. When the container is restarted the rest of its run comes first, then the next run's lines; of runs before
-    the reading began, the last one, for a node keeps no more. Ends early when the pod is deleted, or once `stop` is
-    set.
+    goes on with the line before it. A lost connection is taken up again. When the container is restarted the rest of
+    its run comes first, then the next run's lines; of runs before the reading began, the last one, for a node keeps no
+    more. Ends early when the pod is deleted, or once `stop` is set.
     """
     stop = stop or Stop()
     name, namespace, container = meta.name_of(pod), meta.namespace_of(pod), main_container(pod)
