@@ -90,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         cli_cluster.add_commands,
     ):
         commands_of(add, where, output)
+    topic = add("help", lambda options: _help(parser, options.topic), "show every command, or the options of one",
+                example="cpod help logs")  # fmt: skip
+    topic.add_argument("topic", metavar="COMMAND", nargs="?")
     add("version", _version, "print the version")
     return parser
 
@@ -165,6 +168,10 @@ def _kubeconfig(options: argparse.Namespace) -> None:
     if found is None:
         raise CpodError("no engine runs; cpod up starts it")
     print(found.kubeconfig)
+
+
+def _help(parser: argparse.ArgumentParser, topic: str | None) -> None:
+    parser.parse_args([topic, "--help"] if topic else ["--help"])  # which leaves, as --help does
 
 
 def _version(options: argparse.Namespace) -> None:

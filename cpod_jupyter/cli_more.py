@@ -13,7 +13,12 @@ from cpod_jupyter.errors import CpodError
 def add_commands(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
     """Add them to the parser of `cpod`, by its own function for a command."""
     add("gpus", _gpus, "show the GPUs by node and type: total, free, who holds them", where, output)
-    add("context", _context, "show the contexts one can work in", where, output)
+    context = add("context", _context, "show the contexts one can work in; use NAME is connect", where, output)
+    context.add_argument("action", metavar="use", nargs="?", choices=("use",), help="work in another from now on")
+    context.add_argument("target", metavar="CONTEXT", nargs="?", help="which")
+    connect = add("connect", _connect, "work somewhere from now on: it is written into the project's cpod.toml",
+                  where, example="cpod connect engine -n team")  # fmt: skip
+    connect.add_argument("target", metavar="CONTEXT", nargs="?", help="where one is, is told when left out")
     follow = add("follow", _follow, "follow an object to its end; Ctrl-C leaves it running", where,
                  example="cpod follow facts")  # fmt: skip
     follow.add_argument("name", metavar="NAME")
@@ -27,9 +32,13 @@ def add_commands(add: AddCommand, where: argparse.ArgumentParser, output: argpar
     compare = add("compare", _compare, "put questions to deployments, jobs' results or models, and compare", where,
                   output, example="cpod compare tuned base --rows heldout.jsonl")  # fmt: skip
     compare.add_argument("name", metavar="NAME", nargs="+", help="deployments, jobs or models")
-    compare.add_argument("--rows", metavar="FILE", required=True, help="JSONL: messages (the question) and answer")
     compare.add_argument("--scorer", choices=("contains", "exact"), default="contains", help="what is a right answer")
-    compare.add_argument("--max-tokens", type=int, default=64, help="the longest answer")
+    accuracy = add("accuracy", _accuracy, "put held-out questions to deployments, and compare", where, output,
+                   example="cpod accuracy tuned base --rows heldout.jsonl")  # fmt: skip
+    accuracy.add_argument("name", metavar="NAME", nargs="+", help="deployments")
+    for command in (compare, accuracy):
+        command.add_argument("--rows", metavar="FILE", required=True, help="JSONL: messages (the question) and answer")
+        command.add_argument("--max-tokens", type=int, default=64, help="the longest answer")
 
 
 def _gpus(options: argparse.Namespace) -> None:
@@ -41,9 +50,32 @@ def _gpus(options: argparse.Namespace) -> None:
 def _context(options: argparse.Namespace) -> None:
     from cpod_jupyter.sdk.contexts import contexts
 
+    if options.action == "use":
+        if not options.target:
+            raise CpodError("say which: cpod context use NAME; cpod context shows the names")
+        return _connect(options)
     found = contexts(options.context)
     if not print_data(options, found.to_dicts()):
         print(found)
+    return None
+
+
+def _connect(options: argparse.Namespace) -> None:
+    """Nothing is written for a context that there is not; without a name it only says where one is."""
+    from cpod_jupyter.sdk import Session
+    from cpod_jupyter.sdk.choose import choose
+    from cpod_jupyter.sdk.config import chosen
+
+    target = options.target or options.context or ""
+    session = Session(target or None, options.namespace)
+    if target or options.namespace:
+        path = choose(target or chosen().context.value, options.namespace or "")
+        print(f"from now on, in {path.parent} and below: {Session(target or None, options.namespace).where()}")
+        counts = chosen()
+        if counts.context.value != (target or counts.context.value) or counts.config.path != path:
+            print(f"but {counts.context.source} says {counts.context.value}, and comes before it", file=sys.stderr)
+        return
+    print(session.where())
 
 
 def _follow(options: argparse.Namespace) -> int:
@@ -98,8 +130,25 @@ def _compare(options: argparse.Namespace) -> None:
         options.scorer,
         session=session_of(options),
         max_tokens=options.max_tokens,
-        tell=lambda done, total: print(f"\r{done} of {total} answers", end="", file=sys.stderr, flush=True),
+        tell=_tell_answers,
     )
     print(file=sys.stderr)
     if not print_data(options, {"scores": found.scores, "rows": found.to_df().to_dict("records")}):
         print(found)
+
+
+def _accuracy(options: argparse.Namespace) -> None:
+    from cpod_jupyter.api.resources import INFERENCES
+    from cpod_jupyter.sdk import Deployment
+    from cpod_jupyter.sdk.evaluate import accuracy
+
+    session = session_of(options)
+    deployments = [handle for name in options.name if isinstance(handle := session.get(INFERENCES, name), Deployment)]
+    found = accuracy(deployments, options.rows, max_tokens=options.max_tokens, tell=_tell_answers)
+    print(file=sys.stderr)
+    if not print_data(options, {"scores": found.scores, "rows": found.to_df().to_dict("records")}):
+        print(found)
+
+
+def _tell_answers(done: int, total: int) -> None:
+    print(f"\r{done} of {total} answers", end="", file=sys.stderr, flush=True)

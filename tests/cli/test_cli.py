@@ -272,5 +272,37 @@ def test_every_word_of_the_magics_that_needs_no_notebook_is_a_command_too(cpod: 
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     shown = capsys.readouterr().out
-    elsewhere = {"connect", "help", "accuracy", ""}  # --context, --help, and compare
-    assert [word for word in LINES if word not in elsewhere and f"    {word} " not in shown] == []
+    assert [word for word in LINES if word and f"    {word} " not in shown] == [], "the line alone is cpod status"
+
+
+def test_connecting_is_for_all_commands_after_it_in_the_project(
+    cpod: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("CPOD_CONTEXT", "CPOD_NAMESPACE"):
+        monkeypatch.delenv(name)
+    (tmp_path / "cpod.toml").write_text('context = "lab"  # ours\nnamespace = "old"\n\n[defaults]\ngpus = 0\n')
+    code, out, _ = cpod("connect", "engine", "-n", "team")
+    assert code == 0
+    assert "namespace team" in out
+    wanted = 'context = "engine"\nnamespace = "team"\n\n[defaults]\ngpus = 0\n'
+    assert (tmp_path / "cpod.toml").read_text() == wanted
+    assert "nothing in namespace team yet" in cpod("ls")[1]
+    assert "namespace team" in cpod("connect")[1]
+    assert cpod("connect", "nowhere")[0] == 1
+    assert (tmp_path / "cpod.toml").read_text() == wanted, "what cannot be reached changes nothing"
+    assert "namespace default" in cpod("context", "use", "engine")[1]
+    assert (tmp_path / "cpod.toml").read_text() == 'context = "engine"\n\n[defaults]\ngpus = 0\n'
+    assert "say which" in cpod("context", "use")[2]
+    monkeypatch.setenv("CPOD_CONTEXT", "engine")
+    monkeypatch.setenv("KUBECONFIG", cpod("kubeconfig")[1].strip())
+    assert "but CPOD_CONTEXT says engine" in cpod("connect", "cpod-engine")[2]
+
+
+def test_help_names_every_command_and_the_options_of_one(cpod: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, wanted in ((["help", "logs"], "usage: cpod logs"), (["help"], "usage: cpod [-h]")):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(words)
+        assert caught.value.code == 0
+        assert wanted in capsys.readouterr().out
+    assert '"none" not found' in cpod("accuracy", "none", "--rows", "x.jsonl")[2]
