@@ -11,13 +11,13 @@ from pathlib import Path
 
 import hypothesis.internal.observability  # noqa: F401
 import pytest
+from stores import installed
 
 from cpod_jupyter.client.client import Client
 from cpod_jupyter.engine.certs import ensure_credentials, write_private
 from cpod_jupyter.engine.collector import Collector
 from cpod_jupyter.engine.http.app import Api
 from cpod_jupyter.engine.http.server import Server, listen
-from cpod_jupyter.engine.install import install
 from cpod_jupyter.engine.kinds import Kinds
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
@@ -33,9 +33,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture
 def objects(tmp_path: Path) -> Iterator[Objects]:
     """The engine's objects with the project's kinds installed, and the garbage collector at work."""
+    installed(tmp_path / "objects.db")
     store = Store(tmp_path / "objects.db")
     found = Objects(store, Kinds())
-    install(LocalApi(found))
     collector = Collector(found)
     collector.start()
     yield found

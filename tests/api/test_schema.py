@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from cpod_jupyter.api import meta
 from cpod_jupyter.api.crds import engine_crds
+from cpod_jupyter.api.resources import BROUGHT
 from cpod_jupyter.api.schema import defaulted, problems, pruned
 
 SCHEMA: dict[str, Any] = {
@@ -67,8 +69,14 @@ def _nodes(schema: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("definition", engine_crds(), ids=lambda item: item["metadata"]["name"])
-def test_every_definition_is_structural(definition: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def definitions() -> dict[str, dict[str, Any]]:
+    return {meta.name_of(definition): definition for definition in engine_crds()}
+
+
+@pytest.mark.parametrize("name", [resource.qualified for resource in BROUGHT])
+def test_every_definition_is_structural(definitions: dict[str, dict[str, Any]], name: str) -> None:
+    definition = definitions[name]
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     for node in _nodes(schema):
         assert not {"$ref", "anyOf", "allOf", "oneOf", "title"} & set(node), node

@@ -7,6 +7,7 @@ the repository has.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from cpod_jupyter.errors import Invalid
 _ROOT = Path(__file__).parents[2]
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FILES = sorted((_ROOT.parent / "shared" / "crds").glob("*.yaml")) or sorted((_ROOT / "tests/data/crds").glob("*.yaml"))
-DEFINITIONS = {file.stem: yaml.load(file.read_bytes(), _LOADER) for file in FILES}
 PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 CONTAINER = {"name": "main", "image": "busybox"}
@@ -51,6 +51,12 @@ VALID: dict[str, dict[str, Any]] = {
     "training.kubedl.io_elasticdljobs": {"elasticdlReplicaSpecs": {"Master": {"replicas": 1}}},
     "training.kubedl.io_marsjobs": {"marsReplicaSpecs": {"Worker": {"replicas": 1}}},
 }
+
+
+@functools.cache
+def definitions() -> dict[str, Any]:
+    """By file; read when a test wants them, for it takes seconds."""
+    return {file.stem: yaml.load(file.read_bytes(), _LOADER) for file in FILES}
 
 
 def changed(spec: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -132,7 +138,7 @@ INVALID = [
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Objects, Resource]]]:
     """Objects with a definition installed, by file: two files may define the same kind."""
     found, stores = {}, []
-    for stem, definition in DEFINITIONS.items():
+    for stem, definition in definitions().items():
         if stem not in VALID:
             continue
         store = Store(tmp_path_factory.mktemp("crd") / "objects.db")
@@ -176,7 +182,7 @@ def raw(kubeconfig: Path) -> Any:
 @pytest.mark.skipif("shared" not in str(FILES[0]), reason="the published definitions are not beside the repository")
 def test_the_published_definitions_install_unchanged(raw: Any, eventually: Any) -> None:
     for file in FILES:
-        text, name = file.read_bytes(), DEFINITIONS[file.stem]["metadata"]["name"]
+        text, name = file.read_bytes(), definitions()[file.stem]["metadata"]["name"]
         answer = raw("POST", f"{PATH}?fieldValidation=Strict", text)
         if answer.status == 409:  # the engine brings a smaller one of its own
             answer = raw("PUT", f"{PATH}/{name}?fieldValidation=Strict", text)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import stores
 
-from cpod_jupyter.api.crds import engine_crds
-from cpod_jupyter.api.resources import CRDS, EVENTS, NAMESPACES, PODS, PVCS, Object, Resource
+from cpod_jupyter.api.resources import EVENTS, PODS, PVCS, Object, Resource
 from cpod_jupyter.control.controller import Controller, Manager
 from cpod_jupyter.engine.collector import Collector
 from cpod_jupyter.engine.controllers.pvc import pvc_controller
@@ -25,7 +25,7 @@ from cpod_jupyter.engine.kubelet.volumes import remove_scratch, scratch_director
 from cpod_jupyter.engine.local_api import LocalApi
 from cpod_jupyter.engine.objects import Objects
 from cpod_jupyter.engine.store import Store
-from cpod_jupyter.errors import AlreadyExists, NotFound
+from cpod_jupyter.errors import NotFound
 
 T = TypeVar("T")
 NAMESPACE = "default"
@@ -44,18 +44,13 @@ class Cluster:
         home.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
-        self.store = Store(self.home / "objects.db")
+        database = self.home / "objects.db"
+        if not database.exists():
+            stores.defined(database)
+        self.store = Store(database)
         self.objects = Objects(self.store, Kinds())
         self.api = LocalApi(self.objects)
         self._collector = Collector(self.objects)
-        for resource, wanted in [
-            (NAMESPACES, {"metadata": {"name": NAMESPACE}}),
-            *((CRDS, definition) for definition in engine_crds()),
-        ]:
-            try:
-                self.api.create(resource, wanted)
-            except AlreadyExists:
-                continue
         self._collector.start()
         self.kubelet = Kubelet(self.api, self.home, NODE, environments=ImageMap(self.home), tool=self.tool)
         self.kubelet.start()

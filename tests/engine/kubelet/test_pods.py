@@ -160,7 +160,7 @@ time.sleep(300)
 
 
 def test_a_pod_outlives_an_engine_that_is_killed(tmp_path: Path) -> None:
-    roots = [str(Path(__file__).parents[1]), str(Path(cpod_jupyter.__file__).parents[1])]
+    roots = [*map(str, Path(__file__).parents[1:3]), str(Path(cpod_jupyter.__file__).parents[1])]
     engine = subprocess.Popen(
         [sys.executable, "-c", ENGINE, str(tmp_path / "home")],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(roots)},
