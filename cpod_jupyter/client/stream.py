@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from cpod_jupyter.errors import ApiUnreachable
 _CHUNK = 2**16
 LONGEST_LINE = 2**20
 """Bytes of a log's line that are held; of a longer one, parts come as lines."""
+_STAMP_ALONE = re.compile(rb"\S+ ")
+"""Before the first carriage return of a line that begins with one there is only its time stamp."""
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 """A connection whose other end is gone is noticed after a minute (tcp(7)), however long a stream is silent."""
 
@@ -103,7 +106,7 @@ class LineStream:
         end = data.rfind(b"\n")
         lines = data[:end].decode(errors="replace").split("\n") if end >= 0 else []
         rest = data[end + 1 :]
-        if self._returns and (at := rest.rfind(b"\r")) > 0:
+        if self._returns and (at := rest.rfind(b"\r")) > 0 and not _STAMP_ALONE.fullmatch(rest, 0, at):
             lines.append(rest[:at].decode(errors="replace"))
             rest = rest[at:]
         if self._longest is not None and len(rest) > self._longest:

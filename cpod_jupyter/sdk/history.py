@@ -71,14 +71,17 @@ class History:
         self.lines = 0
         self._most = most
         self._guess: MetricsParser | None = MetricsParser()
-        self._bars: dict[str, int] = {}
-        """By place, the number of its last line, where that is a bar."""
+        self._last: dict[str, int] = {}
+        """By place, the number of its last line."""
+        self._on_bar: set[str] = set()
+        """The places whose last line is a bar."""
 
-    def add(self, line: str, place: str = "", *, speaks: bool = True) -> None:
-        """Take in a line of the pod at `place`. What one that does not speak for its job records is not heard."""
+    def add(self, line: str, place: str = "", *, speaks: bool = True, goes_on: bool = False) -> None:
+        """Take in a line of the pod at `place`, or more of the line before. What a pod records that does not speak for
+        its job is not heard."""
         record = parse_record(line)
         if not speaks:
-            return None if record is not None else self._line(line, place)
+            return None if record is not None else self._line(line, place, goes_on)
         if record is not None:
             if self._guess is not None:
                 self._guess = None
@@ -87,7 +90,7 @@ class History:
         if self._guess is not None:
             for found in self._guess.feed(line):
                 self._record(found)
-        return self._line(line, place)
+        return self._line(line, place, goes_on)
 
     @property
     def left_out(self) -> int:
@@ -110,7 +113,7 @@ class History:
             case "renumber":
                 self._renumber(record["steps_per_epoch"])
 
-    def _line(self, line: str, place: str) -> None:
+    def _line(self, line: str, place: str, goes_on: bool) -> None:
         """Keep a line as a terminal would show it; a bar's state takes the place of the one before."""
         if "\r" in line:
             line = last_state(line)
@@ -118,13 +121,15 @@ class History:
                 return
         if len(line) > LONGEST_LINE:
             line = f"{line[:LONGEST_LINE]} … ({len(line):,} characters)"
-        if is_bar(line):
-            before = self._bars.get(place)
-            if before is not None and self._put(before, LogLine(place, line)):
-                return
-            self._bars[place] = self.lines
-        elif self._bars:
-            self._bars.pop(place, None)
+        bar = is_bar(line)
+        again = goes_on or (bar and place in self._on_bar)
+        if bar:
+            self._on_bar.add(place)
+        elif self._on_bar:
+            self._on_bar.discard(place)
+        if again and place in self._last and self._put(self._last[place], LogLine(place, line)):
+            return
+        self._last[place] = self.lines
         self.lines += 1
         if len(self.head) < HEAD_LINES:
             self.head.append(LogLine(place, line))

@@ -35,8 +35,8 @@ class Deduplicator:
     """
 
     def __init__(self) -> None:
-        self.since: str | None = None
         self._newest = ""
+        self._zone = "Z"
         self._seen = 0
         """Lines of the newest time that were let through."""
         self._skip = 0
@@ -45,8 +45,15 @@ class Deduplicator:
         """Characters of the newest line that were let through."""
         self._come = 0
         """Characters of it that the present connection has brought."""
+        self.goes_on = False
+        """Whether the text that was let through last goes on with the line before it."""
         self._inside: bool | None = None
         """Whether the line at hand is let through; None before the first one of a connection."""
+
+    @property
+    def since(self) -> str | None:
+        """The second of the newest line, to go on from; None before there is one."""
+        return f"{self._newest[:19]}{self._zone}" if self._newest else None
 
     def reconnected(self) -> None:
         """What comes next is a new answer, from `since` on."""
@@ -54,24 +61,29 @@ class Deduplicator:
 
     def new(self, line: str) -> str | None:
         """The line without its stamp, what is new of it, or None when it was let through before."""
-        found = _STAMP.match(line)
-        if found is None:
-            return line if self._inside is None else self._part(line) or None if self._inside else None
-        text = line[found.end() :]
-        moment = f"{found[1]}.{(found[2] or '').ljust(9, '0')}"
-        self._come, self._inside = 0, True
+        if line[10:11] == "T" and line[19:20] == "." and line[29:31] == "Z ":  # as nearly every node writes it
+            moment, text = line[:29], line[31:]
+        elif found := _STAMP.match(line):
+            moment, text = f"{found[1]}.{(found[2] or '').ljust(9, '0')}", line[found.end() :]
+            self._zone = found[3]
+        else:
+            return line if self._inside is None else self._further(line) if self._inside else None
+        self._come, self._inside, self.goes_on = 0, True, False
         if moment > self._newest:
             self._newest, self._seen, self._skip = moment, 0, 0
-            self.since = f"{found[1]}{found[3]}"
         elif moment < self._newest:
             self._inside = False
             return None
         if self._skip:
             self._skip -= 1
             self._inside = self._skip == 0  # the last one may have gone on
-            return self._part(text) or None if self._inside else None
+            return self._further(text) if self._inside else None
         self._seen, self._told = self._seen + 1, 0
         return self._part(text)
+
+    def _further(self, text: str) -> str | None:
+        self.goes_on = True
+        return self._part(text) or None
 
     def _part(self, text: str) -> str:
         """What of a further part of the newest line was not let through yet."""
@@ -84,10 +96,10 @@ class Deduplicator:
 def follow_log(client: Client, pod: Object, stop: Stop | None = None, *, returns: bool = False) -> Iterator[list[str]]:
     """Every line that a pod's main container writes, from the first, until the pod has ended; in batches.
 
-    With `returns` also the states of progress bars before their line ends (`LineStream`). A lost connection is taken up
-    again. When the container is restarted the rest of its run comes first, then the next run's lines; of runs before
-    the reading began, the last one, for a node keeps no more. Ends early when the pod is deleted, or once `stop` is
-    set.
+    With `returns` also the states of progress bars before their line ends: a text that begins with a carriage return
+    goes on with the line before it. A lost connection is taken up again. When the container is restarted the rest of
+    its run comes first, then the next run's lines; of runs before the reading began, the last one, for a node keeps no
+    more. Ends early when the pod is deleted, or once `stop` is set.
     """
     stop = stop or Stop()
     name, namespace, container = meta.name_of(pod), meta.namespace_of(pod), main_container(pod)
@@ -116,7 +128,7 @@ def follow_log(client: Client, pod: Object, stop: Stop | None = None, *, returns
             for batch in stream:
                 if stream.unfinished and not over:
                     break  # the next connection has it whole
-                if texts := [text for line in batch if (text := once.new(line)) is not None]:
+                if texts := _new(once, batch, returns):
                     pause = _FIRST_PAUSE
                     yield texts
             whole = not stream.unfinished
@@ -149,8 +161,20 @@ def _run_before(client: Client, pod: Object, once: Deduplicator, stop: Stop) -> 
     except (BadRequest, NotFound):
         return
     for batch in stream:
-        if texts := [text for line in batch if (text := once.new(line)) is not None]:
+        if texts := _new(once, batch):
             yield texts
+
+
+def _new(once: Deduplicator, batch: list[str], returns: bool = False) -> list[str]:
+    """What of a batch was not let through yet. With `returns` only what goes on with a line begins with such a one."""
+    texts = []
+    for line in batch:
+        text = once.new(line)
+        if text is not None:
+            if returns and text[:1] == "\r" and not once.goes_on:
+                text = text.lstrip("\r")
+            texts.append(text)
+    return texts
 
 
 def merged(

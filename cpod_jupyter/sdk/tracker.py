@@ -42,7 +42,10 @@ class Listed:
 
 @dataclass(frozen=True)
 class Lines:
-    """A pod, told by its uid, wrote lines: as many as came at once, so that a busy log costs little for each."""
+    """A pod, told by its uid, wrote lines: as many as came at once, so that a busy log costs little for each.
+
+    A text that begins with a carriage return goes on with the line before it (`logs.follow_log`).
+    """
 
     pod: str
     texts: list[str]
@@ -140,7 +143,7 @@ class Tracker:
             case Lines(pod, texts):
                 place, speaks = self.places.get(pod, ""), pod in self._speak or pod not in self.places
                 for text in texts:
-                    self.history.add(text, place, speaks=speaks)
+                    self.history.add(text, place, speaks=speaks, goes_on=text[:1] == "\r")
             case LogEnded(pod):
                 self.logs[pod] = True
             case Connection(up):

@@ -17,7 +17,7 @@ from pathlib import Path
 from cpod_jupyter.api.records import TERMINATION_MESSAGE_LIMIT
 from cpod_jupyter.engine.kubelet import memory, processes, readonly, realcontainer
 from cpod_jupyter.engine.kubelet.cgroups import Group, Parents
-from cpod_jupyter.engine.kubelet.crilog import LogWriter, parse_entry
+from cpod_jupyter.engine.kubelet.crilog import LogWriter, parse_entry, rotated
 from cpod_jupyter.engine.kubelet.plan import STARTED, ContainerPlan, ContainerReport, PodPlan
 
 FIRST_DELAY, LONGEST_DELAY, RESET_AFTER = 10.0, 300.0, 600.0
@@ -391,8 +391,9 @@ class Container:
 
     def _drop_old_logs(self) -> None:
         """Keep the previous run's log (`kubectl logs --previous`), no older ones."""
-        for old in (f"{self.report.restart_count - 2}.log", f"{self.report.restart_count - 2}.log.1"):
-            (self.directory / old).unlink(missing_ok=True)
+        old = self.directory / f"{self.report.restart_count - 2}.log"
+        for path in (old, *rotated(old)):
+            path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> str:

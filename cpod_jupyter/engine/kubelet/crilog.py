@@ -5,8 +5,9 @@
 
 Partial entries come from lines longer than 16 KiB, from text without a newline that has waited
 `FLUSH_SECONDS` (a progress bar, a prompt) and from a last line that never ended.
-A file that would exceed `ROTATE_BYTES` becomes FILE.1, replacing the one before: the oldest text
-goes, and a container holds at most twice that much. Standard library only.
+A file that would exceed `ROTATE_BYTES` moves aside under the time of that (`0.log.20261124-190000.123456789`, as the
+kubelet names rotated logs), and of those the latest `ROTATED_FILES` are kept: a run of a container holds at most
+384 MiB, its oldest text goes. Standard library only.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROTATE_BYTES = 64 * 2**20
+ROTATED_FILES = 5
 LINE_BYTES = 16 * 2**10
 FLUSH_SECONDS = 0.2
 
@@ -38,6 +40,11 @@ def parse_entry(line: bytes) -> Entry | None:
         return None
     stamp, stream, tag, text = parts
     return Entry(stamp, stream, tag == b"F", text)
+
+
+def rotated(path: Path) -> list[Path]:
+    """The files that a log was moved aside to, the oldest first."""
+    return sorted(path.parent.glob(f"{path.name}.*"))
 
 
 def time_stamp(nanoseconds: int) -> str:
@@ -108,6 +115,17 @@ class LogWriter:
             self.end(stream)
         self._file.close()
 
+    def _rotate(self) -> None:
+        """Move the file aside and begin another; the oldest of those aside goes."""
+        seconds, rest = divmod(time.time_ns(), 10**9)
+        moment = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(seconds))}.{rest:09d}"
+        self._file.close()
+        self.path.replace(self.path.with_name(f"{self.path.name}.{moment}"))
+        for old in rotated(self.path)[:-ROTATED_FILES]:
+            old.unlink(missing_ok=True)
+        self._file = self.path.open("ab", buffering=0)
+        self._size = 0
+
     def _write(self, stream: str, entries: list[tuple[bytes, bool]]) -> None:
         if not entries:
             return
@@ -116,9 +134,6 @@ class LogWriter:
             f"{stamp} {stream} {'F' if whole else 'P'} ".encode() + text + b"\n" for text, whole in entries
         )
         if self._size and self._size + len(block) > self._rotate_bytes:
-            self._file.close()
-            self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._file = self.path.open("ab", buffering=0)
-            self._size = 0
+            self._rotate()
         with contextlib.suppress(OSError):  # a full disk costs text, not the container
             self._size += self._file.write(block) or 0

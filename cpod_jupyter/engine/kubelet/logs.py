@@ -7,16 +7,20 @@ import contextlib
 import datetime as dt
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from cpod_jupyter.engine.kubelet.crilog import Entry, parse_entry, time_stamp
+from cpod_jupyter.engine.kubelet.crilog import Entry, parse_entry, rotated, time_stamp
 from cpod_jupyter.engine.kubelet.watcher import PodWatcher
 from cpod_jupyter.errors import BadRequest
 
 _BLOCK = 2**18
+_WHOLE = (b" stdout F ", b" stderr F ")
+"""What stands between stamp and text of a line that is whole."""
+_ATTEMPTS = 10
+"""To open a file whose name changes meanwhile."""
 _SAFETY_SECONDS = 1.0
 """A follower looks again after this time, should the watcher miss a change (a directory that is just made)."""
 
@@ -42,6 +46,13 @@ class Joiner:
         self._open: bytes | None = None
         """The stream whose line has not ended yet."""
 
+    def text_of(self, line: bytes) -> bytes:
+        """The text of a line of the file; nothing for what is no entry."""
+        if self._open is None and line[30:40] in _WHOLE:  # nearly every line is one that needs no more
+            return (line[:31] + line[40:] if self._timestamps else line[40:]) + b"\n"
+        entry = parse_entry(line)
+        return b"" if entry is None else self.text(entry)
+
     def text(self, entry: Entry) -> bytes:
         out = b""
         if self._open not in (None, entry.stream):
@@ -53,73 +64,122 @@ class Joiner:
 
 
 class LogFile:
-    """One run's log, across its rotation."""
+    """One run's log, across its rotations. A reader that falls behind by more files than are kept goes on with the
+    oldest that there is."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
+        self._inode = 0
         self._rest = b""
-        self._pending = [file for file in (path.with_name(path.name + ".1"), path) if file.exists()]
 
     def skip_to_last(self, lines: int) -> None:
         """Leave out all but the last lines."""
-        for index in reversed(range(len(self._pending))):
-            offset, found = _last_lines(self._pending[index], lines)
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                return self._skip_to_last(lines)
+            except FileNotFoundError:  # it has just moved aside, or went
+                if not left:
+                    raise
+
+    def _skip_to_last(self, lines: int) -> None:
+        files = self._files()
+        for index in reversed(range(len(files))):
+            offset, found = _last_lines(files[index], lines)
             lines -= found
             if lines <= 0 or index == 0:
-                self._pending = self._pending[index:]
-                self._file = self._pending.pop(0).open("rb")
-                self._file.seek(offset)
-                return
+                return self._begin(files[index], offset)
 
-    def entries(self) -> Iterator[Entry]:
-        """What there is to read, to the present end; call it again for more."""
-        while True:
-            if self._file is None and not self._open_next():
-                return
+    def skip_to(self, stamp: bytes) -> None:
+        """Leave out what is older. Entries are in the order of their times, so hardly any of it is read."""
+        for path in self._files():
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:
+                offset = _first_since(stream, stamp)
+                if offset is not None or path == self._path:
+                    return self._begin(path, offset if offset is not None else stream.seek(0, os.SEEK_END))
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines as they are written that there are to read, to the present end; call it again for more."""
+        while self._file is not None or self._open_next():
             assert self._file is not None
             while block := self._file.read(_BLOCK):
                 *lines, self._rest = (self._rest + block).split(b"\n")
-                yield from _parsed(lines)
-            if not self._pending and not self._rotated():
+                yield from lines
+            if not self._is_aside():
                 return
-            yield from _parsed((self._rest + self._file.read()).split(b"\n"))
-            self._close()
+            yield from (self._rest + self._file.read()).splitlines()  # what came before it moved
+            self.close()
+
+    def _files(self) -> list[Path]:
+        return [*rotated(self._path), self._path]
+
+    def _begin(self, path: Path, offset: int) -> None:
+        self._file = path.open("rb")
+        self._inode = _inode(self._file)
+        self._file.seek(offset)
 
     def _open_next(self) -> bool:
-        path = self._pending.pop(0) if self._pending else self._path
-        try:
-            self._file = path.open("rb")
-        except FileNotFoundError:
-            return False
-        return True
+        """Open the file after the one that was read last; False when there is none."""
+        for _ in range(_ATTEMPTS):
+            found = [(path, inode) for path in self._files() if (inode := _inode_of(path))]
+            inodes = [inode for _, inode in found]
+            after = inodes.index(self._inode) + 1 if self._inode in inodes else 0
+            if after == len(found):
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                file = found[after][0].open("rb")
+                if _inode(file) == found[after][1]:
+                    self._file, self._inode = file, found[after][1]
+                    return True
+                file.close()  # it has just moved aside: another has its name
+        return False
 
-    def _rotated(self) -> bool:
-        assert self._file is not None
-        try:
-            return self._path.stat().st_ino != _inode(self._file)
-        except FileNotFoundError:
-            return False
-
-    def _close(self) -> None:
-        assert self._file is not None
-        self._file.close()
-        self._file, self._rest = None, b""
+    def _is_aside(self) -> bool:
+        """Whether the file at hand was moved aside, so that nothing is added to it any more."""
+        inode = _inode_of(self._path)
+        return bool(inode) and inode != self._inode
 
     def close(self) -> None:
         if self._file is not None:
-            self._close()
+            self._file.close()
+        self._file, self._rest = None, b""
 
 
 def _inode(stream: BinaryIO) -> int:
     return os.fstat(stream.fileno()).st_ino
 
 
-def _parsed(lines: Iterable[bytes]) -> Iterator[Entry]:
-    for line in lines:
-        entry = parse_entry(line)
-        if entry is not None:
-            yield entry
+def _inode_of(path: Path) -> int:
+    """0 when there is no such file."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _first_since(stream: BinaryIO, stamp: bytes) -> int | None:
+    """Where the first entry of a time or later begins; None when all are older."""
+
+    def begins(offset: int) -> int:
+        """Where the first line begins that begins at an offset or later."""
+        if not offset:
+            return 0
+        stream.seek(offset - 1)
+        return offset - 1 + len(stream.readline())
+
+    low, high = 0, stream.seek(0, os.SEEK_END)
+    size = high
+    while low < high:
+        middle = (low + high) // 2
+        begin = begins(middle)
+        stream.seek(begin)
+        line = stream.readline()
+        if line and line < stamp:
+            low = begin + len(line)
+        else:
+            high = middle
+    found = begins(low)
+    return found if found < size else None
 
 
 def _last_lines(path: Path, wanted: int) -> tuple[int, int]:
@@ -178,10 +238,12 @@ async def read_log(
         raise BadRequest(f'{what} in pod "{pod_dir.name.split("_")[1]}" not found')
     yield b""
     log, joiner = LogFile(path), Joiner(request.timestamps)
+    oldest = time_stamp(int(request.since.timestamp() * 10**9)).encode() if request.since is not None else b""
     if request.tail_lines is not None:
         log.skip_to_last(request.tail_lines)
+    elif oldest:
+        log.skip_to(oldest)
     left = request.limit_bytes
-    oldest = time_stamp(int(request.since.timestamp() * 10**9)).encode() if request.since is not None else b""
     changed = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -207,14 +269,17 @@ async def read_log(
 
 
 def _pieces(log: LogFile, joiner: Joiner, oldest: bytes) -> Iterator[bytes]:
-    """Text in pieces of some size; stamps have one length, so they compare as bytes."""
-    gathered = bytearray()
-    for entry in log.entries():
-        if entry.stamp < oldest:
+    """Text in pieces of some size; stamps have one length, so they compare as bytes, also as a line's beginning."""
+    gathered: list[bytes] = []
+    size = 0
+    for line in log.lines():
+        if line < oldest:
             continue
-        gathered += joiner.text(entry)
-        if len(gathered) >= _BLOCK:
-            yield bytes(gathered)
-            gathered.clear()
-    if gathered:
-        yield bytes(gathered)
+        text = joiner.text_of(line)
+        gathered.append(text)
+        size += len(text)
+        if size >= _BLOCK:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if size:
+        yield b"".join(gathered)

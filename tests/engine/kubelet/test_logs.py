@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cpod_jupyter.engine.kubelet.crilog import LogWriter
+from cpod_jupyter.engine.kubelet.crilog import LogWriter, rotated
 from cpod_jupyter.engine.kubelet.logs import LogRequest, read_log
 from cpod_jupyter.engine.kubelet.watcher import PodWatcher
 from cpod_jupyter.errors import BadRequest
@@ -75,8 +75,37 @@ def test_the_tail_is_the_last_lines(pod_dir: Path, watcher: PodWatcher, lines: i
 
 def test_the_tail_reaches_back_over_a_rotation(pod_dir: Path, watcher: PodWatcher) -> None:
     write(pod_dir, *[("stdout", f"{n}\n") for n in range(30)], rotate_bytes=900)
-    assert (pod_dir / "c" / "0.log.1").exists()
+    assert rotated(pod_dir / "c" / "0.log")
     assert read(pod_dir, watcher, tail_lines=25) == "".join(f"{n}\n" for n in range(5, 30))
+
+
+def test_a_log_of_several_files_is_read_whole_and_from_a_moment_on(pod_dir: Path, watcher: PodWatcher) -> None:
+    write(pod_dir, *[("stdout", f"{n}\n") for n in range(100)], rotate_bytes=1200)
+    assert len(rotated(pod_dir / "c" / "0.log")) > 2
+    assert read(pod_dir, watcher) == "".join(f"{n}\n" for n in range(100))
+    stamped = read(pod_dir, watcher, timestamps=True).splitlines()
+    for first in (0, 17, 50, 99):
+        moment = dt.datetime.fromisoformat(stamped[first].split()[0][:26] + "+00:00")
+        later = read(pod_dir, watcher, timestamps=True, since=moment).splitlines()
+        assert later == [line for line in stamped if line >= moment.strftime("%Y-%m-%dT%H:%M:%S.%f")]
+        assert stamped[first] in later
+
+
+def test_a_follower_that_is_slower_than_the_log_moves_aside_misses_nothing(pod_dir: Path, watcher: PodWatcher) -> None:
+    write(pod_dir, ("stdout", "0\n"))
+    finished: list[bool] = []
+
+    async def follow() -> str:
+        text = ""
+        async for piece in read_log(pod_dir, LogRequest("c", follow=True), watcher, lambda: bool(finished)):
+            text += piece.decode()
+            if text == "0\n":
+                finished.append(True)
+                write(pod_dir, *[("stdout", f"{n}\n") for n in range(1, 60)], rotate_bytes=700)
+                assert len(rotated(pod_dir / "c" / "0.log")) > 2, "more than once while it looked away"
+        return text
+
+    assert asyncio.run(asyncio.wait_for(follow(), 30)) == "".join(f"{n}\n" for n in range(60))
 
 
 def test_a_limit_cuts_the_text(pod_dir: Path, watcher: PodWatcher) -> None:

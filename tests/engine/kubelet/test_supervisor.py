@@ -15,7 +15,7 @@ import pytest
 
 from cpod_jupyter.engine.kubelet import processes
 from cpod_jupyter.engine.kubelet.container import BackOff
-from cpod_jupyter.engine.kubelet.crilog import LogWriter, parse_entry
+from cpod_jupyter.engine.kubelet.crilog import ROTATED_FILES, LogWriter, parse_entry, rotated
 from cpod_jupyter.engine.kubelet.plan import ContainerPlan, PodPlan, PodReport
 from cpod_jupyter.engine.kubelet.runtime import POD_UID_ENV, ProcessRuntime
 
@@ -288,15 +288,18 @@ def test_removing_a_pod_kills_it_and_deletes_its_directory(pods: Pods) -> None:
     assert processes_of(directory) == []
 
 
-def test_a_full_log_moves_aside_once(tmp_path: Path) -> None:
-    writer = LogWriter(tmp_path / "0.log", rotate_bytes=1000)
-    for number in range(100):
+def test_a_full_log_moves_aside_and_the_oldest_text_goes(tmp_path: Path) -> None:
+    log = tmp_path / "0.log"
+    writer = LogWriter(log, rotate_bytes=1000)
+    for number in range(1000):
         writer.feed("stdout", b"line %d\n" % number)
     writer.close()
-    kept = [*(tmp_path / "0.log.1").read_text().splitlines(), *(tmp_path / "0.log").read_text().splitlines()]
-    assert kept[-1].endswith("line 99")
-    assert (tmp_path / "0.log").stat().st_size <= 1000
-    assert len({line.split(" ", 3)[3] for line in kept}) == len(kept) > 15
+    files = [*rotated(log), log]
+    assert len(files) == ROTATED_FILES + 1
+    assert all(file.stat().st_size <= 1000 for file in files)
+    kept = [line.split(" ", 3)[3] for file in files for line in file.read_text().splitlines()]
+    assert kept == [f"line {number}" for number in range(1000 - len(kept), 1000)]
+    assert len(kept) > 100
 
 
 def test_a_very_long_line_is_logged_in_parts(tmp_path: Path) -> None:
