@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpod_jupyter.cli_output import AddCommand, print_data, session_of, shown_in_lines
+from cpod_jupyter.cli_output import AddCommand, print_data, session_of, shown_in_lines, upload_shown
 from cpod_jupyter.errors import CpodError, ManifestError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _apply(options: argparse.Namespace) -> None:
         return None
     outcomes = []
     for obj in objects:
-        handle, outcome = session.submit(obj, new=options.new)
+        handle, outcome = session.submit(obj, new=options.new, tell=upload_shown)
         outcomes.append({"object": handle.title, "outcome": outcome})
         if not options.output:
             print(f"{handle.title} {outcome}", flush=True)

@@ -188,10 +188,12 @@ class Session(Finder):
     def preflight(self, obj: Object, data: Content | None = None) -> Verdict:
         """What can be said of a checked object before it is submitted: `session.preflight(obj).check()`.
 
-        `data` are those that are to be uploaded for it, whose name stands where its dataset is named.
+        Data in the place of its dataset, or `data` whose name stands there, count as if they were uploaded.
         """
         from cpod_jupyter.sdk.preflight import preflight
 
+        if data is None:
+            obj, data = attach.taken(obj)
         return preflight(self, obj, data)
 
     def plan(self, obj: Object) -> Planned | None:
