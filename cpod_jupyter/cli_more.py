@@ -26,6 +26,11 @@ def add_commands(add: AddCommand, where: argparse.ArgumentParser, output: argpar
     rerun = add("rerun", _rerun, "run the same again beside it, as NAME-2", where, example="cpod rerun facts")
     rerun.add_argument("name", metavar="NAME")
     rerun.add_argument("--as", dest="new_name", metavar="NEW", help="its name, instead of the next free one")
+    scale = add("scale", _scale, "have another number of replicas of a deployment", where,
+                example="cpod scale tuned 2")  # fmt: skip
+    scale.add_argument("name", metavar="NAME")
+    scale.add_argument("replicas", metavar="N", type=int, help="how many; 0 for none while nobody asks")
+    scale.add_argument("--max", dest="most", type=int, metavar="M", help="up to so many by load")
     fix = add("fix", _fix, "say why an object failed, and print the cell that mends it", where, output,
               example="cpod fix facts")  # fmt: skip
     fix.add_argument("name", metavar="NAME")
@@ -106,6 +111,14 @@ def _rerun(options: argparse.Namespace) -> None:
     if not isinstance(handle, Job):
         raise CpodError(f"{handle.title} is no job; submit its manifest under another name: cpod yaml {handle.name}")
     print(f"{handle.rerun(options.new_name).title} created")
+
+
+def _scale(options: argparse.Namespace) -> None:
+    from cpod_jupyter.sdk.scaling import bounds_of, deployment_of
+
+    deployment = deployment_of(handle_of(options)).scale(options.replicas, most=options.most)
+    low, high = bounds_of(deployment.object["spec"])
+    print(f"{deployment.title} has {low}{f' to {high}' if high and high != low else ''} replicas from now on")
 
 
 def _fix(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.resources import SECRETS, SERVICES, Object, Resource
 from cpod_jupyter.errors import CpodError, Forbidden, NotFound
+from cpod_jupyter.sdk import scaling
 from cpod_jupyter.sdk.handles import Handle
 from cpod_jupyter.sdk.states import Status, status_of
 from cpod_jupyter.sdk.words import explain
@@ -76,6 +77,26 @@ class Deployment(Handle):
         if self._endpoint is None:
             self._endpoint = self._find_endpoint()
         return self._endpoint
+
+    def scale(self, replicas: int, *, most: int | None = None) -> Deployment:
+        """Have so many replicas, 0 for none while nobody asks; with `most`, up to that many by load. Returns at once.
+
+        Without `most` a fixed number stays a fixed number, and a range keeps its upper end, raised where it is too
+        low. Raises CpodError for a number that cannot be.
+        """
+        patch = scaling.scaled(self.refresh().object["spec"], replicas, most)
+        self._endpoint = None  # what may sleep answers at an address of its own
+        self.object = self._client.patch(self.resource, self.name, {"spec": patch}, self.namespace)
+        return self
+
+    def wait_scaled(self, timeout: float | None = None, say: scaling.Say | None = None) -> Deployment:
+        """Return when as many replicas are ready as are asked for. `say` is told how far that is.
+
+        Raises WorkFailed when the operator refuses the number, WaitTimeout, and Detached when interrupted.
+        """
+        scaling.wait_scaled(self, timeout, say)
+        self._endpoint = None
+        return self.refresh()
 
     def chat(
         self,

@@ -7,6 +7,7 @@ belongs to the pod, and the pod ends by itself when whoever feeds it is killed.
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import tarfile
 import time
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.resources import DEPLOYMENTS, PODS, PVCS, Object
+from cpod_jupyter.api.sources import split_checksum
 from cpod_jupyter.errors import ApiError, CpodError, NotFound, WaitTimeout, WorkFailed
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.builders.claims import claim_volume, with_headroom
@@ -30,6 +32,7 @@ Tell = Callable[[str, int, int], None]
 
 FOLDER = "content"
 """In the claim: the root of a volume may hold a `lost+found`."""
+_PREFIX = "upload-"
 _MOUNTED = "/data/upload"
 _LONGEST_SECONDS = 6 * 3600
 _START_SECONDS = 300.0
@@ -64,6 +67,12 @@ class Staged:
             self._client.delete(PVCS, self.claim, self._namespace)
 
 
+def claim_in(source: str) -> str:
+    """The claim of a storage's source, where that is one of ours; else empty."""
+    found = re.fullmatch(rf"pvc://({_PREFIX}[0-9a-f]{{10}}-[0-9a-f]{{6}})/{FOLDER}", split_checksum(source)[0])
+    return found[1] if found else ""
+
+
 @contextlib.contextmanager
 def received(client: Client, namespace: str, content: Content, tell: Tell, image: str = "") -> Iterator[Staged]:
     """Send the content into a claim of its own. When the context is left by an error or an interrupt, nothing stays.
@@ -71,7 +80,7 @@ def received(client: Client, namespace: str, content: Content, tell: Tell, image
     Raises WaitTimeout when the pod doesn't start, WorkFailed when the command in it fails, ApiError, ApiUnreachable.
     """
     _tidy(client, namespace)
-    name = f"upload-{content.sha256[:10]}-{secrets.token_hex(3)}"
+    name = f"{_PREFIX}{content.sha256[:10]}-{secrets.token_hex(3)}"
     pod = client.create(PODS, _pod(name, namespace, image or _image(client)))
     staged = Staged(client, name, namespace)
     try:

@@ -25,7 +25,7 @@ from cpod_jupyter.errors import CpodError, NotFound
 from cpod_jupyter.sdk.apply import Outcome
 from cpod_jupyter.sdk.content import Content, dataset_content, model_content
 from cpod_jupyter.sdk.handles import Storage
-from cpod_jupyter.sdk.receiver import Tell, received
+from cpod_jupyter.sdk.receiver import Staged, Tell, claim_in, received
 from cpod_jupyter.sdk.states import State, status_of
 
 if TYPE_CHECKING:
@@ -83,28 +83,40 @@ def upload(
     """
     namespace = namespace or session.namespace
     resource = DATASETSTORAGES if content.kind == "dataset" else MODELSTORAGES
+    tell = tell or (lambda doing, done, total: None)
     try:
         existing = session.client.get(resource, name, namespace)
     except NotFound:
         existing = None
-    if existing is not None and _holds(existing, content):
-        return Storage(session.client, existing, resource), "unchanged"
+    failed = existing is not None and status_of(existing).state is State.FAILED
+    if existing is not None and not failed and _holds(existing, content):
+        storage = Storage(session.client, existing, resource)
+        return (storage if session.engine is not None else _settled(session, storage, content, tell)), "unchanged"
     session.validate(storage_of(content, name, namespace))
     outcome: Outcome = "created" if existing is None else "configured"
     if session.engine is not None:
-        return _submit(session, storage_of(content, name, namespace, on_this_machine(session, content))), outcome
-    title = f"{content.kind}/{name}"
-    tell = tell or (lambda doing, done, total: None)
+        wanted = storage_of(content, name, namespace, on_this_machine(session, content))
+        return _submit(session, wanted, new=failed), outcome  # one that failed is made anew: its spec may be the same
     try:
         with received(session.client, namespace, content, tell, image) as staged:
             storage = _submit(session, storage_of(content, name, namespace, staged.uri))
             staged.owned_by(storage.object)
     except KeyboardInterrupt:
-        raise UploadInterrupted(title) from None
-    tell("the cluster copies it into its own claim", content.size, content.size)
-    storage.wait()
-    staged.remove()
-    return storage, outcome
+        raise UploadInterrupted(f"{content.kind}/{name}") from None
+    return _settled(session, storage, content, tell), outcome
+
+
+def _settled(session: Session, storage: Storage, content: Content, tell: Tell) -> Storage:
+    """Return when the cluster has copied what was received into the storage's own claim; the other goes then.
+
+    Raises WorkFailed, and Detached when interrupted: it goes on by itself, and the claim goes with the storage.
+    """
+    if storage.status.state is not State.SUCCEEDED:
+        tell("the cluster copies it into its own claim", content.size, content.size)
+        storage.wait()
+    if claim := claim_in(str(storage.object["spec"].get(f"{content.kind}name") or "")):
+        Staged(session.client, claim, storage.namespace).remove()
+    return storage
 
 
 def storage_of(content: Content, name: str, namespace: str, address: str = "pvc://upload/content") -> Object:
@@ -135,16 +147,16 @@ def on_this_machine(session: Session, content: Content) -> str:
     return f"file://{_written(content, folder)}"
 
 
-def _submit(session: Session, storage: Object) -> Storage:
-    handle, _ = session.submit(storage)
+def _submit(session: Session, storage: Object, *, new: bool = False) -> Storage:
+    handle, _ = session.submit(storage, new=new)
     assert isinstance(handle, Storage)
     return handle
 
 
 def _holds(storage: Object, content: Content) -> bool:
-    """Whether a storage was made from this content, and has not failed."""
+    """Whether a storage was made from this content."""
     source = str(storage["spec"].get(f"{content.kind}name") or "")
-    return split_checksum(source)[1] == content.sha256 and status_of(storage).state is not State.FAILED
+    return split_checksum(source)[1] == content.sha256
 
 
 def _written(content: Content, folder: Path) -> Path:

@@ -228,6 +228,17 @@ def test_where_one_is_comes_with_who_said_so(
     assert cpod("ls")[2].endswith("cpod.toml, line 1: namespace must be the name of a namespace, and is 7\n")
 
 
+def test_a_deployment_is_scaled_and_nothing_else_is(cpod: Any, tmp_path: Path) -> None:
+    kind = "apiVersion: cpod.cpod/v1beta1\nkind: Inference"
+    (tmp_path / "i.yaml").write_text(f"{kind}\nmetadata: {{name: tuned}}\nspec: {{modelId: none}}\n")
+    cpod("apply", "-f", str(tmp_path / "i.yaml"))
+    assert cpod("scale", "tuned", "2") == (0, "inference/tuned has 2 replicas from now on\n", "")
+    assert cpod("scale", "tuned", "0", "--max", "3")[1] == "inference/tuned has 0 to 3 replicas from now on\n"
+    assert "cpod: -2 replicas cannot be" in cpod("scale", "tuned", "-2")[2]
+    cpod("apply", "-f", str(manifest(tmp_path / "a.yaml", "a")))
+    assert "job/a is no deployment" in cpod("scale", "a", "2")[2]
+
+
 def test_a_manifest_may_have_the_path_of_its_data(cpod: Any, tmp_path: Path) -> None:
     file = manifest(tmp_path / "a.yaml", "a")
     file.write_text(file.read_text() + "  datasetName: ./rows.jsonl\n  datasetPath: /data\n")

@@ -112,6 +112,7 @@ COMPLETED = {
     "a name after an option": (["%cpod logs --tail 3 "], "tuned"),
     "namespaces": (["%cpod ls -n "], "team"),
     "variables that hold rows": (["%cpod upload "], "frame"),
+    "deployments to scale": (["%cpod scale "], "tuned"),
     "the word before a name": (["%cpod upload frame "], "as"),
     "models of the catalogue": (["%%cpod finetune x", "model: goo"], "google/gemma-2b-it"),
     "hyperparameters in a block": (["%%cpod finetune x", "hyperParameters:", "  n"], "n_epochs: "),

@@ -96,7 +96,7 @@ def prepared(kernel: Kernel, command: str) -> None:
         assert kernel.run("%cpod cancel stopped").status == "ok"
 
 
-NEED_A_MODEL = ("chat", "accuracy", "compare", "eval")
+NEED_A_MODEL = ("chat", "scale", "accuracy", "compare", "eval")
 """Their examples question a deployment: the tests of the quick start and of comparisons run them."""
 EXAMPLES = [command for command in (*grammar.LINES, *grammar.CELLS) if command not in NEED_A_MODEL]
 

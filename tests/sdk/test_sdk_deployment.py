@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from cpod_jupyter.api.resources import PODS
-from cpod_jupyter.errors import CpodError
+from cpod_jupyter.errors import CpodError, WaitTimeout
 from cpod_jupyter.sdk import Deployment, Session, accuracy, contains, exact
 from cpod_jupyter.sdk.evaluate import load_rows
+from cpod_jupyter.sdk.scaling import deployment_of, scaled
 
 SERVER = """
 import json, os
@@ -111,6 +112,70 @@ def test_a_deployment_that_has_gone_to_sleep_is_ready_and_wakes_up_when_it_is_as
     assert deployment.chat("again").strip() == "You said: again"
     assert "/services/sleepy-is-predictor:" in deployment.endpoint().url
     deployment.delete()
+
+
+def pods_of(session: Session, name: str) -> list[Any]:
+    found = session.client.list(PODS, session.namespace).items
+    return [pod for pod in found if name in pod["metadata"]["name"] and not pod["metadata"].get("deletionTimestamp")]
+
+
+def test_a_deployment_is_scaled_up_down_and_to_nothing(session: Session, eventually: Any) -> None:
+    idle = {"autoscaling.knative.dev/scale-to-zero-pod-retention-period": "1s"}
+    deployment = session.inference("choir", predictor=predictor(minReplicas=1, annotations=idle)).wait(60)
+    told: list[str] = []
+    assert deployment.scale(3).wait_scaled(60, told.append) is deployment
+    assert any("of 3 replicas are ready" in now for now in told)
+    assert len(pods_of(session, "choir")) == 3
+    assert deployment.chat("hello").strip() == "You said: hello"
+    deployment.scale(1).wait_scaled(60)
+    assert len(pods_of(session, "choir")) == 1
+    with pytest.raises(CpodError, match="-1 replicas cannot be"):
+        deployment.scale(-1)
+    with pytest.raises(WaitTimeout, match=r"after 0 s: (the operator has not seen it yet|. of 2 replicas)"):
+        deployment.scale(2).wait_scaled(0)
+    deployment.scale(0).wait_scaled(60)
+    eventually(lambda: not pods_of(session, "choir"), "it has no pod")
+    assert deployment.ready
+    assert deployment.chat("again").strip() == "You said: again", "a question wakes it"
+    deployment.delete()
+
+
+SCALED: dict[str, tuple[dict[str, Any], tuple[int, int | None], dict[str, Any]]] = {
+    "a spec that says nothing": ({"modelId": "m"}, (2, None), {"autoscalerOptions": {"minReplicas": 2}}),
+    "a fixed number": (
+        {"autoscalerOptions": {"minReplicas": 1, "maxReplicas": 1}}, (3, None),
+        {"autoscalerOptions": {"minReplicas": 3, "maxReplicas": 3}},
+    ),
+    "a fixed number to nothing": (
+        {"predictor": {"minReplicas": 2, "maxReplicas": 2}}, (0, None),
+        {"predictor": {"minReplicas": 0, "maxReplicas": 1}},
+    ),
+    "a range that holds it": (
+        {"predictor": {"minReplicas": 1, "maxReplicas": 4}}, (2, None),
+        {"predictor": {"minReplicas": 2, "maxReplicas": 4}},
+    ),
+    "a range in two places": (
+        {"predictor": {"minReplicas": 1}, "autoscalerOptions": {"minReplicas": 1, "maxReplicas": 2}}, (3, None),
+        {"predictor": {"minReplicas": 3}, "autoscalerOptions": {"minReplicas": 3, "maxReplicas": 3}},
+    ),
+    "a new range": ({"modelId": "m"}, (0, 5), {"autoscalerOptions": {"minReplicas": 0, "maxReplicas": 5}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "wanted", "patch"), SCALED.values(), ids=SCALED)
+def test_another_number_of_replicas_for(spec: Any, wanted: tuple[int, int | None], patch: Any) -> None:
+    assert scaled(spec, *wanted) == patch
+
+
+def test_an_upper_bound_below_the_lower_and_what_is_no_deployment_are_refused(session: Session) -> None:
+    with pytest.raises(CpodError, match="at most 1 replicas cannot be: the upper bound is 1 or more, and not below 2"):
+        scaled({}, 2, 1)
+    job = session.job("hello", image="python:3.11", command=[sys.executable, "-V"])
+    with pytest.raises(CpodError, match=r"job/hello is no deployment.*rerun\(workerReplicas=2\)"):
+        deployment_of(job)
+    storage = session.dataset("rows", datasetname="hf://team/rows")
+    with pytest.raises(CpodError, match="dataset/rows is no deployment, and has no replicas to scale; %cpod ls inf"):
+        deployment_of(storage)
 
 
 def test_a_deployment_that_is_not_ready_says_so(session: Session) -> None:

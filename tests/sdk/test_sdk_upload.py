@@ -17,7 +17,7 @@ import safetensors.numpy
 
 from cpod_jupyter import local
 from cpod_jupyter.api.resources import PODS, PVCS
-from cpod_jupyter.errors import CpodError, PreflightFailed
+from cpod_jupyter.errors import ApiError, CpodError, PreflightFailed, WorkFailed
 from cpod_jupyter.sdk import Session, State
 from cpod_jupyter.sdk.content import Content, dataset_content, model_content
 from cpod_jupyter.sdk.upload import UploadInterrupted
@@ -150,6 +150,45 @@ def test_on_a_cluster_the_files_go_through_a_pod_and_nothing_stays_of_it(far: Se
     told.clear()
     far.upload(rows, "sums", tell=lambda *seen: told.append(seen))
     assert told == [], "the same content is not sent again"
+
+
+def test_who_is_interrupted_while_the_cluster_copies_finds_it_again_and_tidied(far: Session) -> None:
+    def interrupt(doing: str, done: int, total: int) -> None:
+        if doing.startswith("the cluster copies"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        far.upload(ROWS, "sums", tell=interrupt)
+    uid = far.find("dataset/sums").object["metadata"]["uid"]
+    again = far.upload(ROWS, "sums")
+    assert (again.object["metadata"]["uid"], again.object["status"]["rows"]) == (uid, len(ROWS))
+    assert names_of(far, PODS, PVCS) == []
+
+
+def test_what_failed_is_made_anew_from_the_same_rows(session: Session, engine_home: Path) -> None:
+    content = dataset_content(ROWS)
+    place = engine_home / "uploads" / content.sha256[:32]
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    with pytest.raises(WorkFailed):  # somebody has emptied its folder
+        session.upload(ROWS, "sums").wait(60)
+    place.rmdir()
+    assert session.upload(ROWS, "sums").wait(60).object["status"]["rows"] == len(ROWS)
+
+
+def test_a_command_that_fails_in_a_pod_says_what_it_said(session: Session) -> None:
+    session.job("box", image="python:3.11", command=["sleep", "60"])
+    for snapshot in session.find("job/box").follow(60):
+        if snapshot.state is State.RUNNING and (pods := session.find("job/box").pods()):
+            break
+    [pod] = [item["metadata"]["name"] for item in pods.values()]
+    talk = ["sh", "-c", "head -c 3; echo no room >&2; exit 3"]
+    with pytest.raises(WorkFailed, match=f"sh failed in pod {pod}: .*\n?.*no room"):
+        session.client.feed(pod, session.namespace, talk, [b"abc", b"def"])
+    session.client.feed(pod, session.namespace, ["sh", "-c", 'test "$(head -c 3)" = abc'], [b"a", b"bc"])
+    with pytest.raises(ApiError):
+        session.client.feed("gone", session.namespace, talk, [])
+    session.delete("job", "box")
 
 
 def test_an_interrupted_upload_leaves_nothing(far: Session) -> None:

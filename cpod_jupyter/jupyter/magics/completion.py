@@ -152,7 +152,9 @@ def _on_the_line(words: list[str], cell: bool, names: Names) -> Iterable[str]:
         return (*grammar.CELLS, *grammar.LINES[1:])
     if command == "connect":
         return ["engine"]
-    if command in ("chat", "accuracy", "compare"):
+    if command == "scale" and len(words) > 3:
+        return []
+    if command in ("chat", "accuracy", "compare", "scale"):
         return names("inference")
     if command in grammar.JOB_LINES:
         return names(ANY_JOB)

@@ -21,17 +21,17 @@ SUBMITTED = ("model", "dataset", "finetune", "job", "inference", *TRAININGS, "ap
 CELLS = (*SUBMITTED, "chat", "eval")
 LINES = (
     "", "connect", "context", "up", "down", "ls", "models", "datasets", "upload", "gpus", "status", "follow", "logs",
-    "events", "yaml", "fix", "cancel", "resume", "rerun", "delete", "compare", "accuracy", "doctor", "help",
+    "events", "yaml", "fix", "cancel", "resume", "rerun", "scale", "delete", "compare", "accuracy", "doctor", "help",
 )  # fmt: skip
 JUDGED = ("finetune", "job", *TRAININGS)
 """Cells whose work a preflight judges before it is submitted."""
-ABOUT_ONE = ("status", "follow", "logs", "events", "yaml", "fix", "cancel", "resume", "rerun")
+ABOUT_ONE = ("status", "follow", "logs", "events", "yaml", "fix", "cancel", "resume", "rerun", "scale")
 """Lines about one object that is there."""
 JOB_LINES = ("cancel", "resume", "rerun")
 """Of them those that only a job understands."""
 _GIVE = (
     "ls", "models", "datasets", "status", "follow", "events", "yaml", "logs", "context", "gpus", "rerun", "accuracy",
-    "compare", "upload",
+    "compare", "upload", "scale",
 )  # fmt: skip
 """Lines whose answer a variable can take."""
 
@@ -151,6 +151,11 @@ def _line_parser(command: str) -> _Parser:
         parser.add_argument("--timeout", type=float, metavar="S", help="seconds to follow at most")
     if command == "upload":
         _upload_options(parser)
+    if command == "scale":
+        parser.add_argument("replicas", metavar="N", type=int, help="how many; 0 for none while nobody asks")
+        parser.add_argument("--max", dest="most", type=int, metavar="M", help="up to so many by load")
+        parser.add_argument("--detach", action="store_true", help="don't wait for it")
+        parser.add_argument("--timeout", type=float, metavar="S", help="seconds to wait at most")
     if command == "context":
         parser.add_argument("action", metavar="use", nargs="?", choices=("use",), help="work in another from now on")
         parser.add_argument("target", metavar="CONTEXT", nargs="?", help="which")

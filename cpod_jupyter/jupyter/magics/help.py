@@ -19,6 +19,7 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %cpod yaml NAME           the manifest that makes it again
   %cpod fix NAME            why it failed, and the cell that mends it, put below
   %cpod rerun NAME          run the same again beside it, as NAME-2
+  %cpod scale NAME N        have N replicas of a deployment; 0 for none while nobody asks
   %cpod cancel NAME         stop a job; %cpod resume NAME lets one run on that was suspended
   %cpod delete NAME...      remove it with all that was made for it
   %cpod compare A B --rows FILE        ask deployments, jobs' results or models, and tell them apart from luck
@@ -90,6 +91,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "yaml": ("Print the manifest that makes an object again.", "%cpod yaml hello"),
     "cancel": ("Stop a job.", "%cpod cancel long"),
     "resume": ("Let a job run on that was suspended.", "%cpod resume stopped"),
+    "scale": ("Have another number of replicas of a deployment; 0 for none while nobody asks.", "%cpod scale tuned 2"),
     "delete": ("Remove objects with all that was made for them.", "%cpod delete job hello"),
     "accuracy": (
         "Ask deployments held-out questions, and compare how many they answer.",

@@ -17,6 +17,7 @@ from cpod_jupyter.sdk.contexts import contexts
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.listing import event_rows
 from cpod_jupyter.sdk.models import SHOWN
+from cpod_jupyter.sdk.scaling import deployment_of
 
 if TYPE_CHECKING:
     from cpod_jupyter.jupyter.magics.commands import CpodMagics
@@ -148,6 +149,15 @@ def _rerun(magics: CpodMagics, options: argparse.Namespace) -> Handle:
     return cells.follow(magics, again, options.timeout, wait=not options.detach)
 
 
+def _scale(magics: CpodMagics, options: argparse.Namespace) -> Handle:
+    deployment = deployment_of(_found(magics, options)).scale(options.replicas, most=options.most)
+    magics.bind(options, deployment)
+    live = Live(magics.ip)
+    if not options.detach:
+        deployment.wait_scaled(options.timeout, lambda now: live.show({"text/plain": f"{deployment.title}: {now}"}))
+    return cells.follow(magics, deployment, options.timeout, wait=False)
+
+
 def _cancel(magics: CpodMagics, options: argparse.Namespace) -> None:
     handle = _found(magics, options)
     if not isinstance(handle, Job):
@@ -195,6 +205,7 @@ COMMANDS: dict[str, Callable[[CpodMagics, argparse.Namespace], Any]] = {
     "cancel": _cancel,
     "resume": _resume,
     "rerun": _rerun,
+    "scale": _scale,
     "delete": _delete,
     "compare": evaluation.run_compare,
     "accuracy": evaluation.run_accuracy,
