@@ -198,7 +198,7 @@ class Session(Finder):
 
     def plan(self, obj: Object) -> Planned | None:
         """What the operator will make of a checked object; None where it needs no plan, or would be refused."""
-        return self.preflight(self._placed(obj, None)).plan
+        return self.preflight(*attach.taken(self._placed(obj, None))).plan
 
     def smoke(self, obj: Object, *, timeout: float = 900.0, show: Show | None = None) -> Smoked:
         """Try a checked object in two steps on this machine's engine: `session.smoke(obj)`, then `session.submit(obj)`.
