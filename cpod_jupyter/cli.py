@@ -41,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CpodError as error:
         print(f"cpod: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:  # ours say what goes on without us, and what doesn't
+        if str(interrupt):
+            print(str(interrupt).replace("%cpod", "cpod"), file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has had enough, as `| head` has

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpod_jupyter.cli_output import AddCommand, print_data, session_of, shown_in_lines
+from cpod_jupyter.cli_output import AddCommand, print_data, session_of, shown_in_lines, upload_shown
 from cpod_jupyter.errors import CpodError, ManifestError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _apply(options: argparse.Namespace) -> None:
         return None
     outcomes = []
     for obj in objects:
-        handle, outcome = session.submit(obj, new=options.new)
+        handle, outcome = session.submit(obj, new=options.new, tell=upload_shown)
         outcomes.append({"object": handle.title, "outcome": outcome})
         if not options.output:
             print(f"{handle.title} {outcome}", flush=True)
@@ -75,12 +75,16 @@ def _check(session: Session, objects: Sequence[Any], options: argparse.Namespace
 
 def _tried(session: Session, objects: Sequence[Any], options: argparse.Namespace) -> bool:
     """Smoke what runs once; whether that is all, because the session is the engine's. Told on standard error."""
-    from cpod_jupyter.sdk.smoke import smoke_all
+    from cpod_jupyter.sdk.smoke import SmokeInterrupted, smoke_all
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    tried = smoke_all(session, objects, new=options.new, show=shown_in_lines(tell), tell=tell)
+    try:
+        tried = smoke_all(session, objects, new=options.new, show=shown_in_lines(tell), tell=tell)
+    except SmokeInterrupted as interrupted:
+        tell(str(interrupted).replace("%cpod", "cpod"))
+        raise
     if session.engine is not None:
         print_data(options, [{"object": run.handle.title, "outcome": "smoked"} for run in tried])
     return session.engine is not None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from cpod_jupyter.cli_output import AddCommand, print_data, session_of
+from cpod_jupyter.cli_output import AddCommand, print_data, session_of, upload_shown
 
 
 def add_commands(add: AddCommand, where: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
@@ -29,23 +28,10 @@ def _models(options: argparse.Namespace) -> None:
         print(found)
 
 
-def _upload(options: argparse.Namespace) -> int:
-    from cpod_jupyter.sdk.upload import UploadInterrupted, content_of, upload, words_of
-    from cpod_jupyter.sdk.words import amount
+def _upload(options: argparse.Namespace) -> None:
+    from cpod_jupyter.sdk.upload import content_of, upload, words_of
 
     what, name = words_of(options.words, options.new_name)
     content = content_of(what, model=options.model)
-
-    def tell(doing: str, done: int, total: int) -> None:
-        share = f": {amount(done)} of {amount(total)}" if total else ""
-        end = "" if sys.stderr.isatty() and total and done < total else "\n"
-        if sys.stderr.isatty() or not total or done == total:
-            print(f"\r{doing}{share}", end=end, file=sys.stderr, flush=True)
-
-    try:
-        handle, outcome = upload(session_of(options), content, name, tell=tell, image=options.image or "")
-    except UploadInterrupted as interrupted:
-        print(interrupted, file=sys.stderr)
-        return 130
+    handle, outcome = upload(session_of(options), content, name, tell=upload_shown, image=options.image or "")
     print(f"{handle.title} {outcome}: {content.summary} from {content.called}")
-    return 0

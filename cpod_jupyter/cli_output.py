@@ -47,6 +47,18 @@ def shown_in_lines(tell: Callable[[str], None]) -> Callable[[Snapshot], None]:
     return show
 
 
+def upload_shown(doing: str, done: int, total: int) -> None:
+    """How far an upload is, on standard error: in place on a terminal, else what begins and what ends."""
+    from cpod_jupyter.sdk.words import amount
+
+    share = f": {amount(done)} of {amount(total)}" if total else ""
+    under_way = total > 0 and done < total
+    if sys.stderr.isatty():
+        print(f"\r{doing}{share}", end="" if under_way else "\n", file=sys.stderr, flush=True)
+    elif not under_way:
+        print(f"{doing}{share}", file=sys.stderr, flush=True)
+
+
 def print_data(options: argparse.Namespace, value: Any) -> bool:
     """Print for programs, if that was asked for; whether it was."""
     if options.output == "json":

@@ -188,15 +188,17 @@ class Session(Finder):
     def preflight(self, obj: Object, data: Content | None = None) -> Verdict:
         """What can be said of a checked object before it is submitted: `session.preflight(obj).check()`.
 
-        `data` are those that are to be uploaded for it, whose name stands where its dataset is named.
+        Data in the place of its dataset, or `data` whose name stands there, count as if they were uploaded.
         """
         from cpod_jupyter.sdk.preflight import preflight
 
+        if data is None:
+            obj, data = attach.taken(obj)
         return preflight(self, obj, data)
 
     def plan(self, obj: Object) -> Planned | None:
         """What the operator will make of a checked object; None where it needs no plan, or would be refused."""
-        return self.preflight(self._placed(obj, None)).plan
+        return self.preflight(*attach.taken(self._placed(obj, None))).plan
 
     def smoke(self, obj: Object, *, timeout: float = 900.0, show: Show | None = None) -> Smoked:
         """Try a checked object in two steps on this machine's engine: `session.smoke(obj)`, then `session.submit(obj)`.

@@ -112,6 +112,8 @@ COMPLETED = {
     "a name after an option": (["%cpod logs --tail 3 "], "tuned"),
     "namespaces": (["%cpod ls -n "], "team"),
     "variables that hold rows": (["%cpod upload "], "frame"),
+    "data as a dataset": (["%%cpod finetune x", "dataset: "], "{{ frame }}"),
+    "data as a job's dataset": (["%%cpod job x", "datasetName: "], "{{ frame }}"),
     "deployments to scale": (["%cpod scale "], "tuned"),
     "the word before a name": (["%cpod upload frame "], "as"),
     "models of the catalogue": (["%%cpod finetune x", "model: goo"], "google/gemma-2b-it"),

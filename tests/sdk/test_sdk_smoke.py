@@ -5,6 +5,7 @@ The cluster is a second engine, known by its kubeconfig alone.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from cpod_jupyter.sdk import AlreadyRun, Session, Snapshot
 from cpod_jupyter.sdk.apply import HASH
 from cpod_jupyter.sdk.preflight.asks import pods_of
 from cpod_jupyter.sdk.shortforms import expanded
+from cpod_jupyter.sdk.smoke import SmokeInterrupted, prepared, smoke_all
 from cpod_jupyter.sdk.smoke.build import Here, Stand, build, smoke_name
 from cpod_jupyter.sdk.smoke.stand import Ask, Machine, dataset_stand, model_stand
 
@@ -173,6 +175,8 @@ def test_a_model_that_cannot_be_had_is_made_tiny_and_random() -> None:
     small = storage(MODELSTORAGES, "x", {"model": {**LLAMA, "parameters": 9}}, modelname="hf://a/b")
     assert "is not on this machine" in model_stand(ask("model", small), MACHINE).differs
     assert model_stand(ask("model", small, at_hand=True), MACHINE) == Stand("x")
+    tight = dataclasses.replace(MACHINE, fits=lambda shape: False)
+    assert "too large" in model_stand(ask("model", small, at_hand=True), tight).differs
     near = storage(MODELSTORAGES, "x", modelname="file:///here")
     copy = model_stand(ask("model", near), MACHINE).storage
     assert copy is not None
@@ -256,6 +260,50 @@ def test_what_this_machine_has_not_is_told_before_anything_runs(far: Session) ->
         far.smoke(obj_of(MODELSTORAGES, "m", modelname="pypi://x"))
 
 
+def test_a_cpodjob_that_goes_on_is_ended_too_and_its_last_state_shown(session: Session) -> None:
+    seen: list[Snapshot] = []
+    asked = obj_of(CPODJOBS, "on", image="python:3.11", command=[sys.executable, "-c", HEEDLESS])
+    assert not session.smoke(asked, show=seen.append).ended
+    assert (seen[-1].status.phase, len(seen[-1].metrics) >= 3) == ("Passed", True)
+    with pytest.raises(NotFound):
+        session.get("job", "on-smoke")
+
+
+def test_an_interrupt_submits_nothing_and_says_how_to_follow_the_smoke_run(far: Session, near: Session) -> None:
+    def interrupt(snapshot: Snapshot) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SmokeInterrupted, match="%cpod follow pytorchjob/stop-smoke --context engine"):
+        smoke_all(far, [ddp("stop", HEEDLESS)], show=interrupt)
+    with pytest.raises(NotFound):
+        far.get("pytorchjob", "stop")
+    near.delete("pytorchjob", "stop-smoke")
+
+
+def test_storages_that_are_submitted_along_are_had_here_first(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}")
+    text = f"""
+apiVersion: cpod.cpod/v1
+kind: DataSetStorage
+metadata: {{name: facts}}
+spec: {{datasetname: {tmp_path / "rows.jsonl"}}}
+---
+apiVersion: cpod.cpod/v1beta1
+kind: FineTune
+metadata: {{generateName: tune-}}
+spec: {{model: google/gemma-2b-it, dataset: facts, hyperParameters: {{n_epochs: 1}}}}
+"""
+    objects = session.load(text)
+    made = prepared(session, objects[1], objects)[1]
+    assert [storage["spec"] for storage in made.storages] == [
+        {"modelname": "random://gemma"},
+        {"datasetname": f"file://{tmp_path / 'rows.jsonl'}"},
+    ]
+    assert made.obj["metadata"]["name"] == "tune-smoke"
+    assert made.obj["spec"]["dataset"] == "tune-smoke"
+    assert made.obj["spec"]["config"]["lora_target"] == "q_proj,v_proj", "as the catalogue says for the real one"
+
+
 @pytest.mark.timeout(300)
 def test_a_fine_tune_of_a_catalogue_model_is_smoked_with_a_tiny_one(session: Session, tmp_path: Path) -> None:
     turns = [{"role": "user", "content": WORDS[0]}, {"role": "assistant", "content": WORDS[1]}]
@@ -271,5 +319,5 @@ def test_a_fine_tune_of_a_catalogue_model_is_smoked_with_a_tiny_one(session: Ses
     assert "smoke of finetune/big passed on this machine" in told
     assert "a llama of 2 layers with random weights instead of meta-llama/Llama-2-7b" in told
     assert "lora, not qlora" in told
-    assert any("training" in line for line in smoked.handle.logs())
+    assert any("16 conversations, lora fine-tune" in line for line in smoked.handle.logs())
     assert session.get("model", "smoke-llama").object["metadata"]["labels"][names.LABEL_SMOKE] == "true"

@@ -19,6 +19,7 @@ from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics import bodies, grammar
 from cpod_jupyter.jupyter.magics.bodies import ITEM, Path
 from cpod_jupyter.sdk import shortforms
+from cpod_jupyter.sdk.attach import FIELDS
 from cpod_jupyter.sdk.content import is_data
 from cpod_jupyter.sdk.kinds import RUN_ONCE, TRAININGS, WORDS
 from cpod_jupyter.sdk.manifest import known_schema
@@ -220,7 +221,8 @@ def _at(schema: Mapping[str, Any], key: str, kind: Resource, path: Path | None, 
     field = schema if key == ITEM else (schema.get("properties") or {}).get(key) or {}
     if path == () and key in _FIELDS:
         catalogue = [model.name for model in CATALOG] if kind == FINETUNES and key == "model" else []
-        return [*names(_FIELDS[key]), *catalogue]
+        held = [f"{{{{ {name} }}}}" for name in names(DATA)] if key == FIELDS.get(kind) else []
+        return [*names(_FIELDS[key]), *catalogue, *held]
     if field.get("type") == "boolean":
         return ["true", "false"]
     return [str(item) for item in field.get("enum") or [] if item]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -108,6 +109,9 @@ def nearest_image(facts: Facts) -> list[Change]:
 def nearest_command(facts: Facts) -> list[Change]:
     """The usual program whose name is nearly the one that was asked for."""
     command = facts.spec.get("command") or []
+    if missing := _in_shell(facts, _NOT_FOUND):
+        close = difflib.get_close_matches(missing, _PROGRAMS, 1, 0.75)
+        return _shell_change(command, missing, close[0]) if close else []
     if not command or "/" in command[0]:
         return []
     close = difflib.get_close_matches(command[0], _PROGRAMS, 1, 0.75)
@@ -117,9 +121,38 @@ def nearest_command(facts: Facts) -> list[Change]:
 def through_interpreter(facts: Facts) -> list[Change]:
     """A script that is not executable, started by the program its name's ending tells."""
     command = facts.spec.get("command") or []
-    ending = str(command[0]).rpartition(".")[2] if command else ""
-    interpreter = {"py": "python3", "sh": "sh", "bash": "bash"}.get(ending)
-    return [(("command",), [interpreter, *command])] if interpreter else []
+    denied = _in_shell(facts, _DENIED)
+    script = denied or (str(command[0]) if command else "")
+    interpreter = {"py": "python3", "sh": "sh", "bash": "bash"}.get(script.rpartition(".")[2])
+    if interpreter is None:
+        return []
+    return (
+        _shell_change(command, denied, f"{interpreter} {denied}")
+        if denied
+        else [(("command",), [interpreter, *command])]
+    )
+
+
+_NOT_FOUND = re.compile(r"(?:^|[:\s])([\w.+-]+): (?:command )?not found$")
+_DENIED = re.compile(r"(?:^|[:\s])(\S+): Permission denied$")
+
+
+def _in_shell(facts: Facts, pattern: re.Pattern[str]) -> str:
+    """The word that a shell complains of, where the command is a line for a shell (`sh -c …`)."""
+    command = facts.spec.get("command") or []
+    if len(command) != 3 or command[0] not in ("sh", "bash", "/bin/sh", "/bin/bash") or command[1] not in ("-c", "-ec"):
+        return ""
+    for _, lines in facts.lines():
+        for line in reversed(lines):
+            if (found := pattern.search(line)) and found[1] in command[2]:
+                return found[1]
+    return ""
+
+
+def _shell_change(command: Sequence[str], word: str, by: str) -> list[Change]:
+    """The first time that the word stands alone in the shell's line, the other instead."""
+    line = re.sub(rf"(?<![^\s;&|(]){re.escape(word)}(?![^\s;&|)])", lambda _: by, command[2], count=1)
+    return [(("command",), [*command[:2], line])] if line != command[2] else []
 
 
 _PROGRAMS = ("python", "python3", "torchrun", "accelerate", "deepspeed", "mpirun", "bash", "sh")

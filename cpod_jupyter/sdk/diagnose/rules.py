@@ -116,8 +116,9 @@ def _what_to_create(said: str) -> str:
     if found := re.search(r'(secret|configmap) "([^"]+)" not found', said):
         kind = "secret generic" if found[1] == "secret" else "configmap"
         return f"create it (kubectl create {kind} {found[2]} --from-literal=KEY=VALUE), or correct the name"
-    if found := re.search(r'find key (\S+) in (Secret|ConfigMap) "?([^\s"]+)', said):
-        return f"give the {found[2]} {found[3].split('/')[-1]} the key {found[1]}, or correct the key's name"
+    if found := re.search(r'(?i)find key (\S+) in (secret|configmap) "?([^\s"]+)', said):
+        kind = "Secret" if found[2].lower() == "secret" else "ConfigMap"
+        return f"give the {kind} {found[3].split('/')[-1]} the key {found[1]}, or correct the key's name"
     return "create what it names, or correct the name"
 
 
@@ -167,9 +168,13 @@ def _exit(facts: Facts) -> Diagnosis | None:
         said = str(over.get("message") or "").strip()
         if over.get("reason") == "StartError":
             return _not_started(facts, pod, said)
-        cause, evidence = _cause_of_exit(int(over["exitCode"]), said, facts.logs.get(meta.name_of(pod), ()))
+        code = int(over["exitCode"])
+        cause, evidence = _cause_of_exit(code, said, facts.logs.get(meta.name_of(pod), ()))
+        ended = (f"{meta.name_of(pod)}: container {container['name']} ended with exit code {code}",)
         advice = f"read its log: %cpod logs {meta.name_of(facts.family.root)}"
-        found = Diagnosis(cause, evidence, advice, rule="exit-code")
+        change = {126: fix.through_interpreter, 127: fix.nearest_command}.get(code)
+        cell = fix.cell(facts, change(facts)) if change else ""
+        found = Diagnosis(cause, evidence or ended, advice, cell, "exit-code")
         if _is_named(facts, pod):
             found = replace(found, cause=f"{place_of(pod)}: {cause}", advice=f"{advice} --pod {place_of(pod)}")
         if "CrashLoopBackOff" in str((container.get("state") or {}).get("waiting") or {}):

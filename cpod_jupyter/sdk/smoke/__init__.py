@@ -7,6 +7,6 @@ model and its data; both do no I/O. `run` asks what they need to know, submits, 
 from __future__ import annotations
 
 from cpod_jupyter.sdk.smoke.build import ROWS, STEPS, Smoke
-from cpod_jupyter.sdk.smoke.run import Smoked, prepared, smoke, smoke_all
+from cpod_jupyter.sdk.smoke.run import Smoked, SmokeInterrupted, prepared, smoke, smoke_all
 
-__all__ = ["ROWS", "STEPS", "Smoke", "Smoked", "prepared", "smoke", "smoke_all"]
+__all__ = ["ROWS", "STEPS", "Smoke", "SmokeInterrupted", "Smoked", "prepared", "smoke", "smoke_all"]

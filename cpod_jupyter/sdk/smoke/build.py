@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cpod_jupyter.api import meta, names
+from cpod_jupyter.api import names
 from cpod_jupyter.api.finetune import finetune_type
 from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, Object, Resource
 from cpod_jupyter.api.trainer import trainer_config
@@ -54,6 +54,12 @@ class Smoke:
     differs: tuple[str, ...] = field(default=())
 
 
+def written_name(obj: Object) -> str:
+    """An object's name, or what the server is to make one from."""
+    metadata = obj["metadata"]
+    return str(metadata.get("name") or str(metadata.get("generateName") or obj["kind"].lower()).rstrip("-."))
+
+
 def smoke_name(name: str) -> str:
     """`facts-smoke` of `facts`; of a long name the beginning, with a hash of the whole."""
     if len(name) > _LONGEST:
@@ -94,7 +100,7 @@ def build(
             _cpodjob_data(spec, model, dataset)
         differs = pods.shrink(resource, spec, STEPS)
     stands = [stand for stand in (model, dataset) if stand is not None]
-    made = labelled({**obj, "spec": spec}, smoke_name(meta.name_of(obj)), namespace, annotations)
+    made = labelled({**obj, "spec": spec}, smoke_name(written_name(obj)), namespace, annotations)
     storages = tuple(stand.storage for stand in stands if stand.storage is not None)
     return Smoke(made, storages, (*differs, *(stand.differs for stand in stands if stand.differs)))
 

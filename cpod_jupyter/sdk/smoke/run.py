@@ -8,11 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta, scheduling
+from cpod_jupyter.api.finetune import FineTuneSpec
 from cpod_jupyter.api.names import same_storage
-from cpod_jupyter.api.resources import CONFIGMAPS, NODES, PVCS, SECRETS, Object, Resource, of_object
+from cpod_jupyter.api.planning import ModelShape
+from cpod_jupyter.api.resources import CONFIGMAPS, FINETUNES, NODES, PVCS, SECRETS, Object, Resource, of_object
 from cpod_jupyter.engine.imagemap import ImageMap
 from cpod_jupyter.engine.kubelet.images import Images
 from cpod_jupyter.errors import CpodError, NotFound, WaitTimeout, WorkFailed
+from cpod_jupyter.operator.builders import plan as planning
+from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.sdk import attach
 from cpod_jupyter.sdk.apply import discard, is_same
 from cpod_jupyter.sdk.diagnose import Diagnosis, look
@@ -22,10 +26,10 @@ from cpod_jupyter.sdk.preflight.asks import GPU, PRODUCT, Named, named_storages,
 from cpod_jupyter.sdk.preflight.gather import gather
 from cpod_jupyter.sdk.preflight.rules import base_of, storage_of
 from cpod_jupyter.sdk.smoke import pods
-from cpod_jupyter.sdk.smoke.build import STEPS, Here, Smoke, Stand, build, is_smoke, smoke_name
+from cpod_jupyter.sdk.smoke.build import STEPS, Here, Smoke, Stand, build, is_smoke, smoke_name, written_name
 from cpod_jupyter.sdk.smoke.stand import Ask, Machine, dataset_stand, model_stand
 from cpod_jupyter.sdk.snapshot import Snapshot
-from cpod_jupyter.sdk.states import State, Status, status_of
+from cpod_jupyter.sdk.states import State, Status
 from cpod_jupyter.sdk.upload import upload
 from cpod_jupyter.sdk.words import span
 
@@ -37,6 +41,21 @@ if TYPE_CHECKING:
 TIMEOUT = 900.0
 """Seconds for all of it, the fetching of data included."""
 _PROCESS = "process"
+
+
+class SmokeInterrupted(KeyboardInterrupt):
+    """The following of a smoke run was interrupted. A KeyboardInterrupt, so that queued cells don't run."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(
+            f"interrupted: nothing was submitted, and the smoke run {title} goes on\n"
+            f"  to follow it:  %cpod follow {title} --context engine\n"
+            f"  to stop it:    %cpod cancel {title} --context engine"
+        )
+
+    def _render_traceback_(self) -> list[str]:
+        """Called by IPython: the message instead of a traceback."""
+        return [str(self)]
 
 
 @dataclass(frozen=True)
@@ -115,7 +134,7 @@ def smoke(
     begun = time.monotonic()
     _clean(engine, made)
     if data is not None:
-        upload(engine, data, data.name)
+        upload(engine, data, data.name, namespace=meta.namespace_of(made.obj))
     for storage in made.storages:
         engine.submit(storage)
     handle, _ = engine.submit(made.obj)
@@ -137,13 +156,20 @@ def prepared(
         words = ", ".join(word_of(kind) for kind in RUN_ONCE[:2])
         raise CpodError(f"a {word_of(resource)} cannot be smoked; what runs once can: {words}, a training job")
     engine = session if session.engine is not None else _engine_of(session)
-    here = _here(engine)
-    machine = Machine(here, engine.namespace, lambda name: engine.client.has(SECRETS, name, engine.namespace))
+    namespace = (meta.namespace_of(obj) if engine is session else "") or engine.namespace
+    nodes = engine.client.list(NODES).items
+    here = _here(nodes)
+    small = build(resource, obj, here, namespace).obj
+
+    def fits(shape: ModelShape) -> bool:
+        return resource != FINETUNES or _fits(small, shape, nodes)
+
+    machine = Machine(here, namespace, lambda name: engine.client.has(SECRETS, name, namespace), fits)
     asked = list(named_storages(resource, obj))
     stands: dict[str, Stand] = {}
     if asked:
         facts = gather(session, obj)
-        own = None if engine is session else gather(engine, _in_namespace(obj, engine.namespace))
+        own = None if engine is session else gather(engine, _in_namespace(obj, namespace))
         for named in asked:
             if data is not None and (named.kind, named.name) == (data.kind, data.name):
                 stands[named.kind] = Stand(named.name)
@@ -153,7 +179,7 @@ def prepared(
     _check_images(engine, resource, obj)
     if engine is not session:
         _check_parts(engine, obj)
-    return engine, build(resource, obj, here, engine.namespace, stands.get("model"), stands.get("dataset"))
+    return engine, build(resource, obj, here, namespace, stands.get("model"), stands.get("dataset"))
 
 
 def _resource(obj: Object) -> Resource:
@@ -172,8 +198,14 @@ def _in_namespace(obj: Object, namespace: str) -> Object:
     return {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
 
 
-def _here(engine: Session) -> Here:
-    nodes = engine.client.list(NODES).items
+def _fits(finetune: Object, shape: ModelShape, nodes: Sequence[Object]) -> bool:
+    """Whether a fine-tune of such a model goes into this machine's memory, by the operator's plan."""
+    device = planning.device_of(FineTuneSpec.model_validate(finetune["spec"]), None, nodes, Settings())
+    plan = planning.plan_of(finetune, planning.facts_for(device, nodes, shape))
+    return plan is None or plan.fits
+
+
+def _here(nodes: Sequence[Object]) -> Here:
     gpus = sum(int(scheduling.allocatable(node, GPU)) for node in nodes)
     products = {str((node["metadata"].get("labels") or {}).get(PRODUCT) or "") for node in nodes}
     return Here(gpus, frozenset(products - {""}))
@@ -186,7 +218,7 @@ def _ask(named: Named, obj: Object, facts: Facts, own: Facts | None, among: Sequ
     if mine is not None and is_smoke(mine):
         mine = None
     there = sent or there
-    return Ask(meta.name_of(obj), named.kind, named.name, there, mine, model, at_hand=own is None and sent is None)
+    return Ask(written_name(obj), named.kind, named.name, there, mine, model, at_hand=own is None and sent is None)
 
 
 def _is_named(named: Named, item: Object) -> bool:
@@ -203,7 +235,7 @@ def _check_images(engine: Session, resource: Resource, obj: Object) -> None:
     for image in pods.images(resource, obj.get("spec") or {}):
         if not known.is_here(image):
             raise CpodError(
-                f'{meta.name_of(obj)} cannot be smoked: the image "{image}" stands for nothing on this machine; name a '
+                f'{written_name(obj)} cannot be smoked: the image "{image}" stands for nothing on this machine; name a '
                 f"virtual environment that has what is in it: cpod images map {image} PATH, or run real images: "
                 "cpod down, then cpod up --runtime podman"
             )
@@ -220,7 +252,7 @@ def _check_parts(engine: Session, obj: Object) -> None:
     missing = [f"{kind.kind} {name}" for kind, name in wanted if not engine.client.has(kind, name, engine.namespace)]
     if missing:
         raise CpodError(
-            f"{meta.name_of(obj)} cannot be smoked: it uses the {', the '.join(missing)} of the cluster, and this "
+            f"{written_name(obj)} cannot be smoked: it uses the {', the '.join(missing)} of the cluster, and this "
             f"machine's engine has none of that name in namespace {engine.namespace}; make one there "
             "(KUBECONFIG=$(cpod kubeconfig) kubectl create …), or submit it without --smoke"
         )
@@ -243,7 +275,7 @@ def _clean(engine: Session, made: Smoke) -> None:
     for obj in (made.obj, *(storage for storage in made.storages if meta.name_of(storage).endswith(own))):
         resource = _resource(obj)
         try:
-            existing = engine.client.get(resource, meta.name_of(obj), engine.namespace)
+            existing = engine.client.get(resource, meta.name_of(obj), meta.namespace_of(obj))
         except NotFound:
             pass
         else:
@@ -252,7 +284,7 @@ def _clean(engine: Session, made: Smoke) -> None:
                     f"{engine.title(obj)} on this machine is no smoke run, and a smoke run would take its name; "
                     f"delete or rename it: %cpod delete {engine.title(obj)} --context engine"
                 )
-        discard(engine.client, resource, meta.name_of(obj), engine.namespace)
+        discard(engine.client, resource, meta.name_of(obj), meta.namespace_of(obj))
 
 
 def _followed(engine: Session, handle: Job, asked: Object, timeout: float, show: Show) -> tuple[Snapshot, bool]:
@@ -267,20 +299,23 @@ def _followed(engine: Session, handle: Job, asked: Object, timeout: float, show:
             show(last)
             if _beyond(last) and not last.state.final:
                 break
+    except KeyboardInterrupt:  # Detached is one; or it came while `show` was at work
+        raise SmokeInterrupted(handle.title) from None
     except WaitTimeout as late:
         if last is None or len(last.metrics) < STEPS:
             handle.delete()
             raise WorkFailed(f"{late}; the smoke run was ended, and nothing was submitted") from late
     assert last is not None, "following ends with a snapshot, or raises"
-    if not last.state.final:
-        last = _end(handle, last)
+    goes_on = not last.state.final
+    if goes_on:
+        last = _ended(handle, last)
         show(last)
-        return last, False
-    if not last.state.good:
+    if last.state is State.FAILED:
         last = last.told(*look(engine.client, handle.resource, handle.name, handle.namespace, asked))
         show(last)
+    if not last.state.good:
         raise _failure(engine.title(asked), handle, last)
-    return last, True
+    return last, not goes_on
 
 
 def _beyond(snapshot: Snapshot) -> bool:
@@ -288,9 +323,12 @@ def _beyond(snapshot: Snapshot) -> bool:
     return bool(rows) and (len(rows) > STEPS or rows[-1]["step"] > STEPS)
 
 
-def _end(handle: Job, last: Snapshot) -> Snapshot:
-    """End a run that has shown enough; what is known of it then."""
-    if not status_of(handle.refresh().object, handle.resource).state.final:
+def _ended(handle: Job, last: Snapshot) -> Snapshot:
+    """End a run that has shown enough; what is known of it then, which may be that it has failed meanwhile."""
+    status = handle.status
+    if status.state is State.FAILED:
+        return replace(last, status=status)
+    if not status.state.final:
         handle.cancel()
     reason = f"{STEPS} steps went well; it did not stop after them, so it was ended"
     return replace(last, status=Status(State.SUCCEEDED, "Passed"), reason=reason, advice="")
@@ -298,6 +336,8 @@ def _end(handle: Job, last: Snapshot) -> Snapshot:
 
 def _failure(title: str, handle: Job, last: Snapshot) -> WorkFailed:
     """The failure with its diagnosis; the cell that mends is for what the person wrote."""
+    if last.state is State.DELETED:
+        return WorkFailed(f"{handle.title} was deleted while it was followed; nothing was submitted")
     found = last.diagnosis or Diagnosis(last.reason, last.evidence, last.advice)
     lines = [found.text(f"the smoke of {title} failed")]
     if found.fix:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.catalog import BaseModel
+from cpod_jupyter.api.planning import ModelShape
 from cpod_jupyter.api.resources import MODELSTORAGES, Object
 from cpod_jupyter.api.sources import source_uri, split_checksum
 from cpod_jupyter.errors import CpodError
@@ -51,6 +52,8 @@ class Machine:
     here: Here
     namespace: str
     has_secret: Callable[[str], bool]
+    fits: Callable[[ModelShape], bool] = lambda shape: True
+    """Whether a model of that shape can be trained in its memory."""
     exists: Callable[[Path], bool] = Path.exists
 
 
@@ -60,7 +63,8 @@ def model_stand(ask: Ask, machine: Machine) -> Stand:
     Raises CpodError when nothing tells the architecture.
     """
     shape = shape_of(ask.there, ask.model)
-    large = shape is not None and not machine.here.gpus and shape.parameters > LARGEST
+    slow = shape is not None and not machine.here.gpus and shape.parameters > LARGEST
+    large = slow or (shape is not None and not machine.fits(shape))
     lora_target = ask.model.lora_target if ask.model else ""
     if ask.there is None and ask.model is None:
         return Stand(ask.name)  # the operator says which there are
@@ -78,7 +82,7 @@ def model_stand(ask: Ask, machine: Machine) -> Stand:
             f"one could be made; wait until it is there (%cpod status model/{ask.name}), or have a model of that name "
             f"on this machine: %%cpod model {ask.name} --context engine"
         )
-    why = "is too large for this machine's CPU" if large else "is not on this machine"
+    why = "is too large for this machine" if large else "is not on this machine"
     return Stand(
         f"smoke-{shape.model_type.replace('_', '-')}",
         _random(shape.model_type, machine.namespace),
