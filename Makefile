@@ -3,7 +3,7 @@
 #   make demo     fine-tune, deploy and question a model: the quick start, headless, showing what happens
 #   make lab      JupyterLab on the quick start
 #   make test     every check and test
-#   make bench    how quick the engine is; writes benchmarks/RESULTS.md
+#   make bench    how quick the engine and a notebook are; writes benchmarks/RESULTS.md
 #   make install  the set-up alone: .venv with the package and the `cpod` command in it
 
 PYTHON ?= python3
@@ -71,6 +71,7 @@ notebooks: $(VENV)/.installed-for-tests
 
 bench: install
 	$(BIN)/python benchmarks/api.py
+	$(BIN)/python benchmarks/notebook.py
 
 format: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check --fix .

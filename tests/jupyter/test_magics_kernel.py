@@ -316,6 +316,8 @@ def test_what_can_never_run_is_refused_before_it_is_submitted(engine: Kernel) ->
     ran = engine.run(f"%%cpod job huge\n{HUGE}")
     assert "PreflightFailed" in ran.error
     assert "64 GPUs" in ran.text
+    shown = [data["text/plain"].splitlines()[0] for data in ran.shown if data["text/plain"].startswith("job/huge  ")]
+    assert shown == ["job/huge  Checking", "job/huge  Not submitted"], "it says at once what it does"
     assert "job/huge was not submitted" in ran.error
     assert "--force" in ran.printed
     assert "NotFound" in engine.run("%cpod status job/huge").error

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from cpod_jupyter.jupyter.magics import grammar, template, uploads
 from cpod_jupyter.jupyter.magics.bodies import top_level
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Outcomes
-from cpod_jupyter.sdk import Deployment, Handle, Session, config
+from cpod_jupyter.sdk import Deployment, Handle, Session, Snapshot, State, Status, config
 from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.export import export
 from cpod_jupyter.sdk.handles import to_yaml
@@ -66,7 +68,8 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
     live = Live(magics.ip)
     if judged and not options.force and not (smoke and session.engine is not None):
         for obj, content in zip(objects, data, strict=True):
-            _preflight(session, obj, options.new, content)
+            with _being_checked(live, obj):
+                _preflight(session, obj, options.new, content)
     if smoke:
         tried = smoke_all(session, objects, data, new=options.new, show=live.snapshot)
         if session.engine is not None:
@@ -117,6 +120,26 @@ def _show_smokes(session: Session, objects: Sequence[Object], data: Sequence[Con
                 *(f"# unlike the real run: {told}" for told in made.differs),
             ]
             show(Code("\n".join([*head, "---\n".join(map(to_yaml, (*made.storages, made.obj)))]), "yaml"))
+
+
+@contextlib.contextmanager
+def _being_checked(live: Live, obj: Object) -> Iterator[None]:
+    """Show at once that an object is being checked, where it will be shown, or why it was not submitted."""
+    resource = of_object(obj)
+    assert resource is not None, "its kind is one that cells are for"
+    told = Snapshot(
+        resource,
+        meta.name_of(obj),
+        meta.namespace_of(obj),
+        Status(State.PENDING, "Checking"),
+        "names, data, memory and GPUs are checked before it is submitted",
+    )
+    live.snapshot(told)
+    try:
+        yield
+    except BaseException:  # an interrupt too: nothing of it is there
+        live.snapshot(replace(told, status=Status(State.DELETED, "Not submitted"), reason=""))
+        raise
 
 
 def _preflight(session: Session, obj: Object, new: bool, content: Content | None) -> None:
