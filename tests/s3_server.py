@@ -62,7 +62,7 @@ def s3_server(bucket: str = "bucket") -> Iterator[Bucket]:
     server.daemon_threads = True
     state = Bucket(bucket, server.server_address[1])
     server.bucket = state  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
         yield state

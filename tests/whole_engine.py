@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from stores import installed
+
 from cpod_jupyter import local
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import PODS
@@ -17,7 +19,13 @@ from cpod_jupyter.errors import NotFound
 
 @contextmanager
 def whole_engine(home: Path, *, with_operator: bool = True) -> Iterator[local.Engine]:
-    """An engine on that home, taken down with its pods afterwards. `CPOD_HOME` is the caller's again inside."""
+    """An engine on that home, taken down with its pods afterwards. `CPOD_HOME` is the caller's again inside.
+
+    Its store is one that has been started on before: what a first start makes takes a second of one core.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (home / "objects.db").exists():
+        installed(home / "objects.db")
     with at_home(home):
         engine = local.start(with_operator=with_operator)
     try:

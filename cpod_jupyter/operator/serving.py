@@ -8,6 +8,9 @@ from http.server import ThreadingHTTPServer
 IDLE_SECONDS = 10.0
 """How long a connection may be silent, and how long closing waits."""
 
+_POLL_SECONDS = 0.1
+"""How soon closing is noticed."""
+
 
 class Serving:
     """Serves from the moment it is made."""
@@ -15,7 +18,9 @@ class Serving:
     def __init__(self, server: ThreadingHTTPServer, name: str) -> None:
         self._server = server
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=server.serve_forever, name=name, daemon=True)
+        self._thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, name=name, daemon=True
+        )
         self._thread.start()
 
     @property

@@ -164,7 +164,7 @@ def test_the_stories_end_as_they_are_meant_to(world: World) -> None:
 
 choices = st.lists(st.integers(0, 10_000), max_size=80)
 faults = st.dictionaries(st.integers(1, 250), st.sampled_from(Fault), max_size=40)
-many = settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("story", STORIES)

@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(tiny_model: Path) -> Iterator[Hub]:
     server = Hub({file.name: file.read_bytes() for file in tiny_model.iterdir()})
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     yield server
     server.shutdown()
