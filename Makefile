@@ -59,7 +59,7 @@ lint: $(VENV)/.installed-for-tests
 # Bytecode is kept, whatever the surroundings say: every test process, kernel and pod would compile it all again.
 unit: export PYTHONDONTWRITEBYTECODE :=
 unit: $(VENV)/.installed-for-tests
-	$(BIN)/python -m pytest $(TESTS) -n 2 -m "not slow"
+	$(BIN)/python -m pytest $(TESTS) -n 2 --dist worksteal -m "not slow"
 	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadfile -m slow
 	$(MAKE) notebooks
 

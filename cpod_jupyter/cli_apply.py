@@ -75,16 +75,12 @@ def _check(session: Session, objects: Sequence[Any], options: argparse.Namespace
 
 def _tried(session: Session, objects: Sequence[Any], options: argparse.Namespace) -> bool:
     """Smoke what runs once; whether that is all, because the session is the engine's. Told on standard error."""
-    from cpod_jupyter.sdk.smoke import SmokeInterrupted, smoke_all
+    from cpod_jupyter.sdk.smoke import smoke_all
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    try:
-        tried = smoke_all(session, objects, new=options.new, show=shown_in_lines(tell), tell=tell)
-    except SmokeInterrupted as interrupted:
-        tell(str(interrupted).replace("%cpod", "cpod"))
-        raise
+    tried = smoke_all(session, objects, new=options.new, show=shown_in_lines(tell), tell=tell)
     if session.engine is not None:
         print_data(options, [{"object": run.handle.title, "outcome": "smoked"} for run in tried])
     return session.engine is not None

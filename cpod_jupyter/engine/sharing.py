@@ -16,15 +16,28 @@ class Parts:
     def shared(self, value: T) -> T:
         """An equal value whose parts are shared with those of all values before it."""
         found: Any = value
+        table = self._found
         if isinstance(value, dict):
-            made = {self.shared(name): self.shared(item) for name, item in value.items()}
-            found = self._found.setdefault(("{", *((name, *_identity(item)) for name, item in made.items())), made)
+            made: dict[Any, Any] = {}
+            key: list[Any] = ["{"]
+            for name, item in value.items():  # a loop that calls little: an engine that starts goes round it a lot
+                kind = type(item)
+                if kind is dict or kind is list:
+                    item = self.shared(item)
+                elif kind is str:
+                    item = table.setdefault(item, item)
+                made[table.setdefault(name, name)] = item
+                key += (name, kind, id(item) if kind in _IN_TABLE else item)
+            found = table.setdefault(tuple(key), made)
         elif isinstance(value, list):
             items = [self.shared(item) for item in value]
-            found = self._found.setdefault(("[", *(_identity(item) for item in items)), items)
+            found = table.setdefault(("[", *(_identity(item) for item in items)), items)
         elif isinstance(value, str):
-            found = self._found.setdefault(value, value)
+            found = table.setdefault(value, value)
         return found  # type: ignore[no-any-return]
+
+
+_IN_TABLE = frozenset((dict, list, str))
 
 
 def _identity(value: Any) -> tuple[type, Any]:
