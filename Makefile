@@ -11,9 +11,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TESTS ?= tests
+NODE := $(shell command -v node)
+JLPM := PATH="$(CURDIR)/$(BIN):$$PATH" jlpm
+ifdef NODE
+EXTENSION := cpod_jupyter/labextension/package.json
+else
+export SKIP_JUPYTER_BUILDER := 1
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test tools bench lint format unit notebooks clean
+.PHONY: help install extension demo lab test tools bench lint format unit page notebooks clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -27,7 +34,7 @@ $(VENV)/.made:
 	$(PIP) install --quiet --constraint constraints.txt pip
 	@touch $@
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.made
+$(VENV)/.installed: pyproject.toml constraints.txt $(EXTENSION) | $(VENV)/.made
 	@echo "Installing the packages (a few minutes the first time) ..."
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,storage,lab]'
 	@touch $@
@@ -35,6 +42,21 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.made
 $(VENV)/.installed-for-tests: $(VENV)/.installed
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,storage,lab,test,lint]'
 	@touch $@
+
+# The part that runs in JupyterLab's page, from TypeScript; without Node everything works but its buttons.
+extension: $(EXTENSION)
+
+ifdef NODE
+labextension/node_modules/.installed: labextension/package.json labextension/yarn.lock | $(VENV)/.made
+	@echo "Installing what JupyterLab's extension is built with (a minute or two the first time) ..."
+	$(PIP) install --quiet --constraint constraints.txt jupyter-builder
+	mkdir -p build && cd labextension && { $(JLPM) install --immutable > ../build/jlpm.log 2>&1 || { cat ../build/jlpm.log; exit 1; }; }
+	@touch $@
+
+$(EXTENSION): labextension/node_modules/.installed labextension/tsconfig.json $(wildcard labextension/src/* labextension/src/*/* labextension/style/*)
+	cd labextension && $(JLPM) build
+	@touch $@
+endif
 
 # On this machine, even where a kubeconfig names a cluster; make demo CPOD_CONTEXT=NAME goes there instead.
 demo: export CPOD_CONTEXT ?= engine
@@ -58,10 +80,18 @@ lint: $(VENV)/.installed-for-tests
 
 # Bytecode is kept, whatever the surroundings say: every test process, kernel and pod would compile it all again.
 unit: export PYTHONDONTWRITEBYTECODE :=
-unit: $(VENV)/.installed-for-tests
+unit: $(VENV)/.installed-for-tests page
 	$(BIN)/python -m pytest $(TESTS) -n 2 --dist worksteal -m "not slow"
 	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadfile -m slow
 	$(MAKE) notebooks
+
+# The TypeScript: types, format, tests.
+page: $(EXTENSION)
+ifdef NODE
+	cd labextension && $(JLPM) check && $(JLPM) test
+else
+	@echo "JupyterLab's extension is not tested: there is no Node here"
+endif
 
 # The tour as it lies here, in a kernel, on an engine of its own; its outputs are compared where they are fixed.
 notebooks: $(VENV)/.installed-for-tests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -45,8 +46,10 @@ class Client:
         return cls(connect(context=context))
 
     @classmethod
-    def from_kubeconfig(cls, path: Path) -> Client:
-        return cls(connect(kubeconfig=path))
+    def from_kubeconfig(cls, path: Path, context: str = "") -> Client:
+        """By a file's current context, which goes by the name of `context` where one is given."""
+        found = connect(kubeconfig=path)
+        return cls(replace(found, context=context) if context else found)
 
     @property
     def namespace(self) -> str:

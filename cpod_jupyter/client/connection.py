@@ -102,7 +102,8 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Conne
         )
         contexts, current = kubernetes_config.list_kube_config_contexts(path)
     except (kubernetes_config.ConfigException, OSError) as error:
-        raise CpodError(f"no way to connect to a cluster: {error}") from error
+        wanted = f"the context {context}" if context else "a cluster"
+        raise CpodError(f"no way to connect to {wanted}: {error}") from error
     chosen = next((item for item in contexts if item["name"] == context), current)
     namespace = (chosen.get("context") or {}).get("namespace") or "default"
     return Connection(_tuned(configuration), str(chosen["name"]), namespace)

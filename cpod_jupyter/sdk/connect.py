@@ -41,7 +41,7 @@ def connect(context: str | None = None) -> Connection:
         from cpod_jupyter import local
 
         engine = local.ensure()
-        return Connection(Client.from_kubeconfig(engine.kubeconfig), engine)
+        return Connection(Client.from_kubeconfig(engine.kubeconfig, ENGINE), engine)
     try:
         return Connection(Client.connect(choice.value or None), None)
     except CpodError as error:

@@ -64,6 +64,11 @@ class Handle:
         return meta.namespace_of(self.object)
 
     @property
+    def context(self) -> str:
+        """The context that it lives in; `engine` for the one on this machine."""
+        return self._client.context
+
+    @property
     def title(self) -> str:
         """`finetune/facts`."""
         return f"{word_of(self.resource)}/{self.name}"
@@ -179,8 +184,8 @@ class Handle:
     def __repr__(self) -> str:
         return f"<{self.title} {status_of(self.object, self.resource)}>"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return bundle.of_snapshot(self.snapshot())
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return bundle.of_snapshot(self.snapshot(), self.context)
 
 
 class Storage(Handle):

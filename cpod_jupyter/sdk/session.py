@@ -72,7 +72,8 @@ class Session(Finder):
 
     @property
     def context(self) -> str:
-        return "engine" if self.engine is not None else self.client.context
+        """The context's name; `engine` for the one on this machine."""
+        return self.client.context
 
     def __repr__(self) -> str:
         return f"Session(context={self.context!r}, namespace={self.namespace!r}, server={self.client.server!r})"

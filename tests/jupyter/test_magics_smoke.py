@@ -29,7 +29,7 @@ def test_a_fine_tune_is_tried_here_and_goes_to_the_cluster_unchanged(
     assert notebook.run(f"%%cpod finetune boat --smoke -o job\n{TUNE}").success
     shown = [data["text/plain"] for data in notebook.outputs]
     titles = list(dict.fromkeys(text.split()[0] for text in shown if text.startswith("finetune/")))
-    assert titles == ["finetune/boat-smoke", "finetune/boat"]
+    assert titles == ["finetune/boat", "finetune/boat-smoke"]  # what is checked, tried, and then followed
     assert any("step 2 of 2" in text or "2 steps" in text for text in shown)
     assert "finetune/boat  Succeeded" in shown[-1]
     job = notebook.variables["job"]

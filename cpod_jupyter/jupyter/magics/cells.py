@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from cpod_jupyter.jupyter.magics.bodies import top_level
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Outcomes
 from cpod_jupyter.sdk import Deployment, Handle, Session, Snapshot, State, Status, config
+from cpod_jupyter.sdk.connect import ENGINE
 from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.export import export
 from cpod_jupyter.sdk.handles import to_yaml
@@ -71,7 +73,9 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
             with _being_checked(live, obj):
                 _preflight(session, obj, options.new, content)
     if smoke:
-        tried = smoke_all(session, objects, data, new=options.new, show=live.snapshot)
+        tried = smoke_all(
+            session, objects, data, new=options.new, show=functools.partial(live.snapshot, context=ENGINE)
+        )
         if session.engine is not None:
             return _bound(magics, options, [run.handle for run in tried])
     submitted = [
@@ -134,11 +138,11 @@ def _being_checked(live: Live, obj: Object) -> Iterator[None]:
         Status(State.PENDING, "Checking"),
         "names, data, memory and GPUs are checked before it is submitted",
     )
-    live.snapshot(told)
+    live.snapshot(told, "")  # of no context yet: there is nothing to follow there
     try:
         yield
     except BaseException:  # an interrupt too: nothing of it is there
-        live.snapshot(replace(told, status=Status(State.DELETED, "Not submitted"), reason=""))
+        live.snapshot(replace(told, status=Status(State.DELETED, "Not submitted"), reason=""), "")
         raise
 
 
@@ -169,9 +173,9 @@ def follow(
     """
     live = live or Live(magics.ip)
     if wait:
-        handle.wait(timeout, live.snapshot)
+        handle.wait(timeout, functools.partial(live.snapshot, context=handle.context))
     else:
-        live.snapshot(handle.snapshot())
+        live.snapshot(handle.snapshot(), handle.context)
     magics.mark_shown(handle)
     return handle
 

@@ -11,8 +11,8 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Unicode
 
 from cpod_jupyter.jupyter.magics import cells, evaluation, grammar, lines
-from cpod_jupyter.sdk import Handle, Session, config, engine
-from cpod_jupyter.sdk.connect import means_engine
+from cpod_jupyter.sdk import Handle, Session
+from cpod_jupyter.sdk.sessions import Sessions
 
 _ASKED = re.compile(r"^\s*%%?cpod\s+([a-z]+)\s*(\?+|--help|-h)\s*$")
 
@@ -29,7 +29,8 @@ class CpodMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.ip = shell
-        self._sessions: dict[tuple[config.Choice, config.Choice], Session] = {}
+        self._sessions = Sessions()
+        self._told: Session | None = None
         self._shown: set[int] = set()
 
     @line_cell_magic
@@ -63,40 +64,21 @@ class CpodMagics(Magics):
 
     def connect(self, context: str, namespace: str) -> Session:
         """Take a context and a namespace for all lines that name none. Raises as Session does; nothing changes then."""
-        found = Session(context or None, namespace or None)
+        found = self._sessions.get(context, namespace)
         self.context, self.namespace = context, namespace
-        self._sessions[_key(found.chosen)] = found
         return found
 
     def session(self, options: argparse.Namespace) -> Session:
         """The session of a line's context and namespace; an engine that went away is started again."""
-        context, namespace = options.context or self.context, options.namespace or self.namespace
-        key = _key(config.chosen(context, namespace))  # the environment, cpod.toml and the folder may have changed
-        known = self._known(key)
-        if known is None:
-            known = self._sessions[key] = Session(context or None, namespace or None)
-            if known.engine is not None and known.engine.started_now and options.command:
-                print(known.where())
-        return known
+        found = self._sessions.get(options.context or self.context, options.namespace or self.namespace)
+        if found.engine is not None and found.engine.started_now and options.command and found is not self._told:
+            self._told = found
+            print(found.where())
+        return found
 
     def session_at_hand(self, context: str, namespace: str) -> Session | None:
         """The same, but None rather than that an engine is started; for completion."""
-        context, namespace = context or self.context, namespace or self.namespace
-        if means_engine(context or None) and engine.running() is None:
-            return None
-        return self._known(_key(config.chosen(context, namespace))) or Session(context or None, namespace or None)
-
-    def _known(self, key: tuple[config.Choice, config.Choice]) -> Session | None:
-        known = self._sessions.get(key)
-        if known is not None and known.engine is not None:
-            running = engine.running()
-            if running is None or running.url != known.engine.url or running.pid != known.engine.pid:
-                return None
-        return known
-
-
-def _key(chosen: config.Chosen) -> tuple[config.Choice, config.Choice]:
-    return chosen.context, chosen.namespace
+        return self._sessions.at_hand(context or self.context, namespace or self.namespace)
 
 
 def help_line(source: list[str]) -> list[str]:

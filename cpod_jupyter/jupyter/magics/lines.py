@@ -67,7 +67,7 @@ def _status(magics: CpodMagics, options: argparse.Namespace) -> None:
         return _overview(magics, options)
     handle = _found(magics, options)
     magics.bind(options, handle)
-    return Live(magics.ip).snapshot(handle.snapshot())
+    return Live(magics.ip).snapshot(handle.snapshot(), handle.context)
 
 
 def _follow(magics: CpodMagics, options: argparse.Namespace) -> Handle:

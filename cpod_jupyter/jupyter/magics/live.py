@@ -22,18 +22,19 @@ class Live:
     def __init__(self, shell: InteractiveShell) -> None:
         self._updates = hasattr(shell, "kernel")
         self._handle: Any = None
-        self._shown: dict[str, str] = {}
+        self._shown: dict[str, Any] = {}
         self._told: tuple[Any, ...] = ()
         self._told_at = float("-inf")
 
-    def snapshot(self, snapshot: Snapshot) -> None:
+    def snapshot(self, snapshot: Snapshot, context: str) -> None:
+        """Show an object of a context as it is now; "" for one that is in none yet."""
         told = (snapshot.status.phase, snapshot.reason)
         due = time.monotonic() - self._told_at >= _TERMINAL_SECONDS
         if self._updates or snapshot.state.final or told != self._told or due:
             self._told, self._told_at = told, time.monotonic()
-            self.show(bundle.of_snapshot(snapshot))
+            self.show(bundle.of_snapshot(snapshot, context))
 
-    def show(self, content: dict[str, str]) -> None:
+    def show(self, content: dict[str, Any]) -> None:
         """Show this instead of what was shown before."""
         if content == self._shown:
             return

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cpod_jupyter.sdk.snapshot import Snapshot
-from cpod_jupyter.sdk.view import card, curve
+from cpod_jupyter.sdk.view import card, curve, state
 
 
-def of_snapshot(snapshot: Snapshot) -> dict[str, str]:
-    bundle = {"text/plain": card.text(snapshot), "text/html": card.html(snapshot)}
+def of_snapshot(snapshot: Snapshot, context: str = "") -> dict[str, Any]:
+    """A snapshot of an object, for whatever shows it: JupyterLab with our extension draws its state, where it is
+    in a context."""
+    bundle: dict[str, Any] = {"text/plain": card.text(snapshot), "text/html": card.html(snapshot)}
+    if context:
+        bundle[state.MIME] = state.of_snapshot(snapshot, context)
     total = snapshot.progress.total if snapshot.progress else None
     if image := curve.svg(snapshot.metrics, total):
         bundle["image/svg+xml"] = image

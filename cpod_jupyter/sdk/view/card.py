@@ -18,6 +18,7 @@ _PODS = 8
 """Pods that are shown one by one."""
 _TEXT_LOG_LINES = 2
 _NUMBERS = (("epoch", "epoch {:.2f}"), ("learning_rate", "rate {:.2g}"), ("tokens_per_second", "{:.0f} tokens/s"))
+_EVENT_CHARACTERS = 300
 _FINISHED_PROGRESS = (State.SUCCEEDED, State.READY)
 
 
@@ -78,6 +79,14 @@ def progress_words(snapshot: Snapshot) -> str:
     return words
 
 
+def fraction_of(snapshot: Snapshot) -> float | None:
+    """0 to 1 of what is going on, 1 when it is done; None when that is not known."""
+    progress = snapshot.progress
+    if progress is None or (snapshot.state in _FINISHED_PROGRESS and not snapshot.metrics):
+        return None
+    return 1.0 if snapshot.state in _FINISHED_PROGRESS else progress.fraction
+
+
 def number_words(snapshot: Snapshot) -> list[str]:
     """The latest numbers of training, each with its name."""
     if not snapshot.metrics:
@@ -124,11 +133,18 @@ def _pods(snapshot: Snapshot) -> str:
     return f'<div class="cpod-row cpod-pods">{" ".join(spans)}{_more_pods(snapshot)}</div>' if spans else ""
 
 
+def untold_events(snapshot: Snapshot) -> list[str]:
+    """Warnings that the reason and the evidence do not say already."""
+    reason, lines = snapshot.reason, [line.strip() for line in snapshot.evidence if line.strip()]
+    return [
+        event[:_EVENT_CHARACTERS]
+        for event in snapshot.events
+        if event not in reason and not (reason and reason in event) and not any(line in event for line in lines)
+    ]
+
+
 def _events(snapshot: Snapshot) -> str:
-    """Warnings that the reason does not say already."""
-    reason = snapshot.reason
-    told = [event for event in snapshot.events if event not in reason and not (reason and reason in event)]
-    items = "".join(f"<li>{escape(event[:300])}</li>" for event in told)
+    items = "".join(f"<li>{escape(event)}</li>" for event in untold_events(snapshot))
     return f'<ul class="cpod-events cpod-dim">{items}</ul>' if items else ""
 
 
@@ -147,7 +163,7 @@ def _bar(snapshot: Snapshot) -> str:
     progress = snapshot.progress
     if progress is None or (snapshot.state in _FINISHED_PROGRESS and not snapshot.metrics):
         return ""
-    fraction = 1.0 if snapshot.state in _FINISHED_PROGRESS else progress.fraction
+    fraction = fraction_of(snapshot)
     words = escape(progress_words(snapshot))
     if fraction is None:
         return f'<div class="cpod-row"><span>{words}</span></div>'

@@ -58,7 +58,16 @@ def image(metrics: Sequence[Metrics], total_steps: float | None = None) -> str:
     if not drawn:
         return ""
     data = base64.b64encode(drawn.encode()).decode()
-    return f'<img class="cpod-curve" alt="{_label(points_of(metrics))}" src="data:image/svg+xml;base64,{data}">'
+    return f'<img class="cpod-curve" alt="{escape(label(metrics))}" src="data:image/svg+xml;base64,{data}">'
+
+
+def label(metrics: Sequence[Metrics]) -> str:
+    """The curve in words, for who cannot see it; empty with fewer than two points."""
+    points = points_of(metrics)
+    if len(points) < 2:
+        return ""
+    (first_step, first), (last_step, last) = points[0], points[-1]
+    return f"Training loss by step: {first:.3g} at step {first_step:g}, {last:.3g} at step {last_step:g}"
 
 
 def svg(metrics: Sequence[Metrics], total_steps: float | None = None) -> str:
@@ -81,7 +90,8 @@ def svg(metrics: Sequence[Metrics], total_steps: float | None = None) -> str:
         labels.append(("eval", held_out[-1], _ORANGE))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{_label(points)}" color="{_GREY}" font-family="system-ui,sans-serif" font-size="11">{grid}{ticks}'
+        f'aria-label="{escape(label(metrics))}" color="{_GREY}" font-family="system-ui,sans-serif" font-size="11">'
+        f"{grid}{ticks}"
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 2}" text-anchor="end" fill="currentColor" opacity=".7">step</text>'
         f"{drawn}{_dot(points[-1], frame, _BLUE, 3)}{_ends(labels, frame)}</svg>"
     )
@@ -159,11 +169,6 @@ def spark(metrics: Sequence[Metrics], width: int = 24) -> str:
     picked = [values[round(index * (len(values) - 1) / (count - 1))] for index in range(count)]
     low, high = min(picked), max(picked)
     return "".join(_BLOCKS[round((value - low) / ((high - low) or 1) * (len(_BLOCKS) - 1))] for value in picked)
-
-
-def _label(points: Sequence[Point]) -> str:
-    (first_step, first), (last_step, last) = points[0], points[-1]
-    return escape(f"Training loss by step: {first:.3g} at step {first_step:g}, {last:.3g} at step {last_step:g}")
 
 
 def _bounds(low: float, high: float) -> tuple[float, float]:
