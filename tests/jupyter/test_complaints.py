@@ -24,12 +24,17 @@ ANSWERED: dict[str, str | tuple[str, ...]] = {
         "jupyter/test_magics_kernel.py::test_a_long_log_is_bounded_in_the_notebook_and_whole_on_request",
     ),
     "4 closing the tab loses the output": (
-        "jupyter/test_magics_kernel.py::test_a_restarted_kernel_finds_the_job_again_without_a_second_run"
+        "jupyter/test_magics_kernel.py::test_a_restarted_kernel_finds_the_job_again_without_a_second_run",
+        "browser/test_browser_block.py::test_the_block_goes_on_after_a_reload_in_the_middle_and_the_notebook_keeps_the_end",
+        "browser/test_browser_block.py::test_the_block_goes_on_when_its_kernel_is_gone",
     ),
     "5 no progress before the end": ("jupyter/test_magics_kernel.py::test_progress_is_shown_before_the_end"),
-    "6 the real cause is hidden": "jupyter/test_magics_cells.py::test_a_failed_job_raises_and_shows_the_cause",
+    "6 the real cause is hidden": (
+        "jupyter/test_magics_runs.py::test_the_cause_of_a_failure_stands_where_the_cell_ends",
+        "sdk/test_sdk_follow.py::test_a_service_that_says_it_is_ready_while_its_pod_crash_loops_is_seen_through",
+    ),
     "7 impossible requests wait for ever, without a word": (
-        "sdk/test_sdk_session.py::test_a_job_that_asks_for_what_there_is_not_says_so_while_it_waits"
+        "jupyter/test_magics_runs.py::test_what_can_never_run_is_refused_and_what_waits_says_for_what"
     ),
     "8 runs vanish, and cannot be run again": (
         "jupyter/test_magics_runs.py::test_a_run_whose_cell_and_kernel_are_gone_is_found_followed_and_run_again",

@@ -102,3 +102,24 @@ def test_bad_rows_and_too_little_memory_are_found_before_anything_is_submitted(k
     assert "nothing was submitted" in large.text
     assert "NotFound" in kernel.run("%cpod status finetune/late").error
     assert "late" not in kernel.run("%cpod ls finetunes").text
+
+
+def test_the_cause_of_a_failure_stands_where_the_cell_ends(kernel: Kernel) -> None:
+    ran = kernel.run(f"%%cpod job hungry --new\nbackoffLimit: 0\n{program('raise MemoryError(1)')}")
+    assert ran.status == "error"
+    assert "job/hungry failed: the machine ran out of memory" in ran.error
+    assert "| MemoryError: 1" in ran.error
+
+
+def test_what_can_never_run_is_refused_and_what_waits_says_for_what(kernel: Kernel) -> None:
+    greedy = f"gpuRequiredPerReplica: 64\n{program('print(1)')}"
+    ran = kernel.run(f"%%cpod job greedy\n{greedy}")
+    assert ran.status == "error"
+    assert "64" in ran.error
+    assert "GPU" in ran.error
+    assert "greedy" not in kernel.run("%cpod ls job").text
+    cell = kernel.begin(f"%%cpod job greedy --force --new\n{greedy}")
+    kernel.until_shown(cell, "Insufficient nvidia.com/gpu")
+    kernel.interrupt()
+    assert kernel.end(cell).status == "error"
+    kernel.run("%cpod cancel greedy")
