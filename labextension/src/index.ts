@@ -1,14 +1,14 @@
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { Dialog, showDialog } from '@jupyterlab/apputils';
 import { INotebookTracker, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
-import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { mayCancel } from './ask';
 import { IBlockActions } from './block/block';
 import { BlockRenderer } from './block/renderer';
 import { IAddress, MIME } from './block/state';
-import { Server } from './server';
-import { Stream } from './stream';
+import { core, ICore } from './core';
+import { pages } from './pages/plugin';
+import { sidebar } from './sidebar/plugin';
 
 /** Before HTML, which has 50 or so, and of which every output of ours has one too. */
 const RANK = 10;
@@ -18,38 +18,20 @@ const block: JupyterFrontEndPlugin<void> = {
   id: 'cpod-jupyter:block',
   description: 'Draws the live block of a followed job.',
   autoStart: true,
-  requires: [IRenderMimeRegistry],
-  optional: [INotebookTracker, ITranslator],
+  requires: [ICore, IRenderMimeRegistry],
+  optional: [INotebookTracker],
   activate: (
-    app: JupyterFrontEnd,
+    _: JupyterFrontEnd,
+    core: ICore,
     rendermime: IRenderMimeRegistry,
-    tracker: INotebookTracker | null,
-    translator: ITranslator | null
+    tracker: INotebookTracker | null
   ) => {
-    const trans = (translator ?? nullTranslator).load('cpod_jupyter');
-    const server = new Server(app.serviceManager.serverSettings);
-    const lost = trans.__('Jupyter does not answer; trying again');
-    const stream = new Stream(() => server.socket(), lost);
-
-    const confirmed = async ({ kind, name }: IAddress): Promise<boolean> => {
-      const { button } = await showDialog({
-        title: trans.__('Cancel %1 %2?', kind, name),
-        body: trans.__(
-          'Its pods are stopped. What it has saved so far is kept only where its kind can be suspended.'
-        ),
-        buttons: [
-          Dialog.cancelButton({ label: trans.__('Let it run') }),
-          Dialog.warnButton({ label: trans.__('Cancel it') })
-        ]
-      });
-      return button.accept;
-    };
-
+    const { server, stream, trans } = core;
     const actions = (node: HTMLElement, address: IAddress, fed: boolean): IBlockActions => {
       const panel = (): NotebookPanel | undefined => tracker?.find(each => each.node.contains(node));
       return {
         cancel: async () => {
-          if (await confirmed(address)) {
+          if (await mayCancel(address, trans)) {
             await server.cancel(address);
           }
         },
@@ -78,4 +60,4 @@ function insertBelow(panel: NotebookPanel | undefined, node: HTMLElement, text: 
   }
 }
 
-export default [block];
+export default [core, block, pages, sidebar];

@@ -1,0 +1,114 @@
+import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ICommandPalette, Notification } from '@jupyterlab/apputils';
+import { ITranslator } from '@jupyterlab/translation';
+import { refreshIcon } from '@jupyterlab/ui-components';
+import { Menu } from '@lumino/widgets';
+
+import { IRow } from '../contract';
+import { ICore } from '../core';
+import { asButtons, CommandIDs } from '../pages/commands';
+import { IListActions } from './list';
+import { RowsModel } from './model';
+import { actionsFor, Group } from './rows';
+import { endWords, Sidebar } from './sidebar';
+
+/** After the file browser, the running kernels and the table of contents. */
+const RANK = 450;
+/** How many ended jobs are told one by one; of more, how many they are. */
+const FEW = 3;
+
+/** The sidebar with the lists of what there is. */
+export const sidebar: JupyterFrontEndPlugin<void> = {
+  id: 'cpod-jupyter:sidebar',
+  description: 'Lists jobs, deployments, models and datasets in the left sidebar, live.',
+  autoStart: true,
+  requires: [ICore],
+  optional: [ICommandPalette, ILayoutRestorer, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    core: ICore,
+    palette: ICommandPalette | null,
+    restorer: ILayoutRestorer | null,
+    translator: ITranslator | null
+  ) => {
+    const panel = new Sidebar(core, model => actionsOf(app, model), translator ?? undefined);
+    app.shell.add(panel, 'left', { rank: RANK });
+    restorer?.add(panel, panel.id);
+    addCommands(app, core, panel, palette);
+    core.jobs.ended.connect((_, rows) => tellEnded(app, core, rows));
+    void app.restored.then(() => {
+      core.jobs.open(); // for the count and the notifications, as long as the page is there
+      return core.place.refresh();
+    });
+  }
+};
+
+function addCommands(
+  app: JupyterFrontEnd,
+  core: ICore,
+  panel: Sidebar,
+  palette: ICommandPalette | null
+): void {
+  const { commands } = app;
+  const { trans } = core;
+  const labels: [Group, string][] = [
+    ['jobs', trans.__('Show jobs')],
+    ['deployments', trans.__('Show deployments')],
+    ['models', trans.__('Show models')],
+    ['datasets', trans.__('Show datasets')]
+  ];
+  const category = trans.__('cpod');
+  for (const [group, label] of labels) {
+    const command = `cpod:show-${group}`;
+    commands.addCommand(command, {
+      label,
+      execute: () => {
+        app.shell.activateById(panel.id);
+        panel.reveal(group);
+      }
+    });
+    palette?.addItem({ command, category });
+  }
+  commands.addCommand('cpod:refresh', {
+    label: trans.__('Refresh all that cpod shows'),
+    icon: refreshIcon,
+    execute: () => core.refresh()
+  });
+  palette?.addItem({ command: 'cpod:refresh', category });
+}
+
+/** What a list does with its rows: all of it by commands, so that the palette and other extensions can do it too. */
+function actionsOf(app: JupyterFrontEnd, model: RowsModel): IListActions {
+  const { commands } = app;
+  const args = (row: IRow): Record<string, string> => ({ ...model.address(row) });
+  return {
+    of: row => asButtons(commands, actionsFor(row), args(row)),
+    run: (id, row) => void commands.execute(CommandIDs[id], args(row)),
+    menu: (row, x, y) => {
+      const menu = new Menu({ commands });
+      for (const name of actionsFor(row)) {
+        menu.addItem({ command: CommandIDs[name], args: args(row) });
+      }
+      menu.open(x, y);
+    }
+  };
+}
+
+/** Tell of jobs that have come to their end, and offer to show them. */
+function tellEnded(app: JupyterFrontEnd, core: ICore, rows: IRow[]): void {
+  const { trans } = core;
+  if (rows.length > FEW) {
+    const label = trans.__('Show jobs');
+    const callback = (): void => void app.commands.execute('cpod:show-jobs');
+    Notification.info(trans.__('%1 jobs have ended', rows.length), { actions: [{ label, callback }] });
+    return;
+  }
+  for (const row of rows) {
+    const args = { ...core.jobs.address(row) };
+    const type = { good: 'success', bad: 'error', busy: 'info', wait: 'info' } as const;
+    Notification.emit(endWords(row, core), type[row.tone], {
+      autoClose: 10000,
+      actions: [{ label: trans.__('Open'), callback: () => void app.commands.execute(CommandIDs.open, args) }]
+    });
+  }
+}

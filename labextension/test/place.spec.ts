@@ -1,0 +1,161 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+
+import { IContext, ILists, IPlaces, IRow, IRowList } from '../src/contract';
+import { RowsModel } from '../src/sidebar/model';
+import { Memory, Place } from '../src/sidebar/place';
+import { done, row } from './rows';
+
+const CONTEXTS: IContext[] = [
+  { name: 'engine', server: 'http://127.0.0.1:1', namespace: 'default', current: false },
+  { name: 'cluster', server: 'https://cluster', namespace: 'team', current: true }
+];
+let server: IPlaces;
+let kept: Record<string, string>;
+let memory: Memory;
+
+beforeEach(() => {
+  kept = {};
+  memory = { getItem: key => kept[key] ?? null, setItem: (key, value) => void (kept[key] = value) };
+  server = {
+    contexts: async () => ({ contexts: CONTEXTS, engine: { running: true, url: '' } }),
+    namespaces: async context => (context === 'engine' ? ['default', 'other'] : ['prod'])
+  };
+});
+
+const place = (): Place => new Place(server, memory, 'place');
+
+describe('Place', () => {
+  it('begins at the current context, with its own namespace among those there are', async () => {
+    const found = place();
+    await found.refresh();
+    expect(found.current).toEqual({ context: 'cluster', namespace: 'team' });
+    expect(found.namespaces).toEqual(['team', 'prod']);
+  });
+
+  it('takes the last choice up again, unless its context is gone', async () => {
+    const before = place();
+    await before.refresh();
+    await before.chooseContext('engine');
+    before.chooseNamespace('other');
+    const after = place();
+    await after.refresh();
+    expect(after.current).toEqual({ context: 'engine', namespace: 'other' });
+    server.contexts = async () => ({ contexts: [CONTEXTS[1]], engine: { running: false, url: '' } });
+    const later = place();
+    await later.refresh();
+    expect(later.current).toEqual({ context: 'cluster', namespace: 'team' });
+  });
+
+  it.each(['{', '7', '{"context": 1}', 'null'])('does not mind what else is kept: %s', async text => {
+    kept.place = text;
+    const found = place();
+    await found.refresh();
+    expect(found.current!.context).toBe('cluster');
+  });
+
+  it('says what is wrong, and no longer when all is well', async () => {
+    const { contexts, namespaces } = server;
+    server.contexts = vi.fn().mockRejectedValue(new Error("cpod's server extension does not run"));
+    const found = place();
+    await found.refresh();
+    expect([found.current, found.trouble]).toEqual([null, "cpod's server extension does not run"]);
+    server.contexts = contexts;
+    server.namespaces = vi.fn().mockRejectedValue(new Error('you may not list namespaces'));
+    await found.refresh();
+    expect([found.namespaces, found.trouble]).toEqual([['team'], 'you may not list namespaces']);
+    server.namespaces = namespaces;
+    await found.refresh();
+    expect([found.namespaces, found.trouble]).toEqual([['team', 'prod'], '']);
+  });
+
+  it('does not mix up the namespaces of two contexts when answers come late', async () => {
+    let answer: (names: string[]) => void = () => undefined;
+    const found = place();
+    await found.refresh();
+    const { namespaces } = server;
+    server.namespaces = () => new Promise(resolve => (answer = resolve));
+    const first = found.chooseContext('engine');
+    server.namespaces = namespaces;
+    await found.chooseContext('cluster');
+    answer(['default', 'other']);
+    await first;
+    expect(found.namespaces).toEqual(['team', 'prod']);
+  });
+});
+
+describe('RowsModel', () => {
+  let subscribed: { where: unknown; listener: (list: IRowList) => void; on: boolean }[];
+  let lists: ILists;
+  let where: Place;
+  let model: RowsModel;
+  const live = (): unknown[] => subscribed.filter(each => each.on).map(each => each.where);
+  const says = (rows: IRow[], trouble = ''): void => {
+    subscribed.filter(each => each.on).forEach(each => each.listener({ rows, trouble }));
+  };
+
+  beforeEach(async () => {
+    subscribed = [];
+    lists = {
+      subscribeList: (at, listener) => {
+        const entry = { where: at, listener, on: true };
+        subscribed.push(entry);
+        return () => void (entry.on = false);
+      }
+    };
+    where = place();
+    model = new RowsModel(lists, where, 'jobs');
+    await where.refresh();
+  });
+
+  it('is live while somebody has it open, and keeps what it knew', () => {
+    expect(live()).toEqual([]);
+    const first = model.open();
+    const second = model.open();
+    expect(live()).toEqual([{ context: 'cluster', namespace: 'team', kind: 'jobs' }]);
+    says([row('a')]);
+    first();
+    first(); // once more does nothing
+    expect(live()).toHaveLength(1);
+    second();
+    expect(live()).toEqual([]);
+    expect(model.rows).toHaveLength(1);
+  });
+
+  it('goes with the place, and forgets the rows of the one before', () => {
+    model.open();
+    says([row('a')]);
+    where.chooseNamespace('prod');
+    expect(model.rows).toBeNull();
+    expect(live()).toEqual([{ context: 'cluster', namespace: 'prod', kind: 'jobs' }]);
+    expect(model.address(row('a', { namespace: 'prod' }))).toEqual({
+      context: 'cluster',
+      namespace: 'prod',
+      kind: 'job',
+      name: 'a'
+    });
+  });
+
+  it('tells the jobs that end while it looks, once, and through a lost connection', () => {
+    const heard: string[][] = [];
+    model.ended.connect((_, rows) => heard.push(rows.map(each => each.name)));
+    model.open();
+    says([row('over', done), row('a'), row('b')]);
+    says([], 'Jupyter does not answer');
+    expect([model.rows!.length, model.trouble]).toEqual([3, 'Jupyter does not answer']);
+    says([row('over', done), row('a', done), row('b')]);
+    says([row('over', done), row('a', done), row('b')]);
+    expect(heard).toEqual([['a']]);
+    where.chooseNamespace('prod');
+    says([row('b', done)]); // another b
+    expect(heard).toEqual([['a']]);
+  });
+
+  it('asks again when told to, with the rows in sight meanwhile', () => {
+    model.open();
+    says([row('a')]);
+    model.refresh();
+    expect(subscribed).toHaveLength(2);
+    expect(live()).toHaveLength(1);
+    expect(model.rows).toHaveLength(1);
+  });
+});
