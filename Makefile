@@ -99,9 +99,10 @@ notebooks: $(VENV)/.installed-for-tests
 	  CPOD_HOME=$$home CPOD_CONTEXT=engine CPOD_NAMESPACE=default $(BIN)/python -m pytest --nbval-lax \
 	  --nbval-sanitize-with notebooks/sanitize.cfg notebooks/tour.ipynb
 
-bench: install
+bench: $(VENV)/.installed-for-tests
 	$(BIN)/python benchmarks/api.py
 	$(BIN)/python benchmarks/notebook.py
+	$(BIN)/python benchmarks/page.py
 
 format: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check --fix .

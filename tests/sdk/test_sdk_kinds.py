@@ -28,7 +28,7 @@ from cpod_jupyter.api.resources import (
     Resource,
 )
 from cpod_jupyter.api.schema import problems
-from cpod_jupyter.errors import Forbidden, ManifestError, NotFound, WorkFailed
+from cpod_jupyter.errors import CpodError, Forbidden, ManifestError, NotFound, WorkFailed
 from cpod_jupyter.sdk import AlreadyRun, Job, Session, State, manifest, shortforms
 from cpod_jupyter.sdk.kinds import TRAININGS, forms_of
 from cpod_jupyter.sdk.listing import about
@@ -264,6 +264,10 @@ def test_a_cancelled_job_stays_and_can_be_resumed(session: Session, word: str) -
     for snapshot in job.follow(60):
         if snapshot.state is State.RUNNING:
             break
+    with pytest.raises(CpodError, match="is not suspended"):
+        job.resume()
+    job.cancel()
+    job.resume()  # at once, before its controller has seen to it
     job.delete()
 
 
