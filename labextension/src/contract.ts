@@ -1,35 +1,11 @@
-import { IAddress, Tone } from './block/state';
+import { IAddress } from './block/state';
+import { IList, IListPlace } from './rows';
 
-/** An object in a list: what `subscribeList` hands out. */
-export interface IRow {
-  /** A word: `finetune`. */
-  kind: string;
-  name: string;
-  namespace: string;
-  phase: string;
-  tone: Tone;
-  /** Whether it has come to an end and will not change again. */
-  final: boolean;
-  /** RFC 3339. */
-  created: string;
-  /** `4 A100`; empty where it has none. */
-  gpus: string;
-  detail: string;
-  reason: string;
-}
-
-export interface IRowList {
-  rows: IRow[];
-  /** A sentence; empty when all is well. */
-  trouble: string;
-}
+export type { IList, IRow } from './rows';
 
 /** What hands out live lists: `Stream`. */
 export interface ILists {
-  subscribeList(
-    where: { context: string; namespace: string; kind: string },
-    listener: (list: IRowList) => void
-  ): () => void;
+  subscribeList(where: IListPlace, listener: (list: IList) => void): () => void;
 }
 
 export interface IContext {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { IContext, ILists, IPlaces, IRow, IRowList } from '../src/contract';
+import { IContext, ILists, IPlaces, IRow, IList } from '../src/contract';
 import { RowsModel } from '../src/sidebar/model';
 import { Memory, Place } from '../src/sidebar/place';
 import { done, row } from './rows';
@@ -84,7 +84,7 @@ describe('Place', () => {
 });
 
 describe('RowsModel', () => {
-  let subscribed: { where: unknown; listener: (list: IRowList) => void; on: boolean }[];
+  let subscribed: { where: unknown; listener: (list: IList) => void; on: boolean }[];
   let lists: ILists;
   let where: Place;
   let model: RowsModel;

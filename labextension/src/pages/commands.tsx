@@ -14,9 +14,10 @@ import React from 'react';
 import { mayCancel, mayDelete } from '../ask';
 import { IAddress } from '../block/state';
 import { ICore } from '../core';
+import { rowKey } from '../rows';
 import type { IAction } from '../sidebar/list';
 import { sentence } from '../sidebar/place';
-import { ActionName, groupOf, rowKey } from '../sidebar/rows';
+import { ActionName, groupOf } from '../sidebar/rows';
 import type { Tab } from './view';
 
 export const CommandIDs: Record<ActionName, string> = {

@@ -1,9 +1,9 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useId, useMemo, useState } from 'react';
 
-import { IRow } from '../contract';
+import { IRow, rowKey } from '../rows';
 import { ListRow } from './listrow';
-import { ActionName, filtered, Order, rowKey, sorted } from './rows';
+import { ActionName, filtered, Order, sorted } from './rows';
 import { ROW_HEIGHT, useWindow } from './window';
 
 /** Milliseconds between two looks at the clock. */

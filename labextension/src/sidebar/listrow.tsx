@@ -2,9 +2,9 @@ import { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import { Tone } from '../block/state';
-import { IRow } from '../contract';
+import { IRow, rowKey } from '../rows';
 import type { IListActions } from './list';
-import { ageOf, rowKey } from './rows';
+import { ageOf } from './rows';
 import { ROW_HEIGHT } from './window';
 
 /** Marks that can be told apart without their colours. */

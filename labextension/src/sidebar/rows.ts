@@ -1,5 +1,5 @@
 import { Tone } from '../block/state';
-import { IRow } from '../contract';
+import { IRow, rowKey } from '../rows';
 
 export type Group = 'jobs' | 'deployments' | 'models' | 'datasets';
 export type Order = 'age' | 'name' | 'phase';
@@ -10,11 +10,6 @@ export type ActionName = 'open' | 'logs' | 'cancel' | 'rerun' | 'deploy' | 'dele
 const COLLATOR = new Intl.Collator('en', { numeric: true });
 /** What needs a look first: failures, then what goes on, what waits, and what went well. */
 const TONES: Tone[] = ['bad', 'busy', 'wait', 'good'];
-
-/** Which of the rows of a list of one namespace a row is, whatever changes about it. */
-export function rowKey(row: { kind: string; name: string }): string {
-  return `${row.kind}/${row.name}`;
-}
 
 /** The list that an object of a kind is in. */
 export function groupOf(kind: string): Group {
