@@ -72,21 +72,26 @@ describe('what changes in a list', () => {
 
 describe('actionsFor', () => {
   it.each([
-    ['a job that runs', row('a'), ['open', 'logs', 'cancel', 'rerun', 'delete']],
-    ['a job that is over', row('a', done), ['open', 'logs', 'rerun', 'delete']],
+    ['a job that runs', row('a'), ['open', 'logs', 'cancel', 'rerun', 'clone', 'delete']],
+    ['a job that is over', row('a', done), ['open', 'logs', 'rerun', 'clone', 'delete']],
     [
       'a fine-tuning with a result',
       row('a', { kind: 'finetune', ...done }),
-      ['open', 'logs', 'rerun', 'deploy', 'delete']
+      ['open', 'logs', 'rerun', 'clone', 'deploy', 'delete']
     ],
     [
       'a fine-tuning that failed',
       row('a', { kind: 'finetune', ...failed }),
-      ['open', 'logs', 'rerun', 'delete']
+      ['open', 'logs', 'rerun', 'clone', 'delete']
     ],
     ['a model that is there', row('a', { kind: 'model', ...done }), ['open', 'logs', 'deploy', 'delete']],
     ['a model on its way', row('a', { kind: 'model' }), ['open', 'logs', 'delete']],
-    ['a deployment', row('a', { kind: 'inference', tone: 'good' }), ['open', 'logs', 'delete']]
+    [
+      'a deployment',
+      row('a', { kind: 'inference', tone: 'good' }),
+      ['open', 'logs', 'chat', 'clone', 'delete']
+    ],
+    ['a training', row('a', { kind: 'pytorchjob', ...done }), ['open', 'logs', 'rerun', 'delete']]
   ])('offers for %s what can be done', (_, found, expected) => {
     expect(actionsFor(found)).toEqual(expected);
   });

@@ -170,6 +170,7 @@ describe('RowList', () => {
       'open: b',
       'logs: b',
       'rerun: b',
+      'clone: b',
       'delete: b'
     ]);
     await act(async () => buttons[2].click());

@@ -1,6 +1,8 @@
 import { JupyterFrontEnd } from '@jupyterlab/application';
 import { InputDialog, Notification } from '@jupyterlab/apputils';
 import {
+  consoleIcon,
+  copyIcon,
   deleteIcon,
   LabIcon,
   launchIcon,
@@ -17,14 +19,16 @@ import { ICore } from '../core';
 import { rowKey } from '../rows';
 import type { IAction } from '../sidebar/list';
 import { sentence } from '../sidebar/place';
-import { ActionName, groupOf } from '../sidebar/rows';
+import { ActionName, FORMS, groupOf } from '../sidebar/rows';
 import type { Tab } from './view';
 
 export const CommandIDs: Record<ActionName, string> = {
   open: 'cpod:open',
   logs: 'cpod:logs',
   cancel: 'cpod:cancel',
+  chat: 'cpod:chat',
   rerun: 'cpod:rerun',
+  clone: 'cpod:clone',
   deploy: 'cpod:deploy',
   delete: 'cpod:delete'
 };
@@ -33,10 +37,16 @@ const ICONS: Record<ActionName, LabIcon> = {
   open: launchIcon,
   logs: textEditorIcon,
   cancel: stopIcon,
+  chat: consoleIcon,
   rerun: refreshIcon,
+  clone: copyIcon,
   deploy: linkIcon,
   delete: deleteIcon
 };
+
+/** Commands of other plugins of ours, which may be disabled: the form, and the page with the chat. */
+export const LAUNCH = 'cpod:launch';
+const CHAT = 'cpod:open-deployment';
 
 /** Milliseconds to wait for a list that one is to choose from. */
 const PATIENCE = 10000;
@@ -51,9 +61,14 @@ export interface IPages {
   close(address: IAddress): void;
 }
 
+/** The actions that can be done in this JupyterLab. */
+export function possible(commands: Commands, names: ActionName[]): ActionName[] {
+  return names.filter(name => commands.isVisible(CommandIDs[name]));
+}
+
 /** Actions as buttons, with the labels that their commands have for these arguments. */
 export function asButtons(commands: Commands, names: ActionName[], args: Record<string, string>): IAction[] {
-  return names.map(name => {
+  return possible(commands, names).map(name => {
     const Icon = ICONS[name].react;
     return {
       id: name,
@@ -71,12 +86,14 @@ export function registerCommands(app: JupyterFrontEnd, core: ICore, pages: IPage
     name: ActionName,
     words: { short: string; long: string; caption: string },
     execute: (address: IAddress) => Promise<void>,
-    fits: (address: IAddress) => boolean = () => true
+    fits: (address: IAddress) => boolean = () => true,
+    needs = ''
   ): void => {
     app.commands.addCommand(CommandIDs[name], {
       label: args => (addressIn(args) ? words.short : words.long),
       caption: words.caption,
       icon: args => (addressIn(args) ? ICONS[name] : undefined),
+      isVisible: () => needs === '' || app.commands.hasCommand(needs),
       isEnabled: args => {
         const address = of(args);
         return address ? fits(address) : name === 'open';
@@ -151,6 +168,35 @@ export function registerCommands(app: JupyterFrontEnd, core: ICore, pages: IPage
       );
     },
     address => groupOf(address.kind) === 'jobs'
+  );
+  add(
+    'clone',
+    {
+      short: trans.__('Clone into the form'),
+      long: trans.__('Clone into the form'),
+      caption: trans.__('Begin another one with what this one was asked for')
+    },
+    async address => {
+      try {
+        const { context, namespace } = address;
+        await app.commands.execute(LAUNCH, { context, namespace, text: await server.yaml(address) });
+      } catch (error) {
+        Notification.error(sentence(error));
+      }
+    },
+    ({ kind }) => FORMS.includes(kind),
+    LAUNCH
+  );
+  add(
+    'chat',
+    {
+      short: trans.__('Chat'),
+      long: trans.__('Chat with the deployment'),
+      caption: trans.__('Ask the model')
+    },
+    async address => void (await app.commands.execute(CHAT, { ...address })),
+    address => groupOf(address.kind) === 'deployments',
+    CHAT
   );
   add(
     'deploy',

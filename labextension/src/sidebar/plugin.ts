@@ -6,7 +6,7 @@ import { Menu } from '@lumino/widgets';
 
 import { IRow } from '../contract';
 import { ICore } from '../core';
-import { asButtons, CommandIDs } from '../pages/commands';
+import { asButtons, CommandIDs, LAUNCH, possible } from '../pages/commands';
 import { IListActions } from './list';
 import { RowsModel } from './model';
 import { actionsFor, Group } from './rows';
@@ -37,6 +37,11 @@ export const sidebar: JupyterFrontEndPlugin<void> = {
     addCommands(app, core, panel, palette);
     core.jobs.ended.connect((_, rows) => tellEnded(app, core, rows));
     void app.restored.then(() => {
+      if (app.commands.hasCommand(LAUNCH)) {
+        panel.addNew(kind => {
+          void app.commands.execute(LAUNCH, { ...core.place.current, kind });
+        });
+      }
       core.jobs.open(); // for the count and the notifications, as long as the page is there
       return core.place.refresh();
     });
@@ -86,7 +91,7 @@ function actionsOf(app: JupyterFrontEnd, model: RowsModel): IListActions {
     run: (id, row) => void commands.execute(CommandIDs[id], args(row)),
     menu: (row, x, y) => {
       const menu = new Menu({ commands });
-      for (const name of actionsFor(row)) {
+      for (const name of possible(commands, actionsFor(row))) {
         menu.addItem({ command: CommandIDs[name], args: args(row) });
       }
       menu.open(x, y);

@@ -5,7 +5,10 @@ export type Group = 'jobs' | 'deployments' | 'models' | 'datasets';
 export type Order = 'age' | 'name' | 'phase';
 
 /** What can be done with a row: the ends of the names of commands, `cpod:open`. */
-export type ActionName = 'open' | 'logs' | 'cancel' | 'rerun' | 'deploy' | 'delete';
+export type ActionName = 'open' | 'logs' | 'chat' | 'cancel' | 'rerun' | 'clone' | 'deploy' | 'delete';
+
+/** The kinds that the form makes. */
+export const FORMS = ['finetune', 'job', 'inference'];
 
 const COLLATOR = new Intl.Collator('en', { numeric: true });
 /** What needs a look first: failures, then what goes on, what waits, and what went well. */
@@ -80,11 +83,17 @@ export function ended(before: IRow[], now: IRow[]): IRow[] {
 export function actionsFor(row: { kind: string; tone: Tone; final: boolean }): ActionName[] {
   const group = groupOf(row.kind);
   const found: ActionName[] = ['open', 'logs'];
+  if (group === 'deployments') {
+    found.push('chat');
+  }
   if (group === 'jobs' && !row.final) {
     found.push('cancel');
   }
   if (group === 'jobs') {
     found.push('rerun');
+  }
+  if (FORMS.includes(row.kind)) {
+    found.push('clone');
   }
   if (row.tone === 'good' && (group === 'models' || (row.kind === 'finetune' && row.final))) {
     found.push('deploy');

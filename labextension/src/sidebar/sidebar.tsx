@@ -1,4 +1,5 @@
 import {
+  addIcon,
   PanelWithToolbar,
   ReactWidget,
   SidePanel,
@@ -20,6 +21,9 @@ import { atWork, Group } from './rows';
 
 /** The sections that are closed at first, so that the others have room. */
 const CLOSED: Group[] = ['models', 'datasets'];
+
+/** The attribute of the sidebar's tab (after `data-`) from which the style sheet takes the number of jobs. */
+const BADGE = 'cpod-running';
 
 /** What the rows of a list can do, given where the list is. */
 export type ActionsOf = (model: RowsModel) => IListActions;
@@ -70,11 +74,20 @@ export class Sidebar extends SidePanel {
     section.focus();
   }
 
+  /** A button that makes a new object, in the sections whose kinds the form makes. */
+  addNew(make: (kind: string) => void): void {
+    const { trans } = this._core;
+    this._sections.get('jobs')!.addNew(trans.__('New job'), () => make('finetune'));
+    this._sections.get('deployments')!.addNew(trans.__('New deployment'), () => make('inference'));
+  }
+
   /** How many jobs are at work, where it can be seen while the sidebar is closed. */
   private _count(): void {
     const { jobs, trans } = this._core;
     const count = atWork(jobs.rows ?? []);
-    this.title.label = count > 0 ? String(count) : '';
+    // A badge by the style sheet: a label of the tab would take the place of its name for screen readers.
+    const { [BADGE]: _, ...others } = this.title.dataset;
+    this.title.dataset = count > 0 ? { ...others, [BADGE]: String(count) } : others;
     this.title.caption =
       count > 0 ? trans._n('cpod: %1 job runs', 'cpod: %1 jobs run', count) : trans.__('cpod');
     const section = this._sections.get('jobs')!;
@@ -100,6 +113,10 @@ class Section extends PanelWithToolbar {
         onClick: () => model.refresh()
       })
     );
+  }
+
+  addNew(tooltip: string, onClick: () => void): void {
+    this.toolbar.insertItem(0, 'new', new ToolbarButton({ icon: addIcon, tooltip, onClick }));
   }
 
   focus(): void {
