@@ -6,7 +6,8 @@ import { Menu } from '@lumino/widgets';
 
 import { IRow } from '../contract';
 import { ICore } from '../core';
-import { asButtons, CommandIDs, LAUNCH, possible } from '../pages/commands';
+import { LAUNCH } from '../pages/actions';
+import { asButtons, CommandIDs, possible } from '../pages/commands';
 import { IListActions } from './list';
 import { RowsModel } from './model';
 import { actionsFor, Group } from './rows';
