@@ -74,6 +74,12 @@ export class Sidebar extends SidePanel {
     section.focus();
   }
 
+  /** What one may choose from may have changed since the sidebar was seen last. */
+  protected onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    void this._core.place.refresh();
+  }
+
   /** A button that makes a new object, in the sections whose kinds the form makes. */
   addNew(make: (kind: string) => void): void {
     const { trans } = this._core;
