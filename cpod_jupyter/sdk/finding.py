@@ -88,7 +88,7 @@ class Finder(ABC):
             elif not isinstance(answer, NotFound):
                 unread.append(f"{word} cannot be read: {answer}")
         # A CPodJob and the PyTorchJob that it made have one name; the person means the former.
-        named = [handle for handle in found if not _is_part(handle.object)] or found
+        named = [handle for handle in found if not is_part(handle.object)] or found
         if not named:
             more = f" ({'; '.join(unread)})" if unread else ""
             raise NotFound(
@@ -141,7 +141,7 @@ class Finder(ABC):
         if len(unread) == len(WORDS):
             raise next(iter(unread.values()))
         notes = [f"{word}: {error}" for word, error in unread.items()]
-        return Listing([obj for obj in found if not _is_part(obj)], self.namespace, notes)
+        return Listing([obj for obj in found if not is_part(obj)], self.namespace, notes)
 
     @staticmethod
     def _asked(ask: Callable[[str], T]) -> Sequence[T | CpodError]:
@@ -165,7 +165,7 @@ class Finder(ABC):
         return Family.read(self.client, handle.resource, handle.name, handle.namespace)
 
 
-def _is_part(obj: Object) -> bool:
+def is_part(obj: Object) -> bool:
     """Whether a job is a part of another object, which is what the person submitted."""
     return obj["kind"] in PARTS and meta.controller_of(obj) is not None
 

@@ -1,8 +1,13 @@
 import { IAddress, IBlockState, keyOf, readState } from './block/state';
+import { IList, IListPlace, LiveList } from './rows';
+
+export { IList, IListPlace, IRow } from './rows';
 
 /** Milliseconds to wait before a lost connection is taken up again: at first, and at most. */
 const SOONEST = 500;
 const LATEST = 15000;
+/** Milliseconds between two states of a list. */
+const LIST_PAUSE = 100;
 
 /** What comes of an object: how it is, with the output to keep once it has ended; or why that is not to be known. */
 export interface INews {
@@ -16,8 +21,16 @@ export interface INews {
 
 type Listener = (news: INews) => void;
 
+interface ITopic {
+  /** What the server is asked: `{address}`, or `{list}`. */
+  wanted: { address: IAddress } | { list: IListPlace };
+  listeners: Set<Listener>;
+  list: LiveList | null;
+}
+
 /**
- * The one connection of a page to the server extension: states of the objects that somebody looks at.
+ * The one connection of a page to the server extension: states of the objects and
+ * lists that somebody looks at.
  *
  * It is opened for the first subscriber and closed after the last; a lost one is taken up again, with all that was
  * subscribed.
@@ -31,21 +44,44 @@ export class Stream {
   /** Hear of an object until the returned function is called. */
   subscribe(address: IAddress, listener: Listener): () => void {
     const key = keyOf(address);
-    let topic = this._topics.get(key);
-    if (!topic) {
-      topic = { address, listeners: new Set() };
-      this._topics.set(key, topic);
-      this._send({ subscribe: key, address });
-    }
+    const topic = this._topic(key, { address }, null);
     topic.listeners.add(listener);
-    this._connect();
-    return () => this._unsubscribe(key, listener);
+    return () => {
+      topic.listeners.delete(listener);
+      this._leave(key, topic);
+    };
   }
 
-  private _unsubscribe(key: string, listener: Listener): void {
-    const topic = this._topics.get(key);
-    topic?.listeners.delete(listener);
-    if (topic && topic.listeners.size === 0) {
+  /**
+   * Hear of all objects of a kind, or of one of the groups `jobs`, `deployments`, `models` and `datasets`, in a
+   * namespace, until the returned function is called: the whole list each time, at most 10 times a second.
+   */
+  subscribeList(place: IListPlace, listener: (list: IList) => void): () => void {
+    const { context, namespace, kind } = place;
+    const key = ['list', ...[context, namespace, kind].map(encodeURIComponent)].join(':');
+    const topic = this._topic(key, { list: { context, namespace, kind } }, () => new LiveList(LIST_PAUSE));
+    const own = (list: IList): void => listener(list);
+    topic.list!.listen(own);
+    return () => {
+      topic.list!.listeners.delete(own);
+      this._leave(key, topic);
+    };
+  }
+
+  private _topic(key: string, wanted: ITopic['wanted'], makeList: (() => LiveList) | null): ITopic {
+    let topic = this._topics.get(key);
+    if (!topic) {
+      topic = { wanted, listeners: new Set(), list: makeList?.() ?? null };
+      this._topics.set(key, topic);
+      this._send({ subscribe: key, ...wanted });
+    }
+    this._connect();
+    return topic;
+  }
+
+  private _leave(key: string, topic: ITopic): void {
+    if (topic.listeners.size + (topic.list?.listeners.size ?? 0) === 0 && this._topics.get(key) === topic) {
+      topic.list?.dispose();
       this._topics.delete(key);
       this._send({ unsubscribe: key });
     }
@@ -64,8 +100,8 @@ export class Stream {
     const socket = (this._socket = this._open());
     socket.onopen = () => {
       this._pause = SOONEST;
-      for (const [key, { address }] of this._topics) {
-        this._send({ subscribe: key, address });
+      for (const [key, { wanted }] of this._topics) {
+        this._send({ subscribe: key, ...wanted });
       }
     };
     socket.onmessage = event => this._receive(String(event.data));
@@ -80,6 +116,7 @@ export class Stream {
   private _retry(): void {
     for (const topic of this._topics.values()) {
       tell(topic.listeners, { state: null, bundle: null, trouble: this._lost, over: false });
+      topic.list?.take({ trouble: this._lost });
     }
     this._timer = window.setTimeout(() => {
       this._timer = 0;
@@ -91,7 +128,9 @@ export class Stream {
   private _receive(text: string): void {
     const message = JSON.parse(text);
     const topic = this._topics.get(message.id);
-    if (topic) {
+    if (topic?.list) {
+      topic.list.take(message);
+    } else if (topic) {
       tell(topic.listeners, {
         state: readState(message.state),
         bundle: message.bundle ?? null,
@@ -107,7 +146,7 @@ export class Stream {
     }
   }
 
-  private _topics = new Map<string, { address: IAddress; listeners: Set<Listener> }>();
+  private _topics = new Map<string, ITopic>();
   private _socket: WebSocket | null = null;
   private _timer = 0;
   private _pause = SOONEST;

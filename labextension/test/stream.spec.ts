@@ -2,38 +2,8 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { IAddress, keyOf } from '../src/block/state';
 import { INews, Stream } from '../src/stream';
+import { Socket } from './socket';
 import { running } from './states';
-
-/** A socket whose other end the test holds. */
-class Socket {
-  onopen: (() => void) | null = null;
-  onmessage: ((event: { data: string }) => void) | null = null;
-  onclose: (() => void) | null = null;
-  readyState = 0;
-  sent: any[] = [];
-
-  send(text: string): void {
-    this.sent.push(JSON.parse(text));
-  }
-
-  close(): void {
-    this.readyState = 3;
-  }
-
-  opens(): void {
-    this.readyState = 1;
-    this.onopen!();
-  }
-
-  breaks(): void {
-    this.readyState = 3;
-    this.onclose!();
-  }
-
-  says(message: unknown): void {
-    this.onmessage!({ data: JSON.stringify(message) });
-  }
-}
 
 const facts: IAddress = { context: 'engine', namespace: 'default', kind: 'job', name: 'facts' };
 let sockets: Socket[];

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 from faces_fixtures import engine_home, namespace
-from lab import Lab
+from lab import BUILT, Lab
 from playwright.sync_api import Browser, Page, sync_playwright
 
 __all__ = ["engine_home", "namespace"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-BUILT = Path(__file__).parents[2] / "cpod_jupyter" / "labextension" / "package.json"
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -27,7 +26,7 @@ ARGUMENTS = [
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("needs Chromium (Debian: apt-get install chromium)")
-    if not BUILT.exists():
+    if not (BUILT / "package.json").exists():
         pytest.skip("needs the JupyterLab extension (make extension, with Node)")
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

@@ -16,6 +16,8 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 SECONDS = 60.0
+BUILT = Path(__file__).parents[2] / "cpod_jupyter" / "labextension"
+"""The extension as it was built here, which need not be the one that is installed."""
 _SETTINGS = {
     "apputils-extension/notification.jupyterlab-settings": {
         "checkForUpdates": False, "fetchNews": "false", "doNotDisturbMode": True
@@ -48,6 +50,11 @@ class Lab:
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "IPYTHONDIR": str(folder / "ipython"),
         }
+        if BUILT.exists():
+            share = folder / "share"
+            (share / "labextensions").mkdir(parents=True, exist_ok=True)
+            (share / "labextensions" / "cpod-jupyter").symlink_to(BUILT)
+            self._environment["JUPYTER_PATH"] = str(share)
 
     def __enter__(self) -> Lab:
         arguments = [

@@ -1,14 +1,17 @@
-"""Followed objects for any number of pages: one follower an object, whoever looks; the newest state for each."""
+"""Followed objects for any number of pages: one follower an object, whoever looks; the newest state for each.
+And what else all requests share: sessions, lists and threads."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cpod_jupyter.errors import ApiUnreachable, CpodError, NotFound
 from cpod_jupyter.jupyter.server.address import Address
+from cpod_jupyter.jupyter.server.lists import Lists
 from cpod_jupyter.sdk.sessions import Sessions
 from cpod_jupyter.sdk.view import bundle, state
 
@@ -16,6 +19,7 @@ Message = dict[str, Any]
 """`state`; at the end also `bundle`, the output to keep, and `over`; or `trouble`, a sentence."""
 Sink = Callable[[Message], None]
 
+_THREADS = 16
 _SOONEST, _LATEST = 0.5, 10.0
 """Seconds before a server that did not answer is asked again."""
 
@@ -27,6 +31,9 @@ class Hub:
         self._loop = loop
         self._sessions = Sessions()
         self._topics: dict[Address, _Topic] = {}
+        self.lists = Lists(self._sessions, loop)
+        self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cpod-request")
+        """What requests wait in: a cluster that does not answer holds up none of Jupyter's own."""
 
     @property
     def sessions(self) -> Sessions:
