@@ -194,6 +194,10 @@ class Session(Finder):
         name = obj["metadata"].get("name")
         return resource is not None and bool(name) and self.client.has(resource, name, meta.namespace_of(obj))
 
+    def schema(self, kind: str | Resource) -> Mapping[str, Any]:
+        """The OpenAPI schema of a kind's objects, as the server has it."""
+        return self._schema(self.kind(kind) if isinstance(kind, str) else kind)
+
     def preflight(self, obj: Object, data: Content | None = None) -> Verdict:
         """What can be said of a checked object before it is submitted: `session.preflight(obj).check()`.
 

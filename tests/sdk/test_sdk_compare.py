@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from test_sdk_deployment import predictor
+from parrot import predictor
 
 from cpod_jupyter import compare
 from cpod_jupyter.api.resources import INFERENCES

@@ -75,4 +75,5 @@ class Verdict:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         rows = [(item.level, item.about, item.sentence) for item in self.findings]
         head = table.note(f"preflight of {self.title}: {self._summary()}")
-        return {"text/plain": repr(self), "text/html": head + table.html(_COLUMNS, rows, pills=(0,))}
+        found = table.html(_COLUMNS, rows, pills=(0,)) if rows else ""
+        return {"text/plain": repr(self), "text/html": head + found}

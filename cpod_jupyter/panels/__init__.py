@@ -1,0 +1,58 @@
+"""Panels for who lives in the notebook: the sidebar's functions as ipywidgets, in any notebook that shows them.
+
+    from cpod_jupyter import panels
+    panels.jobs()
+    panels.job("facts")
+    panels.launcher()
+    panels.chat("facts")
+    panels.compare("base", "facts")
+
+Each returns a widget: the cell's value shows it, `close()` ends it with its threads. Beside the widget every panel has
+text and HTML of what it shows, for notebooks that are opened without a kernel.
+"""
+
+from __future__ import annotations
+
+from cpod_jupyter.panels.chat import ChatPanel, ComparePanel
+from cpod_jupyter.panels.job import JobPanel
+from cpod_jupyter.panels.jobs import JobsPanel
+from cpod_jupyter.panels.launcher import LauncherPanel
+from cpod_jupyter.sdk import Session
+
+__all__ = [
+    "ChatPanel",
+    "ComparePanel",
+    "JobPanel",
+    "JobsPanel",
+    "LauncherPanel",
+    "chat",
+    "compare",
+    "job",
+    "jobs",
+    "launcher",
+]
+
+
+def jobs(session: Session | None = None) -> JobsPanel:
+    """What is there in a namespace, live; each to be opened, cancelled or deleted. Raises as Session does."""
+    return JobsPanel(session or Session())
+
+
+def job(name: str, session: Session | None = None) -> JobPanel:
+    """One job (or deployment, model, dataset) to its end: its block, log, manifest. Raises NotFound."""
+    return JobPanel((session or Session()).find(name))
+
+
+def launcher(session: Session | None = None) -> LauncherPanel:
+    """A form for a FineTune, a CPodJob or an Inference, made from what the server says of the kind."""
+    return LauncherPanel(session or Session())
+
+
+def chat(name: str, session: Session | None = None) -> ChatPanel:
+    """A conversation with a deployment. Raises NotFound, CpodError for what is none."""
+    return ChatPanel(session or Session(), name)
+
+
+def compare(first: str, second: str, session: Session | None = None) -> ComparePanel:
+    """Two deployments side by side with the same prompt. Raises NotFound, CpodError for what is none."""
+    return ComparePanel(session or Session(), first, second)
