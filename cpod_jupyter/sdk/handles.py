@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
@@ -257,7 +258,7 @@ class Job(Handle):
             "apiVersion": self.object["apiVersion"],
             "kind": self.object["kind"],
             "metadata": {"name": name or self._next_name(), "namespace": self.namespace},
-            "spec": {**self.object["spec"], **changes},
+            "spec": {**_to_run(self.resource, self.object["spec"]), **changes},
         }
         stored, _ = submit(self._client, wanted)
         return type(self)(self._client, whole(stored, self.resource), self.resource)
@@ -290,6 +291,22 @@ def _suspension(resource: Resource, suspend: bool) -> dict[str, Any] | None:
     if resource in TRAINING_KINDS and resource.group == "kubeflow.org":
         return {"runPolicy": {"suspend": suspend}}
     return None
+
+
+def _to_run(resource: Resource, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's spec for another one that runs: without a suspension, and without what names the pods of the first, which
+    the server writes into a Job (its selector, and labels of its template)."""
+    found = copy.deepcopy(dict(spec))
+    if _suspension(resource, False) is not None:
+        found.pop("suspend", None)
+        (found.get("runPolicy") or {}).pop("suspend", None)
+    if resource == JOBS and not found.get("manualSelector"):
+        found.pop("selector", None)
+        labels = (found["template"].get("metadata") or {}).get("labels") or {}
+        for label in ("controller-uid", "job-name"):
+            labels.pop(label, None)
+            labels.pop(f"batch.kubernetes.io/{label}", None)
+    return found
 
 
 def failure_text(snapshot: Snapshot) -> str:

@@ -3,18 +3,14 @@ import { ITranslator, nullTranslator, TranslationBundle } from '@jupyterlab/tran
 import { Token } from '@lumino/coreutils';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { IObjects, IPlaces } from './contract';
 import { Server } from './server';
 import { RowsModel } from './sidebar/model';
 import { Place } from './sidebar/place';
 import { Stream } from './stream';
 
-/** What the server extension does, with what is still to come of it. */
-type Api = Server & IPlaces & IObjects;
-
 /** What all parts of the extension share: one connection, one place, one list of jobs. */
 export interface ICore {
-  readonly server: Api;
+  readonly server: Server;
   readonly stream: Stream;
   readonly place: Place;
   readonly jobs: RowsModel;
@@ -32,7 +28,7 @@ class Core implements ICore {
     readonly trans: TranslationBundle
   ) {
     const settings = app.serviceManager.serverSettings;
-    this.server = new Server(settings) as Api;
+    this.server = new Server(settings);
     this.stream = new Stream(() => this.server.socket(), trans.__('Jupyter does not answer; trying again'));
     this.place = new Place(this.server, window.localStorage, `cpod-jupyter:place:${settings.baseUrl}`);
     this.jobs = new RowsModel(this.stream, this.place, 'jobs');
@@ -47,7 +43,7 @@ class Core implements ICore {
     this._refreshed.emit();
   }
 
-  readonly server: Api;
+  readonly server: Server;
   readonly stream: Stream;
   readonly place: Place;
   readonly jobs: RowsModel;

@@ -7,6 +7,8 @@ import { IBlockActions } from './block/block';
 import { BlockRenderer } from './block/renderer';
 import { IAddress, MIME } from './block/state';
 import { core, ICore } from './core';
+import { pages } from './pages/plugin';
+import { sidebar } from './sidebar/plugin';
 
 /** Before HTML, which has 50 or so, and of which every output of ours has one too. */
 const RANK = 10;
@@ -58,4 +60,4 @@ function insertBelow(panel: NotebookPanel | undefined, node: HTMLElement, text: 
   }
 }
 
-export default [core, block];
+export default [core, block, pages, sidebar];

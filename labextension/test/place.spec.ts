@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { IContext, ILists, IPlaces, IRow, IList } from '../src/contract';
-import { RowsModel } from '../src/sidebar/model';
-import { Memory, Place } from '../src/sidebar/place';
+import { IList, IRow } from '../src/rows';
+import { IContext } from '../src/server';
+import { ILists, RowsModel } from '../src/sidebar/model';
+import { IPlaces, Memory, Place } from '../src/sidebar/place';
 import { done, row } from './rows';
 
 const CONTEXTS: IContext[] = [

@@ -1,4 +1,4 @@
-import { IRow } from '../src/contract';
+import { IRow } from '../src/rows';
 
 /** A job of a list, as it runs. */
 export function row(name: string, changes: Partial<IRow> = {}): IRow {

@@ -3,7 +3,7 @@ import React, { act } from 'react';
 import { createRoot, Root } from 'react-dom/client';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { IRow } from '../src/contract';
+import { IRow } from '../src/rows';
 import { IListActions, RowList } from '../src/sidebar/list';
 import { actionsFor } from '../src/sidebar/rows';
 import { ROW_HEIGHT, span } from '../src/sidebar/window';

@@ -1,7 +1,7 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useState } from 'react';
 
-import { IEvent } from '../contract';
+import { IEvent } from '../server';
 
 /** Milliseconds between two questions about what changes without a word. */
 export const OFTEN = 5000;
@@ -82,7 +82,9 @@ export function EventTable({ events, trans }: { events: IEvent[]; trans: Transla
       <tbody>
         {events.map((event, index) => (
           <tr key={index} className={event.type === 'Warning' ? 'cpodLab-wait' : ''}>
-            <td>{event.time}</td>
+            <td>
+              <time dateTime={event.time}>{whenOf(event.time)}</time>
+            </td>
             <td className="cpodLab-eventType">{event.type}</td>
             <td>{event.text}</td>
           </tr>
@@ -90,4 +92,10 @@ export function EventTable({ events, trans }: { events: IEvent[]; trans: Transla
       </tbody>
     </table>
   );
+}
+
+/** A time as people here write it. */
+function whenOf(time: string): string {
+  const found = new Date(time);
+  return Number.isNaN(found.getTime()) ? time : found.toLocaleString();
 }

@@ -4,7 +4,7 @@ import React, { useEffect, useId, useState } from 'react';
 import { Block, IBlockActions } from '../block/block';
 import { Log } from '../block/log';
 import { IAddress, IBlockState, keyOf } from '../block/state';
-import { IEvent } from '../contract';
+import { IEvent } from '../server';
 import type { IAction } from '../sidebar/list';
 import { ActionName } from '../sidebar/rows';
 import { INews } from '../stream';

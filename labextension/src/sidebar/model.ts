@@ -1,9 +1,13 @@
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { IAddress } from '../block/state';
-import { ILists, IRow } from '../contract';
+import { IRow } from '../rows';
+import { Stream } from '../stream';
 import { Place } from './place';
 import { ended, Group } from './rows';
+
+/** What hands out live lists. */
+export type ILists = Pick<Stream, 'subscribeList'>;
 
 /** A live list of the place that the sidebar shows: subscribed while somebody has it open. */
 export class RowsModel {

@@ -1,7 +1,7 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import { IContext } from '../contract';
+import { IContext } from '../server';
 import { IPlace } from './place';
 
 export interface IPickerProps {

@@ -1,6 +1,9 @@
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { IContext, IPlaces } from '../contract';
+import { IContext, Server } from '../server';
+
+/** What tells where one can work. */
+export type IPlaces = Pick<Server, 'contexts' | 'namespaces'>;
 
 /** Where one works: what lists show. */
 export interface IPlace {

@@ -4,7 +4,7 @@ import { ITranslator } from '@jupyterlab/translation';
 import { refreshIcon } from '@jupyterlab/ui-components';
 import { Menu } from '@lumino/widgets';
 
-import { IRow } from '../contract';
+import { IRow } from '../rows';
 import { ICore } from '../core';
 import { LAUNCH } from '../pages/actions';
 import { asButtons, CommandIDs, possible } from '../pages/commands';

@@ -11,7 +11,7 @@ import { Message } from '@lumino/messaging';
 import { AccordionPanel } from '@lumino/widgets';
 import React from 'react';
 
-import { IRow } from '../contract';
+import { IRow } from '../rows';
 import { ICore } from '../core';
 import { cpodIcon } from '../icons';
 import { IListActions, RowList } from './list';
