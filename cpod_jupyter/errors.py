@@ -158,11 +158,13 @@ class EngineError(CpodError):
 class ManifestError(CpodError):
     """One or more faults in a manifest; nothing was submitted.
 
-    `problems` are whole sentences, each with its place (`line 3, column 5`) where it is known.
+    `problems` are whole sentences, each with its place (`line 3, column 5`) where it is known. `faults` are the same in
+    parts (`cpod_jupyter.sdk.yamltext.Fault`) where a text was read.
     """
 
-    def __init__(self, problems: Sequence[str], where: str = "manifest") -> None:
+    def __init__(self, problems: Sequence[str], where: str = "manifest", faults: Sequence[Any] = ()) -> None:
         self.problems = list(problems)
+        self.faults = tuple(faults)
         self.where = where
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(f"the {where} was not submitted:\n{lines}")

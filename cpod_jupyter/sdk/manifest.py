@@ -95,7 +95,7 @@ def load(
         found.append(reader.object())
     if faults:
         in_order = sorted(dict.fromkeys(faults), key=lambda fault: fault.place)
-        raise ManifestError([str(fault) for fault in in_order], origin.where)
+        raise ManifestError([str(fault) for fault in in_order], origin.where, in_order)
     return [obj for obj in found if obj is not None]
 
 

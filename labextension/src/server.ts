@@ -6,24 +6,226 @@ import { IAddress } from './block/state';
 /** Where our server extension answers, below the base URL. */
 const ROOT = 'cpod';
 
-/** What the server extension does for a page: all of it under the user's own login. */
+/** What comes behind an answer that is written piece by piece: from here on, what went wrong, if it did. */
+const END = '\0';
+
+export interface IContext {
+  name: string;
+  server: string;
+  namespace: string;
+  current: boolean;
+}
+
+export interface IEngine {
+  running: boolean;
+  url: string;
+}
+
+/** A text of manifests, and where it is meant for. */
+export interface IText {
+  context: string;
+  namespace: string;
+  text: string;
+}
+
+export interface IFault {
+  /** From 1; null when it is about no place in the text. */
+  line: number | null;
+  column: number | null;
+  /** `spec.args[0]`; empty when it is about no field. */
+  path: string;
+  message: string;
+}
+
+export interface IVerdict {
+  ok: boolean;
+  findings: { level: string; about: string; text: string }[];
+  plan: { title: string; rows: [string, string, string][] } | null;
+}
+
+export interface ISubmitted {
+  address: IAddress;
+  /** `created`, `configured` or `unchanged`. */
+  outcome: string;
+}
+
+export interface INode {
+  node: string;
+  type: string;
+  total: number;
+  free: number;
+}
+
+/** A model or a dataset that can be named. */
+export interface IChoice {
+  name: string;
+  detail: string;
+  state: string;
+}
+
+export interface IFinding {
+  level: string;
+  text: string;
+  advice: string;
+}
+
+export interface IEvent {
+  /** RFC 3339. */
+  time: string;
+  type: string;
+  text: string;
+}
+
+export interface IConversation {
+  messages: { role: string; content: string }[];
+  temperature?: number;
+  max_tokens?: number;
+}
+
+/**
+ * What the server extension does for a page: all of it under the user's own login.
+ *
+ * Every method rejects with an Error whose message is the server's sentence.
+ */
 export class Server {
   constructor(readonly settings: ServerConnection.ISettings) {}
 
-  /** Stop a job. Rejects with what the server says against it. */
+  /** Where one can work, and whether the engine on the server's machine runs. */
+  async contexts(): Promise<{ contexts: IContext[]; engine: IEngine }> {
+    return this._get('contexts');
+  }
+
+  async namespaces(context: string): Promise<string[]> {
+    return this._get('namespaces', { context });
+  }
+
+  /** The JSON schema of the `spec` of a kind. */
+  async schema(context: string, kind: string): Promise<any> {
+    return this._get('schema', { context, kind });
+  }
+
+  /** What is wrong with a text of manifests; nothing is stored. */
+  async check(request: IText): Promise<{ faults: IFault[] }> {
+    return this._post('check', request);
+  }
+
+  /** Whether it can go well, and what the operator will make of it; nothing is stored. */
+  async judge(request: IText): Promise<IVerdict> {
+    return this._post('judge', request);
+  }
+
+  /** Submit it; `fresh` runs again what has run before. */
+  async submit(request: IText & { fresh?: boolean }): Promise<ISubmitted[]> {
+    return this._post('submit', request);
+  }
+
+  /** The `%%cpod` cell that submits it. */
+  async cell(request: IText): Promise<string> {
+    return this._post('cell', request);
+  }
+
+  /** The manifests that a `%%cpod` cell submits. */
+  async manifest(request: { text: string }): Promise<string> {
+    return this._post('manifest', request);
+  }
+
+  /** Stop a job. */
   async cancel(address: IAddress): Promise<void> {
-    await this._ask('cancel', { method: 'POST', body: JSON.stringify(address) });
+    await this._post('cancel', where(address));
+  }
+
+  /** Delete an object with all that was made for it; done when it is gone. */
+  async remove(address: IAddress): Promise<void> {
+    await this._post('delete', where(address));
+  }
+
+  /** Run a job again beside it, under a name or the next free one. */
+  async rerun(address: IAddress, name = ''): Promise<IAddress> {
+    return this._post('rerun', { ...where(address), as: name });
+  }
+
+  /** Deploy a job's result or a model, under a name or its own. */
+  async deploy(address: IAddress, name = ''): Promise<IAddress> {
+    return this._post('deploy', { ...where(address), as: name });
+  }
+
+  /** The events about an object and all that was made for it, the oldest first. */
+  async events(address: IAddress): Promise<IEvent[]> {
+    return this._get('events', where(address));
+  }
+
+  async gpus(context: string, namespace: string): Promise<{ nodes: INode[] }> {
+    return this._get('gpus', { context, namespace });
+  }
+
+  async models(context: string, namespace: string): Promise<IChoice[]> {
+    return this._get('models', { context, namespace });
+  }
+
+  async datasets(context: string, namespace: string): Promise<IChoice[]> {
+    return this._get('datasets', { context, namespace });
+  }
+
+  /** What is good, what may be missed and what is wrong with a context. */
+  async doctor(context: string): Promise<IFinding[]> {
+    return this._get('doctor', { context });
+  }
+
+  /** Start the engine on the server's machine, or find that it runs. */
+  async engineUp(): Promise<IEngine & { message: string }> {
+    return this._post('engine', { action: 'up' });
+  }
+
+  async engineDown(): Promise<IEngine & { message: string }> {
+    return this._post('engine', { action: 'down' });
+  }
+
+  /**
+   * Ask a deployment; `onText` gets the answer piece by piece. Rejects also when it breaks off in the middle, and with
+   * an AbortError when `signal` ends it.
+   */
+  async chat(
+    address: IAddress,
+    conversation: IConversation,
+    onText: (piece: string) => void,
+    signal?: AbortSignal
+  ): Promise<void> {
+    const body = JSON.stringify({ ...conversation, ...where(address) });
+    const response = await this._ask('chat', { method: 'POST', body, signal });
+    const reader = response.body!.getReader();
+    const decoder = new TextDecoder();
+    let behind: string | null = null;
+    for (let done = false; !done;) {
+      const read = await reader.read();
+      done = read.done;
+      const text = decoder.decode(read.value, { stream: !done });
+      if (behind !== null) {
+        behind += text;
+        continue;
+      }
+      const [piece, ...rest] = text.split(END);
+      if (piece) {
+        onText(piece);
+      }
+      behind = rest.length > 0 ? rest.join('') : null;
+    }
+    if (behind === null) {
+      throw new Error('the answer broke off: Jupyter does not answer any more');
+    }
+    if (behind) {
+      throw new Error(behind);
+    }
   }
 
   /** The manifest that makes an object again. */
   async yaml(address: IAddress): Promise<string> {
-    return (await this._ask(`yaml${query(address)}`)).text();
+    return (await this._ask(`yaml${query(where(address))}`)).text();
   }
 
   /** Save an object's whole log as a file: by the browser itself, which need not hold it. */
   async download(address: IAddress): Promise<void> {
     const link = document.createElement('a');
-    link.href = URLExt.join(this.settings.baseUrl, ROOT, 'logs') + query(address);
+    link.href = URLExt.join(this.settings.baseUrl, ROOT, 'logs') + query(where(address));
     link.download = `${address.name}.log`;
     link.click();
   }
@@ -36,6 +238,14 @@ export class Server {
       url += `?token=${encodeURIComponent(settings.token)}`;
     }
     return new settings.WebSocket(url);
+  }
+
+  private async _get(path: string, fields: Record<string, string> = {}): Promise<any> {
+    return (await this._ask(path + query(fields))).json();
+  }
+
+  private async _post(path: string, fields: object): Promise<any> {
+    return (await this._ask(path, { method: 'POST', body: JSON.stringify(fields) })).json();
   }
 
   private async _ask(path: string, init: RequestInit = {}): Promise<Response> {
@@ -62,7 +272,11 @@ async function sentence(response: Response): Promise<string> {
   }
 }
 
-function query(address: IAddress): string {
-  const { context, namespace, kind, name } = address;
-  return URLExt.objectToQueryString({ context, namespace, kind, name });
+/** An address without what else may be known of its object. */
+function where({ context, namespace, kind, name }: IAddress): { [key: string]: string } {
+  return { context, namespace, kind, name };
+}
+
+function query(fields: Record<string, string>): string {
+  return URLExt.objectToQueryString(fields);
 }

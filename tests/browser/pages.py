@@ -1,11 +1,15 @@
-"""What a page's one socket hears of the server extension, without a browser."""
+"""What a page asks of the server extension, and what its one socket hears, without a browser."""
 
 from __future__ import annotations
 
 import json
 import socket
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Callable
+from http.client import HTTPResponse
 from typing import Any
 
 import websocket
@@ -59,3 +63,36 @@ def take(message: Message, known: dict[str, Message]) -> None:
         known[f"{row['kind']}/{row['name']}"] = row
     for key in message.get("gone", []):
         known.pop(key, None)
+
+
+def asked(
+    lab: Lab, path: str, *, token: bool = True, post: bool = False, **address: Any
+) -> tuple[int, str, HTTPResponse]:
+    """Status, body and answer of a route of ours for an object, or what else `address` says."""
+    url = lab.url(f"cpod/{path}") if token else lab.url(f"cpod/{path}").split("?")[0] + "?"
+    if post:
+        body = json.dumps(address).encode()
+        request = urllib.request.Request(url, body, {"Authorization": f"token {lab.token}"} if token else {})
+    else:
+        request = urllib.request.Request(f"{url}&{urllib.parse.urlencode(address)}")
+    opener = urllib.request.build_opener(NoRedirect)
+    try:
+        with opener.open(request, timeout=SECONDS) as answer:
+            return answer.status, answer.read().decode(), answer
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode(), error  # type: ignore[return-value]
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def address_of(namespace: str, name: str, kind: str = "job") -> dict[str, str]:
+    return {"context": "engine", "namespace": namespace, "kind": kind, "name": name}
+
+
+def sentence(text: str) -> str:
+    """What an error says."""
+    return str(json.loads(text)["message"])

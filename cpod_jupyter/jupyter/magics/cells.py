@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import INFERENCES, Object, of_object
-from cpod_jupyter.jupyter.magics import grammar, template, uploads
+from cpod_jupyter.jupyter.magics import grammar, template, uploads, written
 from cpod_jupyter.jupyter.magics.bodies import top_level
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Outcomes
@@ -51,7 +51,7 @@ def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle
         objects = [config.with_defaults(obj, defaults) for obj in objects]
     objects, data = uploads.taken(objects, rendered.data)
     if not named:
-        objects = [_named_by_content(obj, options.command) for obj in objects]
+        objects = [written.named_by_content(obj, options.command) for obj in objects]
     judged = options.command in grammar.JUDGED
     if options.export:
         text = export(options.export, objects, context=options.context or "", namespace=options.namespace or "")
@@ -156,12 +156,6 @@ def _preflight(session: Session, obj: Object, new: bool, content: Content | None
     if not verdict.ok:
         print("nothing was submitted; --force submits it all the same")
     verdict.check()
-
-
-def _named_by_content(obj: Object, word: str) -> Object:
-    """The object under a name that its content alone decides, so that the same cell finds it again."""
-    content = {key: value for key, value in obj.items() if key != "metadata"}
-    return {**obj, "metadata": {**obj["metadata"], "name": f"{word}-{meta.spec_hash(content)}"}}
 
 
 def follow(

@@ -20,7 +20,7 @@ from cpod_jupyter.sdk.content import Content, dataset_content, is_table
 BODY_LINE = 2
 """Line 1 of a cell is the magic itself."""
 
-_EXPRESSION = re.compile(r"\{\{(.+?)\}\}")
+EXPRESSION = re.compile(r"\{\{(.+?)\}\}")
 _WHOLE_BEFORE = re.compile(r"(^|[:\[,]|\s-)\s*$|^\s*-?\s*$")
 _WHOLE_AFTER = re.compile(r"^\s*($|[,\]}]|\s#)")
 
@@ -79,7 +79,7 @@ def _line(
     text, position, pieces = "", 0, []
     if line.lstrip().startswith("#"):
         return line, []
-    for found in _EXPRESSION.finditer(line):
+    for found in EXPRESSION.finditer(line):
         text += line[position : found.start()]
         position = found.end()
         try:

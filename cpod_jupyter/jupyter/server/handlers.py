@@ -5,9 +5,8 @@ from __future__ import annotations
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from cpod_jupyter.jupyter.server import objects
+from cpod_jupyter.jupyter.server import chat, cluster, objects, stream, submitting
 from cpod_jupyter.jupyter.server.base import RESOURCE
-from cpod_jupyter.jupyter.server.stream import StreamHandler
 
 ROUTES: dict[str, type[web.RequestHandler]] = {
     "cancel": objects.CancelHandler,
@@ -17,7 +16,21 @@ ROUTES: dict[str, type[web.RequestHandler]] = {
     "events": objects.EventsHandler,
     "yaml": objects.YamlHandler,
     "logs": objects.LogsHandler,
-    "stream": StreamHandler,
+    "schema": submitting.SchemaHandler,
+    "check": submitting.CheckHandler,
+    "judge": submitting.JudgeHandler,
+    "submit": submitting.SubmitHandler,
+    "cell": submitting.CellHandler,
+    "manifest": submitting.ManifestHandler,
+    "contexts": cluster.ContextsHandler,
+    "namespaces": cluster.NamespacesHandler,
+    "gpus": cluster.GpusHandler,
+    "models": cluster.ModelsHandler,
+    "datasets": cluster.DatasetsHandler,
+    "doctor": cluster.DoctorHandler,
+    "engine": cluster.EngineHandler,
+    "chat": chat.ChatHandler,
+    "stream": stream.StreamHandler,
 }
 
 

@@ -1,0 +1,93 @@
+"""What there is to work in, over the server extension; the engine's start and stop in a server of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import SECONDS, Lab
+from pages import PageSocket, asked, sentence
+
+from cpod_jupyter.api.resources import NODES
+from cpod_jupyter.sdk import Session
+
+GPU = "nvidia.com/gpu"
+
+
+def got(lab: Lab, path: str, **fields: str) -> Any:
+    status, text, _ = asked(lab, path, **fields)
+    assert status == 200, text
+    return json.loads(text)
+
+
+def test_contexts_and_namespaces(lab: Lab, namespace: str) -> None:
+    found = got(lab, "contexts")
+    assert found["engine"] == {"running": True, "url": Session().client.server}
+    [engine] = [context for context in found["contexts"] if context["name"] == "engine"]
+    assert (engine["current"], engine["namespace"], engine["server"]) == (True, "default", found["engine"]["url"])
+    names = got(lab, "namespaces", context="engine")
+    assert names == sorted(names)
+    assert {namespace, "default"} <= set(names)
+    status, text, _ = asked(lab, "namespaces", context="nowhere")
+    assert (status, "nowhere" in sentence(text)) == (422, True)
+
+
+def test_what_a_form_can_name(lab: Lab, namespace: str, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n')
+    Session().dataset("facts", datasetname=str(rows)).wait(timeout=SECONDS)
+    where = {"context": "engine", "namespace": namespace}
+    [dataset] = got(lab, "datasets", **where)
+    assert (dataset["name"], dataset["state"], "1 rows" in dataset["detail"]) == ("facts", "done", True)
+    models = got(lab, "models", **where)
+    assert all(set(model) == {"name", "detail", "state"} for model in models)
+    assert {model["state"] for model in models} == {"in catalogue"}
+    nodes = {"metadata": {"name": f"gpus-{namespace}", "labels": {"nvidia.com/gpu.product": "H100"}}}
+    client = Session().client
+    node = client.create(NODES, nodes)
+    try:
+        client.patch(NODES, node["metadata"]["name"], {"status": {"allocatable": {GPU: "8"}}}, subresource="status")
+        rows_found = got(lab, "gpus", **where)["nodes"]
+        assert {"node": f"gpus-{namespace}", "type": "H100", "total": 8, "free": 8} in rows_found
+    finally:
+        client.delete(NODES, node["metadata"]["name"])
+    for path in ("datasets", "models", "gpus"):
+        status, text, _ = asked(lab, path, context="engine", namespace="../x")
+        assert (status, "not a name that Kubernetes takes" in sentence(text)) == (422, True)
+
+
+def test_the_doctor_tells_what_is_good_and_what_to_do(lab: Lab) -> None:
+    found = got(lab, "doctor", context="engine")
+    assert {"ok"} <= {finding["level"] for finding in found} <= {"ok", "note", "problem"}
+    assert any(finding["text"].startswith("server: Kubernetes") for finding in found)
+    status, text, _ = asked(lab, "doctor")
+    assert (status, "context is missing" in sentence(text)) == (422, True)
+
+
+def test_the_engine_is_started_and_stopped_from_the_page(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    with Lab(tmp_path_factory.mktemp("lab"), {"CPOD_HOME": str(tmp_path), "CPOD_CONTEXT": "engine"}) as lab:
+        assert got(lab, "contexts")["engine"] == {"running": False, "url": ""}
+        status, text, _ = asked(lab, "namespaces", context="engine")
+        assert (status, "does not run" in sentence(text)) == (404, True)
+        status, text, _ = asked(lab, "engine", post=True, action="sideways")
+        assert (status, "action must be" in sentence(text)) == (422, True)
+        with PageSocket(lab) as page:
+            page.look_at("default", "deployments")
+            assert "does not run" in page.hear()["trouble"]
+            try:
+                status, text, _ = asked(lab, "engine", post=True, action="up")
+                assert (status, json.loads(text)["running"]) == (200, True), text
+                assert got(lab, "contexts")["engine"]["url"] == json.loads(text)["url"]
+                message = page.hear()
+                while "rows" not in message:
+                    message = page.hear()
+                assert (message["rows"], message["trouble"]) == ([], "")
+            finally:
+                status, text, _ = asked(lab, "engine", post=True, action="down")
+            assert (status, json.loads(text)["running"]) == (200, False), text
+            while not message["trouble"]:
+                message = page.hear()
