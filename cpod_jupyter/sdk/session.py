@@ -164,14 +164,6 @@ class Session(Finder):
             raise self._explained(error, resource) from error
         return handle_for(self.client, whole(stored, resource), resource), outcome
 
-    def schema(self, kind: str) -> Mapping[str, Any]:
-        """The schema of the spec of a kind (a word), as the server has it: types, enums, defaults, descriptions.
-
-        Raises CpodError for a kind that it does not serve.
-        """
-        found: Mapping[str, Any] = (self._schema(self.kind(kind)).get("properties") or {}).get("spec") or {}
-        return found
-
     def title(self, obj: Object) -> str:
         """`finetune/facts`."""
         resource = of_object(obj)

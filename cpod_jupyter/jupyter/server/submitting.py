@@ -28,7 +28,7 @@ class SchemaHandler(Handler):
     async def get(self) -> None:
         try:
             context, kind = texts_of(self.query(), "context", "kind")
-            found = await self.in_thread(lambda hub: session_at(hub.sessions, context).schema(kind))
+            found = await self.in_thread(lambda hub: _spec(session_at(hub.sessions, context), kind))
         except CpodError as error:
             return self.refuse(error)
         self.give(found)
@@ -106,6 +106,10 @@ class ManifestHandler(Handler):
         except CpodError as error:
             return self.refuse(error)
         self.give(found)
+
+
+def _spec(session: Session, kind: str) -> Any:
+    return (session.schema(kind).get("properties") or {}).get("spec") or {}
 
 
 def _faults(session: Session, text: str) -> list[dict[str, Any]]:
