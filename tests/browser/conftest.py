@@ -1,4 +1,4 @@
-"""A browser for all tests here, and a page for each; without Chromium they are skipped, and say so."""
+"""A browser for each module here, and a page for each test; without Chromium they are skipped, and say so."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Of one module, for as long as it is open its thread has an event loop, and other tests could have none."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium (Debian: apt-get install chromium)")
     if not (BUILT / "package.json").exists():

@@ -228,7 +228,7 @@ def test_an_operator_for_one_namespace_leaves_the_others_alone(
     [
         pytest.param(("--lease-namespace", "nowhere"), "`cpod install` makes it, or name another", id="no namespace"),
         pytest.param(("--lease-seconds", "1"), "the lease must hold at least a second, longer than", id="times"),
-        pytest.param(("--context", "nowhere"), "no way to connect to a cluster", id="no context"),
+        pytest.param(("--context", "nowhere"), "no way to connect to the context nowhere", id="no context"),
     ],
 )
 def test_what_keeps_it_from_beginning_is_said(

@@ -223,6 +223,11 @@ def log_path(pod_dir: Path, container: str, *, previous: bool = False) -> Path |
     return pod_dir / container / f"{wanted[0]}.log" if wanted else None
 
 
+def _nanoseconds(moment: dt.datetime) -> int:
+    """Since 1970, to the microsecond: a float has no room for that."""
+    return (moment - dt.datetime.fromtimestamp(0, dt.UTC)) // dt.timedelta(microseconds=1) * 1000
+
+
 async def read_log(
     pod_dir: Path, request: LogRequest, watcher: PodWatcher, ended: Callable[[], bool]
 ) -> AsyncIterator[bytes]:
@@ -238,7 +243,7 @@ async def read_log(
         raise BadRequest(f'{what} in pod "{pod_dir.name.split("_")[1]}" not found')
     yield b""
     log, joiner = LogFile(path), Joiner(request.timestamps)
-    oldest = time_stamp(int(request.since.timestamp() * 10**9)).encode() if request.since is not None else b""
+    oldest = time_stamp(_nanoseconds(request.since)).encode() if request.since is not None else b""
     if request.tail_lines is not None:
         log.skip_to_last(request.tail_lines)
     elif oldest:

@@ -84,7 +84,7 @@ def test_a_log_of_several_files_is_read_whole_and_from_a_moment_on(pod_dir: Path
     assert len(rotated(pod_dir / "c" / "0.log")) > 2
     assert read(pod_dir, watcher) == "".join(f"{n}\n" for n in range(100))
     stamped = read(pod_dir, watcher, timestamps=True).splitlines()
-    for first in (0, 17, 50, 99):
+    for first in range(100):
         moment = dt.datetime.fromisoformat(stamped[first].split()[0][:26] + "+00:00")
         later = read(pod_dir, watcher, timestamps=True, since=moment).splitlines()
         assert later == [line for line in stamped if line >= moment.strftime("%Y-%m-%dT%H:%M:%S.%f")]
