@@ -44,15 +44,19 @@ class PageSocket:
         found: Message = json.loads(self._socket.recv())
         return found
 
-    def until(self, true: Callable[[dict[str, Message]], bool], known: dict[str, Message]) -> list[Message]:
-        """Take messages of one list into `known` (its lines by their names) until something is true of it; those
-        messages."""
-        heard, until = [], time.monotonic() + SECONDS
+    def until(
+        self,
+        true: Callable[[dict[str, Message]], bool],
+        known: dict[str, Message],
+        heard: list[Message] | None = None,
+    ) -> None:
+        """Take messages of one list into `known` (its lines by their names), and to the end of `heard`, until
+        something is true of it."""
+        heard, until = [] if heard is None else heard, time.monotonic() + SECONDS
         while not true(known):
             assert time.monotonic() < until, f"it did not come true of {known}"
             heard.append(self.hear())
             take(heard[-1], known)
-        return heard
 
 
 def take(message: Message, known: dict[str, Message]) -> None:

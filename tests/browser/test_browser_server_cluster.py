@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lab import SECONDS, Lab
-from pages import PageSocket, asked, sentence
+from pages import Message, PageSocket, asked, sentence
 
 from cpod_jupyter.api.resources import NODES
 from cpod_jupyter.sdk import Session
@@ -66,28 +67,43 @@ def test_the_doctor_tells_what_is_good_and_what_to_do(lab: Lab) -> None:
     assert (status, "context is missing" in sentence(text)) == (422, True)
 
 
-def test_the_engine_is_started_and_stopped_from_the_page(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+def test_the_engine_is_started_and_stopped_from_the_page_and_lists_live_over_it(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Lab(tmp_path_factory.mktemp("lab"), {"CPOD_HOME": str(tmp_path), "CPOD_CONTEXT": "engine"}) as lab:
-        assert got(lab, "contexts")["engine"] == {"running": False, "url": ""}
-        status, text, _ = asked(lab, "namespaces", context="engine")
-        assert (status, "does not run" in sentence(text)) == (404, True)
-        status, text, _ = asked(lab, "engine", post=True, action="sideways")
-        assert (status, "action must be" in sentence(text)) == (422, True)
-        with PageSocket(lab) as page:
-            page.look_at("default", "deployments")
-            assert "does not run" in page.hear()["trouble"]
-            try:
-                status, text, _ = asked(lab, "engine", post=True, action="up")
-                assert (status, json.loads(text)["running"]) == (200, True), text
-                assert got(lab, "contexts")["engine"]["url"] == json.loads(text)["url"]
-                message = page.hear()
-                while "rows" not in message:
-                    message = page.hear()
-                assert (message["rows"], message["trouble"]) == ([], "")
-            finally:
-                status, text, _ = asked(lab, "engine", post=True, action="down")
-            assert (status, json.loads(text)["running"]) == (200, False), text
-            while not message["trouble"]:
-                message = page.hear()
+    home = {"CPOD_HOME": str(tmp_path), "CPOD_CONTEXT": "engine", "CPOD_NAMESPACE": "default"}
+    for name, value in home.items():
+        monkeypatch.setenv(name, value)
+    with Lab(tmp_path_factory.mktemp("lab"), home) as lab, PageSocket(lab) as page:
+
+        def told(path: str, **fields: str) -> tuple[int, Any]:
+            status, text, _ = asked(lab, path, post=path == "engine", **fields)
+            return status, json.loads(text)
+
+        def heard(true: Callable[[Message], bool]) -> None:
+            page.until(lambda _: bool(messages) and true(messages[-1]), known, messages)
+
+        known: dict[str, Message] = {}
+        messages: list[Message] = []
+        assert told("contexts")[1]["engine"] == {"running": False, "url": ""}
+        status, answer = told("namespaces", context="engine")
+        assert (status, "does not run" in answer["message"]) == (404, True)
+        assert told("engine", action="sideways") == (422, {"message": 'action must be "up" or "down"'})
+        page.look_at("default", "job")
+        heard(lambda message: "does not run" in message["trouble"])
+        try:
+            status, answer = told("engine", action="up")
+            assert (status, answer["running"]) == (200, True), answer
+            assert told("contexts")[1]["engine"]["url"] == answer["url"]
+            job = Session().job("early", image="python", command=["true"], gpuRequiredPerReplica=8)
+            heard(lambda message: set(known) == {"job/early"} and not message["trouble"])
+            status, answer = told("engine", action="down")
+            assert (status, answer["running"]) == (200, False), answer
+            heard(lambda message: bool(message["trouble"]))
+            assert set(known) == {"job/early"}, "what was known stays to be seen"
+            assert told("engine", action="up")[1]["running"]
+            Session().job("late", image="python", command=["true"], gpuRequiredPerReplica=8)
+            heard(lambda message: set(known) == {"job/early", "job/late"} and not message["trouble"])
+            Session().delete("job", job.name)
+            heard(lambda message: set(known) == {"job/late"})
+        finally:
+            told("engine", action="down")

@@ -1,15 +1,17 @@
-"""The watches behind the live lists: shared, and going on over a restart of the engine."""
+"""The watches behind the live lists: shared, and read anew where a server forgot what happened."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from cpod_jupyter import local
 from cpod_jupyter.jupyter.server.address import KindPlace
 from cpod_jupyter.jupyter.server.lists import ListNews, Lists
 from cpod_jupyter.sdk import Session
@@ -77,30 +79,69 @@ def test_pages_that_look_at_the_same_share_a_watch(namespace: str) -> None:
     asyncio.run(looked())
 
 
-def test_a_list_goes_on_when_the_engine_was_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CPOD_HOME", str(tmp_path))
-    monkeypatch.setenv("CPOD_CONTEXT", "engine")
-    monkeypatch.delenv("CPOD_NAMESPACE", raising=False)
+class Cluster(BaseHTTPRequestHandler):
+    """An API server that has forgotten what happened since its first list of CPodJobs, lets nobody list FineTunes, and
+    has no other kinds."""
+
+    lists: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        if "/finetunes" in self.path:
+            return self.answer(403, {"kind": "Status", "reason": "Forbidden", "message": "not for you", "code": 403})
+        if "/cpodjobs" not in self.path:
+            return self.answer(404, {"kind": "Status", "reason": "NotFound", "message": "no such kind", "code": 404})
+        if "watch=true" not in self.path:
+            self.lists.append(f"listed-{len(self.lists) + 1}")
+            item = {"metadata": {"name": self.lists[-1], "namespace": "default", "uid": "1"}, "spec": {"image": 7}}
+            return self.answer(200, {"metadata": {"resourceVersion": "5"}, "items": [item]})
+        expired = {"kind": "Status", "reason": "Expired", "message": "too old", "code": 410}
+        changed = {"metadata": {"name": "changed", "namespace": "default", "uid": "2"}, "status": {"conditions": [3]}}
+        first = len(self.lists) == 1
+        self.answer(200, {"type": "ERROR", "object": expired} if first else {"type": "ADDED", "object": changed})
+
+    def answer(self, code: int, content: Any) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The context of such a cluster."""
+    Cluster.lists.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Cluster) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = {
+            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "forgetful", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "forgetful",
+        }
+        (tmp_path / "kubeconfig").write_text(json.dumps(config))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        monkeypatch.delenv("CPOD_CONTEXT", raising=False)
+        yield "forgetful"
+        server.shutdown()
+
+
+def test_a_list_is_read_anew_when_its_changes_were_forgotten(forgetful: str) -> None:
+    """Beside it: a kind that one may not list is told of, others are not there, and odd objects have a line too."""
 
     async def looked() -> None:
         lists, page = Lists(Sessions(), asyncio.get_running_loop()), Page()
-        leave = lists.subscribe(KindPlace("engine", "default", "job"), page.hear)
-        await page.until(lambda page: any("does not run" in trouble for trouble in page.troubles))
-        await asyncio.to_thread(lambda: Session().job("early", **SPEC))
-        await page.until(lambda page: set(page.rows) == {"job/early"} and not page.troubles[-1])
-        await asyncio.to_thread(local.stop)
-        await page.until(lambda page: bool(page.troubles[-1]))
-        assert set(page.rows) == {"job/early"}, "what was known stays to be seen"
-        await asyncio.to_thread(lambda: Session().job("late", **SPEC))
-        await page.until(lambda page: set(page.rows) == {"job/early", "job/late"} and not page.troubles[-1])
-        await asyncio.to_thread(lambda: Session().delete("job", "early"))
-        await page.until(lambda page: set(page.rows) == {"job/late"})
+        leave = lists.subscribe(KindPlace(forgetful, "default", "jobs"), page.hear)
+        await page.until(lambda page: {"job/listed-2", "job/changed"} <= set(page.rows))
+        assert "job/listed-1" not in page.rows
+        assert page.rows["job/changed"]["phase"] == "Unknown"
+        assert page.troubles[-1] == "finetune: not for you"
         leave()
 
-    try:
-        asyncio.run(looked())
-    finally:
-        local.stop()
+    asyncio.run(looked())
 
 
 def test_what_waits_for_a_page_is_merged() -> None:

@@ -189,7 +189,7 @@ class KindWatch:
             try:
                 self._list_and_watch()
             except Expired:
-                continue
+                self._pause = _SOONEST  # what it has missed is listed
             except EngineDown as error:
                 self._say(ListNews(trouble=str(error)))
                 self._pause = _SOONEST  # to look whether it runs costs nothing

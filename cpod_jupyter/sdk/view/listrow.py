@@ -5,18 +5,22 @@ A list of thousands is sent whole once and then by what changes, so a line is sm
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from collections.abc import Callable
+from typing import TypedDict
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import FINETUNES, Object, Resource
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.listing import about
 from cpod_jupyter.sdk.preflight.asks import PRODUCT, pods_of
-from cpod_jupyter.sdk.states import status_of
+from cpod_jupyter.sdk.states import State, Status, status_of
 from cpod_jupyter.sdk.view import theme
 
 DETAIL, REASON = 200, 400
 """Characters at most."""
+
+_ODD = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
+"""What comes of reading an object that is not as its kind has it."""
 
 
 class Row(TypedDict):
@@ -40,9 +44,12 @@ def key_of(resource: Resource, obj: Object) -> str:
 
 
 def of_object(obj: Object, resource: Resource) -> Row:
-    """The line of an object, from the object alone. One whose spec is not as its kind has it gets a line all the same:
-    its server took it."""
-    status = status_of(obj, resource)
+    """The line of an object, from the object alone. One that is not as its kind has it gets a line all the same: its
+    server took it."""
+    try:
+        status = status_of(obj, resource)
+    except _ODD:
+        status = Status(State.PENDING, "Unknown", "its status is not as its kind has it")
     return {
         "kind": word_of(resource),
         "name": meta.name_of(obj),
@@ -51,16 +58,16 @@ def of_object(obj: Object, resource: Resource) -> Row:
         "tone": theme.tone(status.state),
         "final": status.state.final,
         "created": str(obj["metadata"].get("creationTimestamp") or ""),
-        "gpus": _said(_gpus, resource, obj),
-        "detail": _cut(_said(lambda _, found: about(found), resource, obj), DETAIL),
+        "gpus": _said(lambda: _gpus(resource, obj)),
+        "detail": _cut(_said(lambda: about(obj)), DETAIL),
         "reason": _cut(status.message, REASON),
     }
 
 
-def _said(say: Any, resource: Resource, obj: Object) -> str:
+def _said(say: Callable[[], str]) -> str:
     try:
-        return str(say(resource, obj))
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
+        return say()
+    except _ODD:
         return ""
 
 
