@@ -7,6 +7,8 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { IBlockActions } from './block/block';
 import { BlockRenderer } from './block/renderer';
 import { IAddress, MIME } from './block/state';
+import { launcher } from './launcher/plugin';
+import { deployments } from './pages/deployment/plugin';
 import { Server } from './server';
 import { Stream } from './stream';
 
@@ -78,4 +80,4 @@ function insertBelow(panel: NotebookPanel | undefined, node: HTMLElement, text: 
   }
 }
 
-export default [block];
+export default [block, launcher, deployments];

@@ -1,1 +1,3 @@
 import './base.css';
+import './launcher.css';
+import './deployment.css';
