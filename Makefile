@@ -53,7 +53,7 @@ labextension/node_modules/.installed: labextension/package.json labextension/yar
 	mkdir -p build && cd labextension && { $(JLPM) install --immutable > ../build/jlpm.log 2>&1 || { cat ../build/jlpm.log; exit 1; }; }
 	@touch $@
 
-$(EXTENSION): labextension/node_modules/.installed labextension/tsconfig.json $(wildcard labextension/src/* labextension/src/*/* labextension/style/*)
+$(EXTENSION): labextension/node_modules/.installed labextension/tsconfig.json $(wildcard labextension/src/* labextension/src/*/* labextension/src/*/*/* labextension/style/*)
 	cd labextension && $(JLPM) build
 	@touch $@
 endif

@@ -237,13 +237,11 @@ class _Reader:
             where = ("metadata",) if self.whole else ()
             self.fault(where, "a name is needed" + ("" if self.whole else " on the magic line"))
         elif isinstance(name, str) and not (meta.NAME_PATTERN.fullmatch(name) and len(name) <= 253):
-            self.faults.append(
-                Fault(
-                    self.document.place(("metadata", "name")),
-                    f'the name "{name}" must be lower-case letters, digits and "-", beginning and ending with '
-                    "a letter or digit",
-                )
-            )
+            wanted = f'"{name}" must be lower-case letters, digits and "-", beginning and ending with a letter or digit'
+            if self.whole:
+                self.fault(("metadata", "name"), wanted)
+            else:
+                self.faults.append(Fault(self.document.place(("metadata", "name")), f"the name {wanted}"))
         return {**value, "metadata": {**metadata, **({"name": name} if name else {})}}
 
     def _report(self, problem: Problem) -> None:

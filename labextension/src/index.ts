@@ -7,6 +7,8 @@ import { IBlockActions } from './block/block';
 import { BlockRenderer } from './block/renderer';
 import { IAddress, MIME } from './block/state';
 import { core, ICore } from './core';
+import { launcher } from './launcher/plugin';
+import { deployments } from './pages/deployment/plugin';
 import { pages } from './pages/plugin';
 import { sidebar } from './sidebar/plugin';
 
@@ -60,4 +62,4 @@ function insertBelow(panel: NotebookPanel | undefined, node: HTMLElement, text: 
   }
 }
 
-export default [core, block, pages, sidebar];
+export default [core, block, pages, sidebar, launcher, deployments];

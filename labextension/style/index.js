@@ -1,2 +1,4 @@
 import './base.css';
 import './sidebar.css';
+import './launcher.css';
+import './deployment.css';

@@ -68,7 +68,7 @@ export function ListRow(props: IRowProps): JSX.Element {
       </div>
       <div role="gridcell" className="cpodLab-listState">
         <Status phase={row.phase} tone={row.tone} />
-        {row.gpus && <span className="cpodLab-dim">{row.gpus}</span>}
+        {row.gpus && <span className="cpodLab-dim">{gpusIn(row.gpus, trans)}</span>}
         <span className="cpodLab-dim cpodLab-listDetail">{row.reason || row.detail}</span>
         {open && (
           <span className="cpodLab-listActions">
@@ -92,4 +92,9 @@ export function ListRow(props: IRowProps): JSX.Element {
       </div>
     </div>
   );
+}
+
+/** GPUs as a person says it; those of any type are only a number. */
+function gpusIn(gpus: string, trans: TranslationBundle): string {
+  return /^\d+$/.test(gpus) ? trans._n('%1 GPU', '%1 GPUs', Number(gpus)) : gpus;
 }

@@ -1,8 +1,7 @@
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, Notification } from '@jupyterlab/apputils';
 import { ITranslator } from '@jupyterlab/translation';
-import { refreshIcon } from '@jupyterlab/ui-components';
-import { Menu } from '@lumino/widgets';
+import { MenuSvg, refreshIcon } from '@jupyterlab/ui-components';
 
 import { IRow } from '../rows';
 import { ICore } from '../core';
@@ -91,7 +90,7 @@ function actionsOf(app: JupyterFrontEnd, model: RowsModel): IListActions {
     of: row => asButtons(commands, actionsFor(row), args(row)),
     run: (id, row) => void commands.execute(CommandIDs[id], args(row)),
     menu: (row, x, y) => {
-      const menu = new Menu({ commands });
+      const menu = new MenuSvg({ commands });
       for (const name of possible(commands, actionsFor(row))) {
         menu.addItem({ command: CommandIDs[name], args: args(row) });
       }

@@ -1,0 +1,136 @@
+import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import {
+  Clipboard,
+  ICommandPalette,
+  InputDialog,
+  MainAreaWidget,
+  ReactWidget,
+  showErrorMessage,
+  WidgetTracker
+} from '@jupyterlab/apputils';
+import { ITranslator, nullTranslator, TranslationBundle } from '@jupyterlab/translation';
+import { launchIcon } from '@jupyterlab/ui-components';
+import { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import React from 'react';
+
+import { IAddress, keyOf } from '../../block/state';
+import { Server } from '../../server';
+import { Stream } from '../../stream';
+import { DeploymentPage } from './page';
+
+const OPEN = 'cpod:open-deployment';
+
+/** What the pages need of what is around them. */
+interface ISurroundings {
+  server: Server;
+  stream: Stream;
+  trans: TranslationBundle;
+}
+
+class DeploymentWidget extends ReactWidget {
+  constructor(
+    readonly address: IAddress,
+    private _around: ISurroundings
+  ) {
+    super();
+    this.addClass('cpodDeployment-widget');
+  }
+
+  render(): JSX.Element {
+    const { server, stream, trans } = this._around;
+    return (
+      <DeploymentPage
+        address={this.address}
+        server={server}
+        stream={stream}
+        trans={trans}
+        copy={text => Clipboard.copyToSystem(text)}
+      />
+    );
+  }
+}
+
+/** Deployments in tabs of their own, with a chat. */
+export const deployments: JupyterFrontEndPlugin<void> = {
+  id: 'cpod-jupyter:deployments',
+  description: 'Shows a deployment, and lets one chat with it.',
+  autoStart: true,
+  optional: [ICommandPalette, ILayoutRestorer, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    palette: ICommandPalette | null,
+    restorer: ILayoutRestorer | null,
+    translator: ITranslator | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load('cpod_jupyter');
+    const server = new Server(app.serviceManager.serverSettings);
+    const stream = new Stream(() => server.socket(), trans.__('Jupyter does not answer; trying again'));
+    const tracker = new WidgetTracker<MainAreaWidget<DeploymentWidget>>({ namespace: 'cpod-deployment' });
+
+    const opened = (address: IAddress): MainAreaWidget<DeploymentWidget> => {
+      const known = tracker.find(each => keyOf(each.content.address) === keyOf(address));
+      if (known) {
+        return known;
+      }
+      const made = new MainAreaWidget({ content: new DeploymentWidget(address, { server, stream, trans }) });
+      made.id = `cpod-deployment-${keyOf(address)}`;
+      made.title.label = address.name;
+      made.title.caption = trans.__(
+        'Deployment %1 in %2 of %3',
+        address.name,
+        address.namespace,
+        address.context
+      );
+      made.title.icon = launchIcon;
+      made.title.closable = true;
+      app.shell.add(made, 'main');
+      void tracker.add(made);
+      return made;
+    };
+
+    app.commands.addCommand(OPEN, {
+      label: args => (addressIn(args) ? trans.__('Chat') : trans.__('Chat with a deployment…')),
+      caption: trans.__('Show a deployment with its URL, code that asks it, and a chat'),
+      execute: async args => {
+        const address = addressIn(args) ?? (await asked(server, trans));
+        if (address) {
+          const widget = opened(address);
+          app.shell.activateById(widget.id);
+          return widget;
+        }
+        return null;
+      }
+    });
+    palette?.addItem({ command: OPEN, category: trans.__('cpod') });
+    void restorer?.restore(tracker, {
+      command: OPEN,
+      args: ({ content }) => ({ ...content.address }),
+      name: ({ content }) => keyOf(content.address)
+    });
+  }
+};
+
+/** The address that a command's arguments are. */
+function addressIn(args: ReadonlyPartialJSONObject): IAddress | null {
+  const { context, namespace, name, kind = 'inference' } = args;
+  const whole = [context, namespace, kind, name].every(each => typeof each === 'string' && each !== '');
+  return whole ? ({ context, namespace, kind, name } as IAddress) : null;
+}
+
+/** A deployment in the namespace that is current, by name. */
+async function asked(server: Server, trans: TranslationBundle): Promise<IAddress | null> {
+  const title = trans.__('Chat with a deployment');
+  try {
+    const { contexts } = await server.contexts();
+    const here = contexts.find(each => each.current) ?? contexts[0];
+    const { value } = await InputDialog.getText({
+      title,
+      label: trans.__('Its name, in namespace %1 of %2', here.namespace, here.name)
+    });
+    const name = value?.trim();
+    return name ? { context: here.name, namespace: here.namespace, kind: 'inference', name } : null;
+  } catch (error) {
+    await showErrorMessage(title, error instanceof Error ? error.message : String(error));
+    return null;
+  }
+}
