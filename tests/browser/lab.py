@@ -142,6 +142,14 @@ def run(page: Page, number: int) -> None:
     expect(cell.locator(".jp-InputPrompt")).not_to_have_text("[ ]:", timeout=SECONDS * 1000)
 
 
+def choose(page: Page, command: str) -> None:
+    """Run a command of the palette, by keyboard."""
+    page.keyboard.press("Control+Shift+c")
+    page.keyboard.type(command)
+    expect(page.locator(".lm-CommandPalette-item.lm-mod-active")).to_contain_text(command)
+    page.keyboard.press("Enter")
+
+
 def save(page: Page) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("Control+s")

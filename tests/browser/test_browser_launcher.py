@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lab import SECONDS, Lab, run
+from lab import SECONDS, Lab, choose, run
 from playwright.sync_api import Locator, Page, expect
 
 from cpod_jupyter.api.resources import CPODJOBS
@@ -18,14 +18,6 @@ MOST_TABS = 80
 
 def form_of(page: Page) -> Locator:
     return page.locator(".cpodForm:visible")
-
-
-def choose(page: Page, command: str) -> None:
-    """Run a command of the palette, by keyboard."""
-    page.keyboard.press("Control+Shift+c")
-    page.keyboard.type(command)
-    expect(page.locator(".lm-CommandPalette-item.lm-mod-active")).to_contain_text(command)
-    page.keyboard.press("Enter")
 
 
 def tab_to(page: Page, control: Locator) -> None:

@@ -1,70 +1,25 @@
-"""Conversations over the server extension, with a small program that speaks OpenAI's protocol for a model."""
+"""Conversations over the server extension."""
 
 from __future__ import annotations
 
 import json
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from answering import answering
 from lab import SECONDS, Lab
 from pages import address_of, asked, sentence
 
 from cpod_jupyter.sdk import Session
 
-MODEL = """
-import json, os, time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-class Model(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.begin("application/json")
-        self.wfile.write(json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}).encode())
-
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.begin("text/event-stream")
-        self.say("begun ")
-        gate = asked["messages"][-1]["content"]
-        if gate == "break":
-            self.wfile.write(b'data: {"error": {"message": "out of memory"}}\\n\\n')
-            return
-        while gate.startswith("/") and not os.path.exists(gate):
-            time.sleep(0.02)
-        self.say(json.dumps([len(asked["messages"]), asked.get("temperature"), asked.get("max_tokens")]))
-        self.wfile.write(b"data: [DONE]\\n\\n")
-
-    def begin(self, kind):
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.end_headers()
-
-    def say(self, text):
-        chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}]}
-        self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\\n\\n")
-        self.wfile.flush()
-
-ThreadingHTTPServer((os.environ["HOST"], 8080), Model).serve_forever()
-"""
-
 
 @pytest.fixture
 def model(lab: Lab, namespace: str) -> Iterator[dict[str, str]]:
-    container = {
-        "name": "kserve-container",
-        "image": "python",
-        "command": [sys.executable, "-c", MODEL],
-        "env": [{"name": "HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
-        "ports": [{"containerPort": 8080}],
-        "readinessProbe": {"httpGet": {"path": "/v1/models", "port": 8080}, "periodSeconds": 1},
-    }
-    made = Session().inference("m", predictor={"containers": [container], "terminationGracePeriodSeconds": 1})
-    made.wait(SECONDS)
-    yield address_of(namespace, "m", "inference")
-    made.delete()
+    with answering("m"):
+        yield address_of(namespace, "m", "inference")
 
 
 def question(content: str, **more: Any) -> dict[str, Any]:

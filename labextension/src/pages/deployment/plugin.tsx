@@ -117,7 +117,7 @@ function addressIn(args: ReadonlyPartialJSONObject): IAddress | null {
   return whole ? ({ context, namespace, kind, name } as IAddress) : null;
 }
 
-/** A deployment in the namespace that is current, by name. */
+/** A deployment by name, in the namespace that is current or, as `namespace/name`, in another. */
 async function asked(server: Server, trans: TranslationBundle): Promise<IAddress | null> {
   const title = trans.__('Chat with a deployment');
   try {
@@ -125,10 +125,10 @@ async function asked(server: Server, trans: TranslationBundle): Promise<IAddress
     const here = contexts.find(each => each.current) ?? contexts[0];
     const { value } = await InputDialog.getText({
       title,
-      label: trans.__('Its name, in namespace %1 of %2', here.namespace, here.name)
+      label: trans.__('Its name, in namespace %1 of %2; or namespace/name', here.namespace, here.name)
     });
-    const name = value?.trim();
-    return name ? { context: here.name, namespace: here.namespace, kind: 'inference', name } : null;
+    const [name, namespace = here.namespace] = (value ?? '').trim().split('/').reverse();
+    return name ? { context: here.name, namespace, kind: 'inference', name } : null;
   } catch (error) {
     await showErrorMessage(title, error instanceof Error ? error.message : String(error));
     return null;
