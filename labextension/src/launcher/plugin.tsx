@@ -8,16 +8,18 @@ import {
 } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker } from '@jupyterlab/notebook';
-import { ITranslator, nullTranslator, TranslationBundle } from '@jupyterlab/translation';
+import { TranslationBundle } from '@jupyterlab/translation';
 import { addIcon } from '@jupyterlab/ui-components';
 import { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import React from 'react';
 
 import { IAddress } from '../block/state';
+import { ICore } from '../core';
 import { Server } from '../server';
 import { cpodCell, insertBelowActive } from './cells';
 import { Form, IFormActions, IStart } from './form';
 import { messageOf } from './service';
+import { IPlace } from '../sidebar/place';
 import { Kind, KINDS, kindOf, namespaceOf } from './spec';
 
 const LAUNCH = 'cpod:launch';
@@ -49,17 +51,16 @@ export const launcher: JupyterFrontEndPlugin<void> = {
   id: 'cpod-jupyter:launcher',
   description: 'A form that makes fine-tunes, jobs and deployments.',
   autoStart: true,
-  optional: [INotebookTracker, ILauncher, ICommandPalette, ILayoutRestorer, ITranslator],
+  requires: [ICore],
+  optional: [INotebookTracker, ILauncher, ICommandPalette, ILayoutRestorer],
   activate: (
     app: JupyterFrontEnd,
+    { server, place, trans }: ICore,
     notebooks: INotebookTracker | null,
     cards: ILauncher | null,
     palette: ICommandPalette | null,
-    restorer: ILayoutRestorer | null,
-    translator: ITranslator | null
+    restorer: ILayoutRestorer | null
   ) => {
-    const trans = (translator ?? nullTranslator).load('cpod_jupyter');
-    const server = new Server(app.serviceManager.serverSettings);
     const { commands } = app;
     const tracker = new WidgetTracker<MainAreaWidget<FormWidget>>({ namespace: NAMESPACE });
 
@@ -105,7 +106,7 @@ export const launcher: JupyterFrontEndPlugin<void> = {
           : trans.__('New fine-tune, job or deployment'),
       caption: trans.__('Fill in a form and run it on the cluster or on this machine'),
       icon: args => (args.isPalette ? undefined : addIcon),
-      execute: args => show(startOf(args))
+      execute: args => show(at(startOf(args), place.current))
     });
     commands.addCommand(EDIT, {
       label: trans.__('Open the %1 cell in the form', '%%cpod'),
@@ -118,7 +119,7 @@ export const launcher: JupyterFrontEndPlugin<void> = {
           if (!kind) {
             throw new Error(trans.__('The form makes %1 only.', Object.values(KINDS).join(', ')));
           }
-          show(startOf({ kind, text }));
+          show(at(startOf({ kind, text }), place.current));
         } catch (error) {
           await showErrorMessage(trans.__('The cell cannot be opened in the form'), messageOf(error));
         }
@@ -153,4 +154,11 @@ function startOf(args: ReadonlyPartialJSONObject): IStart {
     namespace: text('namespace') || (text('text') ? namespaceOf(text('text')) : ''),
     text: text('text')
   };
+}
+
+/** The same where the sidebar is, unless it says itself where it is. */
+function at(start: IStart, place: IPlace | null): IStart {
+  const context = start.context || (place?.context ?? '');
+  const here = place?.context === context ? place.namespace : '';
+  return { ...start, context, namespace: start.namespace || here };
 }

@@ -8,36 +8,27 @@ import {
   showErrorMessage,
   WidgetTracker
 } from '@jupyterlab/apputils';
-import { ITranslator, nullTranslator, TranslationBundle } from '@jupyterlab/translation';
 import { launchIcon } from '@jupyterlab/ui-components';
 import { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import React from 'react';
 
 import { IAddress, keyOf } from '../../block/state';
-import { Server } from '../../server';
-import { Stream } from '../../stream';
+import { ICore } from '../../core';
 import { DeploymentPage } from './page';
 
 const OPEN = 'cpod:open-deployment';
 
-/** What the pages need of what is around them. */
-interface ISurroundings {
-  server: Server;
-  stream: Stream;
-  trans: TranslationBundle;
-}
-
 class DeploymentWidget extends ReactWidget {
   constructor(
     readonly address: IAddress,
-    private _around: ISurroundings
+    private _core: ICore
   ) {
     super();
     this.addClass('cpodDeployment-widget');
   }
 
   render(): JSX.Element {
-    const { server, stream, trans } = this._around;
+    const { server, stream, trans } = this._core;
     return (
       <DeploymentPage
         address={this.address}
@@ -55,16 +46,15 @@ export const deployments: JupyterFrontEndPlugin<void> = {
   id: 'cpod-jupyter:deployments',
   description: 'Shows a deployment, and lets one chat with it.',
   autoStart: true,
-  optional: [ICommandPalette, ILayoutRestorer, ITranslator],
+  requires: [ICore],
+  optional: [ICommandPalette, ILayoutRestorer],
   activate: (
     app: JupyterFrontEnd,
+    core: ICore,
     palette: ICommandPalette | null,
-    restorer: ILayoutRestorer | null,
-    translator: ITranslator | null
+    restorer: ILayoutRestorer | null
   ) => {
-    const trans = (translator ?? nullTranslator).load('cpod_jupyter');
-    const server = new Server(app.serviceManager.serverSettings);
-    const stream = new Stream(() => server.socket(), trans.__('Jupyter does not answer; trying again'));
+    const { trans } = core;
     const tracker = new WidgetTracker<MainAreaWidget<DeploymentWidget>>({ namespace: 'cpod-deployment' });
 
     const opened = (address: IAddress): MainAreaWidget<DeploymentWidget> => {
@@ -72,7 +62,7 @@ export const deployments: JupyterFrontEndPlugin<void> = {
       if (known) {
         return known;
       }
-      const made = new MainAreaWidget({ content: new DeploymentWidget(address, { server, stream, trans }) });
+      const made = new MainAreaWidget({ content: new DeploymentWidget(address, core) });
       made.id = `cpod-deployment-${keyOf(address)}`;
       made.title.label = address.name;
       made.title.caption = trans.__(
@@ -92,7 +82,7 @@ export const deployments: JupyterFrontEndPlugin<void> = {
       label: args => (addressIn(args) ? trans.__('Chat') : trans.__('Chat with a deployment…')),
       caption: trans.__('Show a deployment with its URL, code that asks it, and a chat'),
       execute: async args => {
-        const address = addressIn(args) ?? (await asked(server, trans));
+        const address = addressIn(args) ?? (await asked(core));
         if (address) {
           const widget = opened(address);
           app.shell.activateById(widget.id);
@@ -117,20 +107,21 @@ function addressIn(args: ReadonlyPartialJSONObject): IAddress | null {
   return whole ? ({ context, namespace, kind, name } as IAddress) : null;
 }
 
-/** A deployment by name, in the namespace that is current or, as `namespace/name`, in another. */
-async function asked(server: Server, trans: TranslationBundle): Promise<IAddress | null> {
+/** A deployment by name, in the namespace that the sidebar shows or, as `namespace/name`, in another. */
+async function asked({ place, trans }: ICore): Promise<IAddress | null> {
   const title = trans.__('Chat with a deployment');
-  try {
-    const { contexts } = await server.contexts();
-    const here = contexts.find(each => each.current) ?? contexts[0];
-    const { value } = await InputDialog.getText({
-      title,
-      label: trans.__('Its name, in namespace %1 of %2; or namespace/name', here.namespace, here.name)
-    });
-    const [name, namespace = here.namespace] = (value ?? '').trim().split('/').reverse();
-    return name ? { context: here.name, namespace, kind: 'inference', name } : null;
-  } catch (error) {
-    await showErrorMessage(title, error instanceof Error ? error.message : String(error));
+  if (!place.current) {
+    await place.refresh();
+  }
+  const here = place.current;
+  if (!here) {
+    await showErrorMessage(title, place.trouble);
     return null;
   }
+  const { value } = await InputDialog.getText({
+    title,
+    label: trans.__('Its name, in namespace %1 of %2; or namespace/name', here.namespace, here.context)
+  });
+  const [name, namespace = here.namespace] = (value ?? '').trim().split('/').reverse();
+  return name ? { context: here.context, namespace, kind: 'inference', name } : null;
 }
