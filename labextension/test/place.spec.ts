@@ -54,6 +54,21 @@ describe('Place', () => {
     expect(found.current!.context).toBe('cluster');
   });
 
+  it('asks again when a list shows that the trouble is over', async () => {
+    const { namespaces } = server;
+    server.namespaces = vi.fn().mockRejectedValue(new Error('the engine does not run'));
+    const found = place();
+    await found.refresh();
+    expect(found.trouble).toBe('the engine does not run');
+    server.namespaces = vi.fn(namespaces);
+    found.heard();
+    found.heard();
+    await vi.waitFor(() => expect(found.trouble).toBe(''));
+    expect(server.namespaces).toHaveBeenCalledTimes(1);
+    found.heard();
+    expect(server.namespaces).toHaveBeenCalledTimes(1);
+  });
+
   it('says what is wrong, and no longer when all is well', async () => {
     const { contexts, namespaces } = server;
     server.contexts = vi.fn().mockRejectedValue(new Error("cpod's server extension does not run"));

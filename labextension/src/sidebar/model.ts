@@ -88,6 +88,9 @@ export class RowsModel {
       }
       this._trouble = trouble;
       this._changed.emit();
+      if (!trouble) {
+        this._place.heard();
+      }
       const over = ended(before ?? [], this._rows ?? []);
       if (over.length > 0) {
         this._ended.emit(over);

@@ -62,6 +62,14 @@ export class Place {
     await this._go({ context: found.name, namespace: kept ? wanted!.namespace : found.namespace });
   }
 
+  /** A list of this place has come: what kept the above from being up to date is over. */
+  heard(): void {
+    if (this._trouble && !this._asking) {
+      this._asking = true;
+      void this.refresh().finally(() => (this._asking = false));
+    }
+  }
+
   /** Go to a context: to the namespace it has of itself. */
   async chooseContext(name: string): Promise<void> {
     const found = this._contexts.find(each => each.name === name);
@@ -118,6 +126,7 @@ export class Place {
   private _contexts: IContext[] = [];
   private _namespaces: string[] = [];
   private _trouble = '';
+  private _asking = false;
   private _changed = new Signal<this, void>(this);
 }
 
