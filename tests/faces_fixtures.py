@@ -3,7 +3,9 @@ and for each test a namespace of its own."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from cpod_jupyter import local
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import NAMESPACES, PODS
 from cpod_jupyter.client.client import Client
+from cpod_jupyter.errors import NotFound
 from cpod_jupyter.sdk import Session
 
 _numbers = itertools.count(1)
@@ -26,12 +29,24 @@ def engine_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("CPOD_HOME", str(home))
         client = Client.from_kubeconfig(local.ensure().kubeconfig)
     yield home
-    for pod in client.list(PODS).items:
-        client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0)
+    _emptied(client)
     client.close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CPOD_HOME", str(home))
         local.stop()
+
+
+def _emptied(client: Client) -> None:
+    """Leave no pod running: those that have a controller would be made again, so namespaces go, with all in them."""
+    for space in client.list(NAMESPACES).items:
+        if meta.name_of(space).startswith("test-"):
+            client.delete(NAMESPACES, meta.name_of(space))
+    until = time.monotonic() + 30
+    while time.monotonic() < until and (pods := client.list(PODS).items):
+        for pod in pods:
+            with contextlib.suppress(NotFound):
+                client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0)
+        time.sleep(0.2)
 
 
 @pytest.fixture
