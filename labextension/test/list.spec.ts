@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { IList, IRow } from '../src/rows';
 import { Stream } from '../src/stream';
-import { Socket } from './socket';
+import { Socket, streamed } from './socket';
 
 const place = { context: 'engine', namespace: 'default', kind: 'jobs' };
 
@@ -26,11 +26,7 @@ let stream: Stream;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  sockets = [];
-  stream = new Stream(() => {
-    sockets.push(new Socket());
-    return sockets[sockets.length - 1] as unknown as WebSocket;
-  }, 'lost');
+  ({ stream, sockets } = streamed());
   return () => vi.useRealTimers();
 });
 

@@ -1,3 +1,5 @@
+import { Stream } from '../src/stream';
+
 /** A socket whose other end the test holds. */
 export class Socket {
   onopen: (() => void) | null = null;
@@ -27,4 +29,11 @@ export class Socket {
   says(message: unknown): void {
     this.onmessage!({ data: JSON.stringify(message) });
   }
+}
+
+/** A stream, and the sockets that it has opened. */
+export function streamed(): { stream: Stream; sockets: Socket[] } {
+  const sockets: Socket[] = [];
+  const open = (): WebSocket => sockets[sockets.push(new Socket()) - 1] as unknown as WebSocket;
+  return { stream: new Stream(open, 'lost'), sockets };
 }

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { IAddress, keyOf } from '../src/block/state';
 import { INews, Stream } from '../src/stream';
-import { Socket } from './socket';
+import { Socket, streamed } from './socket';
 import { running } from './states';
 
 const facts: IAddress = { context: 'engine', namespace: 'default', kind: 'job', name: 'facts' };
@@ -11,11 +11,7 @@ let stream: Stream;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  sockets = [];
-  stream = new Stream(() => {
-    sockets.push(new Socket());
-    return sockets[sockets.length - 1] as unknown as WebSocket;
-  }, 'lost');
+  ({ stream, sockets } = streamed());
   return () => vi.useRealTimers();
 });
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from tornado import web
 
 from cpod_jupyter.errors import ApiError, ApiUnreachable, CpodError, Timeout, TooLarge
 from cpod_jupyter.jupyter.server.address import Address, Place, texts_of
@@ -40,6 +43,19 @@ async def hub_of(handler: JupyterHandler) -> Hub:
     found: Hub = handler.settings.setdefault("cpod_hub", None) or kind(asyncio.get_running_loop())
     handler.settings["cpod_hub"] = found
     return found
+
+
+def answered(verb: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """A verb of a Handler: for who is logged in and may; a CpodError is the answer, in its own words."""
+
+    @functools.wraps(verb)
+    async def answer(handler: Handler) -> None:
+        try:
+            await verb(handler)
+        except CpodError as error:
+            handler.refuse(error)
+
+    return cast("Callable[[Any], Awaitable[None]]", web.authenticated(authorized(answer)))
 
 
 class Handler(APIHandler):

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server.auth.decorator import authorized
-from tornado import web
 from tornado.iostream import StreamClosedError
 
 from cpod_jupyter.errors import CpodError, TooLarge
 from cpod_jupyter.jupyter.server.address import Address
-from cpod_jupyter.jupyter.server.base import TEXT_BYTES, Handler
+from cpod_jupyter.jupyter.server.base import TEXT_BYTES, Handler, answered
 
 if TYPE_CHECKING:
     from cpod_jupyter.sdk import Handle
@@ -59,23 +57,17 @@ class Conversation:
 class ChatHandler(Handler):
     """POST: the answer to a conversation, as text in pieces; then `END`, and behind it what went wrong, if it did."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
         writing = self.settings.setdefault("cpod_chats", set())
+        fields = self.body()
+        asked, _ = Conversation.of(fields), Address.of(fields)
+        if len(writing) >= _AT_ONCE:
+            raise CpodError(f"{_AT_ONCE} answers are being written; ask again when one of them is there")
+        writing.add(self)
         try:
-            fields = self.body()
-            asked, _ = Conversation.of(fields), Address.of(fields)
-            if len(writing) >= _AT_ONCE:
-                raise CpodError(f"{_AT_ONCE} answers are being written; ask again when one of them is there")
-            writing.add(self)
             pieces = await self.on(fields, lambda handle: _answer(handle, asked), _PIECE_SECONDS)
-            piece = await self._next(pieces)
-        except CpodError as error:
-            writing.discard(self)
-            return self.refuse(error)
-        try:
-            await self._send(pieces, piece)
+            await self._send(pieces, await self._next(pieces))
         finally:
             writing.discard(self)
 

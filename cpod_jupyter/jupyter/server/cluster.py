@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server.auth.decorator import authorized
-from tornado import web
-
 from cpod_jupyter.errors import CpodError, Forbidden
 from cpod_jupyter.jupyter.server.address import session_at, texts_of
-from cpod_jupyter.jupyter.server.base import Handler
+from cpod_jupyter.jupyter.server.base import Handler, answered
 
 if TYPE_CHECKING:
     from cpod_jupyter.sdk import Session
@@ -20,96 +17,68 @@ _ENGINE_SECONDS = 180.0
 class ContextsHandler(Handler):
     """GET: the contexts that one can work in, and whether the engine runs."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def get(self) -> None:
-        try:
-            found = await self.in_thread(lambda _: _contexts())
-        except CpodError as error:
-            return self.refuse(error)
+        found = await self.in_thread(lambda _: _contexts())
         self.give(found)
 
 
 class NamespacesHandler(Handler):
     """GET: the names of a context's namespaces; the usual one alone where they may not be listed."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def get(self) -> None:
-        try:
-            [context] = texts_of(self.query(), "context")
-            found = await self.in_thread(lambda hub: _namespaces(session_at(hub.sessions, context)))
-        except CpodError as error:
-            return self.refuse(error)
+        [context] = texts_of(self.query(), "context")
+        found = await self.in_thread(lambda hub: _namespaces(session_at(hub.sessions, context)))
         self.give(found)
 
 
 class GpusHandler(Handler):
     """GET: the GPUs by node and type."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def get(self) -> None:
-        try:
-            rows = await self.at(self.query(), lambda session: session.gpus().to_dicts())
-        except CpodError as error:
-            return self.refuse(error)
+        rows = await self.at(self.query(), lambda session: session.gpus().to_dicts())
         self.give({"nodes": [{key: row[key] for key in ("node", "type", "total", "free")} for row in rows]})
 
 
 class ModelsHandler(Handler):
     """GET: the models that a fine-tune may name: the namespace's own and the catalogue's."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def get(self) -> None:
-        try:
-            found = await self.at(self.query(), _models)
-        except CpodError as error:
-            return self.refuse(error)
+        found = await self.at(self.query(), _models)
         self.give(found)
 
 
 class DatasetsHandler(Handler):
     """GET: the datasets of a namespace."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def get(self) -> None:
-        try:
-            found = await self.at(self.query(), _datasets)
-        except CpodError as error:
-            return self.refuse(error)
+        found = await self.at(self.query(), _datasets)
         self.give(found)
 
 
 class DoctorHandler(Handler):
     """GET: what is good, what may be missed and what is wrong with a context."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def get(self) -> None:
-        try:
-            [context] = texts_of(self.query(), "context")
-            found = await self.in_thread(lambda hub: _examined(session_at(hub.sessions, context)))
-        except CpodError as error:
-            return self.refuse(error)
+        [context] = texts_of(self.query(), "context")
+        found = await self.in_thread(lambda hub: _examined(session_at(hub.sessions, context)))
         self.give(found)
 
 
 class EngineHandler(Handler):
     """POST: start (`up`) or stop (`down`) the engine on this machine; what came of it, in a sentence."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
-        try:
-            action = self.body().get("action")
-            if action not in ("up", "down"):
-                raise CpodError('action must be "up" or "down"')
-            found = await self.in_thread(lambda _: _engine(up=action == "up"), _ENGINE_SECONDS)
-        except CpodError as error:
-            return self.refuse(error)
+        action = self.body().get("action")
+        if action not in ("up", "down"):
+            raise CpodError('action must be "up" or "down"')
+        found = await self.in_thread(lambda _: _engine(up=action == "up"), _ENGINE_SECONDS)
         self.give(found)
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from jupyter_server.auth.decorator import authorized
-from tornado import web
 from tornado.iostream import StreamClosedError
 
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.server.address import Address
-from cpod_jupyter.jupyter.server.base import Handler, new_name_of
+from cpod_jupyter.jupyter.server.base import Handler, answered, new_name_of
 
 if TYPE_CHECKING:
     from cpod_jupyter.sdk import Handle, Job, Session
@@ -25,99 +23,69 @@ _EVENTS = 500
 class CancelHandler(Handler):
     """POST: stop a job."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
-        try:
-            await self.on(self.body(), lambda handle: _job(handle).cancel(), _DELETE_SECONDS)
-        except CpodError as error:
-            return self.refuse(error)
+        await self.on(self.body(), lambda handle: _job(handle).cancel(), _DELETE_SECONDS)
         self.give({})
 
 
 class DeleteHandler(Handler):
     """POST: delete an object with all that was made for it; answered when it is gone."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
-        try:
-            await self.on(self.body(), lambda handle: handle.delete(), _DELETE_SECONDS)
-        except CpodError as error:
-            return self.refuse(error)
+        await self.on(self.body(), lambda handle: handle.delete(), _DELETE_SECONDS)
         self.give({})
 
 
 class RerunHandler(Handler):
     """POST: run the same again beside it, under the name `as` or the next free one; the address of the new one."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
-        try:
-            fields = self.body()
-            name = new_name_of(fields)
-            found = await self.on(fields, lambda handle: address_of(_job(handle).rerun(name)))
-        except CpodError as error:
-            return self.refuse(error)
+        fields = self.body()
+        name = new_name_of(fields)
+        found = await self.on(fields, lambda handle: address_of(_job(handle).rerun(name)))
         self.give(found)
 
 
 class DeployHandler(Handler):
     """POST: deploy a job's result, or a model, under the name `as` or its own; the address of the deployment."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
-        try:
-            fields = self.body()
-            new, address = new_name_of(fields), Address.of(fields)
-            found = await self.at(
-                fields, lambda session: address_of(_deployed(session, address.kind, address.name, new))
-            )
-        except CpodError as error:
-            return self.refuse(error)
+        fields = self.body()
+        new, address = new_name_of(fields), Address.of(fields)
+        found = await self.at(fields, lambda session: address_of(_deployed(session, address.kind, address.name, new)))
         self.give(found)
 
 
 class EventsHandler(Handler):
     """GET: the events about an object and all that was made for it, the oldest first."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def get(self) -> None:
-        try:
-            events = await self.on(self.query(), _events)
-        except CpodError as error:
-            return self.refuse(error)
+        events = await self.on(self.query(), _events)
         self.give(events)
 
 
 class YamlHandler(Handler):
     """GET: the manifest that makes an object again."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def get(self) -> None:
-        try:
-            text = await self.on(self.query(), lambda handle: handle.to_yaml())
-        except CpodError as error:
-            return self.refuse(error)
+        text = await self.on(self.query(), lambda handle: handle.to_yaml())
         self.finish(text, set_content_type="text/plain; charset=utf-8")
 
 
 class LogsHandler(Handler):
     """GET: an object's whole log as a file, sent as it is read."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def get(self) -> None:
-        try:
-            fields = self.query()
-            lines = await self.on(fields, lambda handle: handle.logs())
-            batch = await self.in_thread(lambda _: list(itertools.islice(lines, _LOG_BATCH)))
-        except CpodError as error:
-            return self.refuse(error)
+        fields = self.query()
+        lines = await self.on(fields, lambda handle: handle.logs())
+        batch = await self.in_thread(lambda _: list(itertools.islice(lines, _LOG_BATCH)))
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Content-Disposition", f'attachment; filename="{fields["name"]}.log"')
         try:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server.auth.decorator import authorized
-from tornado import web
-
 from cpod_jupyter.errors import CpodError, ManifestError
 from cpod_jupyter.jupyter.server.address import Place, session_at, texts_of
-from cpod_jupyter.jupyter.server.base import Handler, text_of
+from cpod_jupyter.jupyter.server.base import Handler, answered, text_of
 from cpod_jupyter.jupyter.server.objects import address_of
 
 if TYPE_CHECKING:
@@ -23,88 +20,64 @@ _JUDGE_SECONDS = 120.0
 class SchemaHandler(Handler):
     """GET: the schema of the spec of a kind, as the context's server has it."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def get(self) -> None:
-        try:
-            context, kind = texts_of(self.query(), "context", "kind")
-            found = await self.in_thread(lambda hub: _spec(session_at(hub.sessions, context), kind))
-        except CpodError as error:
-            return self.refuse(error)
+        context, kind = texts_of(self.query(), "context", "kind")
+        found = await self.in_thread(lambda hub: _spec(session_at(hub.sessions, context), kind))
         self.give(found)
 
 
 class CheckHandler(Handler):
     """POST: what is wrong with a text of manifests, by line and column. Nothing is stored."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
-        try:
-            fields = self.body()
-            text = text_of(fields)
-            faults = await self.at(fields, lambda session: _faults(session, text))
-        except CpodError as error:
-            return self.refuse(error)
+        fields = self.body()
+        text = text_of(fields)
+        faults = await self.at(fields, lambda session: _faults(session, text))
         self.give({"faults": faults})
 
 
 class JudgeHandler(Handler):
     """POST: the preflight's verdict on what a text describes, and the operator's plan for it. Nothing is stored."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
-        try:
-            fields = self.body()
-            text = text_of(fields)
-            verdict = await self.at(fields, lambda session: _judged(session, text), _JUDGE_SECONDS)
-        except CpodError as error:
-            return self.refuse(error)
+        fields = self.body()
+        text = text_of(fields)
+        verdict = await self.at(fields, lambda session: _judged(session, text), _JUDGE_SECONDS)
         self.give(verdict)
 
 
 class SubmitHandler(Handler):
     """POST: submit what a text describes; `fresh` runs again what has run before. The address and outcome of each."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
-        try:
-            fields = self.body()
-            text, fresh = text_of(fields), fields.get("fresh") is True
-            done = await self.at(fields, lambda session: _submitted(session, text, fresh), _SUBMIT_SECONDS)
-        except CpodError as error:
-            return self.refuse(error)
+        fields = self.body()
+        text, fresh = text_of(fields), fields.get("fresh") is True
+        done = await self.at(fields, lambda session: _submitted(session, text, fresh), _SUBMIT_SECONDS)
         self.give(done)
 
 
 class CellHandler(Handler):
     """POST: the `%%cpod` cell that submits what a text describes."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
-        try:
-            fields = self.body()
-            text, place = text_of(fields), Place.of(fields)
-            cell = await self.at(fields, lambda session: _cell(session, place, text))
-        except CpodError as error:
-            return self.refuse(error)
+        fields = self.body()
+        text, place = text_of(fields), Place.of(fields)
+        cell = await self.at(fields, lambda session: _cell(session, place, text))
         self.give(cell)
 
 
 class ManifestHandler(Handler):
     """POST: the manifests that a `%%cpod` cell would submit."""
 
-    @web.authenticated
-    @authorized
+    @answered
     async def post(self) -> None:
-        try:
-            text = text_of(self.body())
-            found = await self.in_thread(lambda _: _manifest(text))
-        except CpodError as error:
-            return self.refuse(error)
+        text = text_of(self.body())
+        found = await self.in_thread(lambda _: _manifest(text))
         self.give(found)
 
 
