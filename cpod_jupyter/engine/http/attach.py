@@ -27,9 +27,10 @@ async def pod_attach(request: web.Request, pod: Object, logs: LogSource, source:
     place = (meta.namespace_of(pod), meta.name_of(pod), meta.uid_of(pod), container)
     source.require_running(*place)
     output = logs.log(*place, follow=True, tail_lines=0)
+    first = await anext(output, b"")  # from here on nothing is missed, and the client may be let in
     accepted = await Channels.accept(request)
     listening = asyncio.create_task(_listen(accepted))
-    sending = asyncio.create_task(_send(accepted, output))
+    sending = asyncio.create_task(_send(accepted, first, output))
     try:
         await asyncio.wait([listening, sending], return_when=asyncio.FIRST_COMPLETED)
         if sending.done() and sending.exception() is None:
@@ -41,7 +42,9 @@ async def pod_attach(request: web.Request, pod: Object, logs: LogSource, source:
     return accepted.socket
 
 
-async def _send(accepted: Channels, output: AsyncIterator[bytes]) -> None:
+async def _send(accepted: Channels, first: bytes, output: AsyncIterator[bytes]) -> None:
+    if first:
+        await accepted.send(channels.STDOUT, first)
     async for data in output:
         if data:
             await accepted.send(channels.STDOUT, data)

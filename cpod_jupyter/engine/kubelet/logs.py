@@ -233,15 +233,14 @@ async def read_log(
 ) -> AsyncIterator[bytes]:
     """A container's log in pieces of bytes. Raises BadRequest when there is no such log.
 
-    An empty piece comes first, at once, so that a server can begin its answer. With `follow`, the
-    log goes on until `ended` says that the run is over and everything is read.
+    An empty piece comes first, once it is settled where the answer begins, so that a server can begin it. With
+    `follow`, the log goes on until `ended` says that the run is over and everything is read.
     """
     container = request.container
     path = log_path(pod_dir, container, previous=request.previous)
     if path is None:
         what = f'previous terminated container "{container}"' if request.previous else f'container "{container}"'
         raise BadRequest(f'{what} in pod "{pod_dir.name.split("_")[1]}" not found')
-    yield b""
     log, joiner = LogFile(path), Joiner(request.timestamps)
     oldest = time_stamp(_nanoseconds(request.since)).encode() if request.since is not None else b""
     if request.tail_lines is not None:
@@ -257,6 +256,7 @@ async def read_log(
             loop.call_soon_threadsafe(changed.set)
 
     try:
+        yield b""  # who has this knows that all that is written from now on comes
         with watcher.follow(pod_dir, wake):
             while True:
                 changed.clear()
