@@ -40,6 +40,15 @@ class CpodError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or a notebook's ■, came while something was waited for; the message says what became of that. A
+    KeyboardInterrupt, so that queued cells don't run."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Called by IPython: the message instead of a traceback."""
+        return [str(self)]
+
+
 class ApiError(CpodError):
     """A failure Status of the Kubernetes API (API conventions, "Response Status Kind").
 

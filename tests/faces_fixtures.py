@@ -19,16 +19,18 @@ from cpod_jupyter.errors import NotFound
 from cpod_jupyter.sdk import Session
 
 _numbers = itertools.count(1)
+_PREFIXES = ("test-", "team-")
+"""Of the namespaces of tests: on the engine, and on the cluster."""
 
 
-@pytest.fixture(scope="session")
-def engine_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home of an engine that runs for all tests here, and is gone with its pods afterwards."""
-    home = tmp_path_factory.mktemp("engine")
+@contextlib.contextmanager
+def _engine(home: Path) -> Iterator[local.Engine]:
+    """An engine with this home; afterwards it is gone with its pods."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CPOD_HOME", str(home))
-        client = Client.from_kubeconfig(local.ensure().kubeconfig)
-    yield home
+        found = local.ensure()
+    yield found
+    client = Client.from_kubeconfig(found.kubeconfig)
     _emptied(client)
     client.close()
     with pytest.MonkeyPatch.context() as patch:
@@ -39,7 +41,7 @@ def engine_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _emptied(client: Client) -> None:
     """Leave no pod running: those that have a controller would be made again, so namespaces go, with all in them."""
     for space in client.list(NAMESPACES).items:
-        if meta.name_of(space).startswith("test-"):
+        if meta.name_of(space).startswith(_PREFIXES):
             client.delete(NAMESPACES, meta.name_of(space))
     until = time.monotonic() + 30
     while time.monotonic() < until and (pods := client.list(PODS).items):
@@ -49,12 +51,9 @@ def _emptied(client: Client) -> None:
         time.sleep(0.2)
 
 
-@pytest.fixture
-def namespace(engine_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A fresh namespace of the engine, which is what is meant by default."""
-    monkeypatch.setenv("CPOD_HOME", str(engine_home))
-    monkeypatch.setenv("CPOD_CONTEXT", "engine")
-    name = f"test-{next(_numbers)}"
+def _fresh(prefix: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A namespace that is new where the environment says that one works, and is meant by default from now on."""
+    name = f"{prefix}{next(_numbers)}"
     monkeypatch.setenv("CPOD_NAMESPACE", name)
     client = Session().client
     client.create(NAMESPACES, {"metadata": {"name": name}})
@@ -63,20 +62,33 @@ def namespace(engine_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session")
+def engine_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of an engine that runs for all tests here, and is gone with its pods afterwards."""
+    with _engine(tmp_path_factory.mktemp("engine")) as found:
+        yield found.home
+
+
+@pytest.fixture
+def namespace(engine_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh namespace of the engine, which is what is meant by default."""
+    monkeypatch.setenv("CPOD_HOME", str(engine_home))
+    monkeypatch.setenv("CPOD_CONTEXT", "engine")
+    return _fresh(_PREFIXES[0], monkeypatch)
+
+
+@pytest.fixture
+def session(namespace: str) -> Iterator[Session]:
+    """A session in the test's namespace."""
+    found = Session()
+    yield found
+    found.client.close()
+
+
+@pytest.fixture(scope="session")
 def cluster_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The kubeconfig of a second engine, which is a cluster to everybody who connects by it."""
-    home = tmp_path_factory.mktemp("cluster")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CPOD_HOME", str(home))
-        found = local.ensure().kubeconfig
-    yield found
-    client = Client.from_kubeconfig(found)
-    for pod in client.list(PODS).items:
-        client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0)
-    client.close()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CPOD_HOME", str(home))
-        local.stop()
+    with _engine(tmp_path_factory.mktemp("cluster")) as found:
+        yield found.kubeconfig
 
 
 @pytest.fixture
@@ -85,9 +97,4 @@ def cluster(engine_home: Path, cluster_kubeconfig: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("CPOD_HOME", str(engine_home))
     monkeypatch.setenv("KUBECONFIG", str(cluster_kubeconfig))
     monkeypatch.delenv("CPOD_CONTEXT", raising=False)
-    name = f"team-{next(_numbers)}"
-    monkeypatch.setenv("CPOD_NAMESPACE", name)
-    client = Session().client
-    client.create(NAMESPACES, {"metadata": {"name": name}})
-    client.close()
-    return name
+    return _fresh(_PREFIXES[1], monkeypatch)

@@ -41,11 +41,12 @@ ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"]
 """
 
 
-def predictor(**fields: Any) -> dict[str, Any]:
+def predictor(program: str = SERVER, **fields: Any) -> dict[str, Any]:
+    """A predictor that runs a server's program, which HOST and PORT tell where to listen."""
     container = {
         "name": "kserve-container",
         "image": "python:3.11",
-        "command": [sys.executable, "-c", SERVER],
+        "command": [sys.executable, "-c", program],
         "env": [
             {"name": "PORT", "value": "8080"},
             {"name": "HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},

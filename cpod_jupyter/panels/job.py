@@ -22,7 +22,8 @@ class JobPanel(Panel):
 
     def __init__(self, handle: Handle) -> None:
         self.handle = handle
-        self.snapshot: Snapshot = handle.snapshot()
+        self._snapshots = handle.follow()
+        self.snapshot: Snapshot = next(self._snapshots)
         self._block = widgets.HTML()
         self._log = widgets.HTML()
         self._yaml = widgets.HTML()
@@ -47,7 +48,7 @@ class JobPanel(Panel):
         return card.html(self.snapshot)
 
     def _follow(self) -> None:
-        for snapshot in self.handle.follow():
+        for snapshot in self._snapshots:
             if self.stopped.is_set():
                 return
             self.snapshot = snapshot

@@ -11,6 +11,7 @@ import yaml
 
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.errors import CpodError
+from cpod_jupyter.jupyter.magics.written import cell_of
 from cpod_jupyter.panels.base import Panel
 from cpod_jupyter.panels.job import JobPanel
 from cpod_jupyter.sdk import Session
@@ -157,9 +158,7 @@ class LauncherPanel(Panel):
         self.say("checked; nothing was submitted", "good")
 
     def _show_cell(self) -> None:
-        obj = self.manifest
-        body = yaml.safe_dump(obj["spec"], sort_keys=False, allow_unicode=True)
-        cell = f"%%cpod {self.kind.value} {obj['metadata']['name']}\n{body}"
+        cell = cell_of([self.manifest])
         self._shown.children = (widgets.Textarea(cell, rows=cell.count("\n") + 1, layout=widgets.Layout(width="95%")),)
 
     def _submit(self) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import EVENTS, NODES, Object, Resource
 from cpod_jupyter.client.stream import Stop
-from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, Forbidden, NotFound, WaitTimeout
+from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, Forbidden, Interrupted, NotFound, WaitTimeout
 from cpod_jupyter.sdk.diagnose import look
 from cpod_jupyter.sdk.history import LogLine
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
@@ -46,8 +46,8 @@ _QUEUED = 64
 _NODES_SECONDS = 10.0
 
 
-class Detached(KeyboardInterrupt):
-    """Following was interrupted; the work goes on. A KeyboardInterrupt, so that queued cells don't run."""
+class Detached(Interrupted):
+    """Following was interrupted; the work goes on."""
 
     def __init__(self, word: str, name: str) -> None:
         self.word = word
@@ -58,10 +58,6 @@ class Detached(KeyboardInterrupt):
             f"  to follow it again:  %cpod follow {name}   (or run the cell again)\n"
             f"  to stop it:          {cancel}"
         )
-
-    def _render_traceback_(self) -> list[str]:
-        """Called by IPython: the message instead of a traceback."""
-        return [str(self)]
 
 
 class Follower:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from cpod_jupyter.api.resources import Resource
@@ -11,6 +12,7 @@ from cpod_jupyter.sdk.history import LogLine, Metrics, Progress
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.podstates import PodState
 from cpod_jupyter.sdk.states import State, Status
+from cpod_jupyter.sdk.view import curve
 from cpod_jupyter.sdk.words import Words
 
 
@@ -63,6 +65,11 @@ class Snapshot:
             fix=found.fix if found else "",
             diagnosis=found,
         )
+
+    @cached_property
+    def curve(self) -> str:
+        """The losses and the learning rate as SVG, drawn once for all who show it; empty with fewer than two points."""
+        return curve.svg(self.metrics, self.progress.total if self.progress else None)
 
     @property
     def loss(self) -> float | None:

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import DATASETSTORAGES, MODELSTORAGES, Object
+from cpod_jupyter.api.resources import DATASETSTORAGES, Object
 from cpod_jupyter.api.sources import split_checksum
-from cpod_jupyter.errors import CpodError, NotFound
+from cpod_jupyter.errors import CpodError, Interrupted, NotFound
 from cpod_jupyter.sdk.apply import Outcome
 from cpod_jupyter.sdk.content import Content, dataset_content, model_content
 from cpod_jupyter.sdk.handles import Storage
+from cpod_jupyter.sdk.kinds import WORDS
 from cpod_jupyter.sdk.receiver import Staged, Tell, claim_in, received
 from cpod_jupyter.sdk.states import State, status_of
 
@@ -37,15 +38,11 @@ _KEPT_SECONDS = 3600.0
 """How long a folder stays that no storage names: one may be about to."""
 
 
-class UploadInterrupted(KeyboardInterrupt):
-    """An upload was interrupted, and what it had begun is taken away. Queued cells don't run."""
+class UploadInterrupted(Interrupted):
+    """An upload was interrupted, and what it had begun is taken away."""
 
     def __init__(self, title: str) -> None:
         super().__init__(f"the upload of {title} was interrupted; what it had begun was taken away")
-
-    def _render_traceback_(self) -> list[str]:
-        """Called by IPython: the message instead of a traceback."""
-        return [str(self)]
 
 
 def content_of(data: Any, *, model: bool = False) -> Content:
@@ -82,7 +79,7 @@ def upload(
     Raises CpodError for a name that cannot be, ApiError, ApiUnreachable, WaitTimeout, WorkFailed, UploadInterrupted.
     """
     namespace = namespace or session.namespace
-    resource = DATASETSTORAGES if content.kind == "dataset" else MODELSTORAGES
+    resource = WORDS[content.kind]
     tell = tell or (lambda doing, done, total: None)
     try:
         existing = session.client.get(resource, name, namespace)
@@ -124,7 +121,7 @@ def storage_of(content: Content, name: str, namespace: str, address: str = "pvc:
 
     Raises CpodError for a name that cannot be.
     """
-    resource = DATASETSTORAGES if content.kind == "dataset" else MODELSTORAGES
+    resource = WORDS[content.kind]
     if not meta.NAME_PATTERN.fullmatch(name):
         raise CpodError(
             f'the name "{name}" must be lower-case letters, digits and "-", beginning and ending with a letter or digit'

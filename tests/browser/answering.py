@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lab import SECONDS
+from parrot import predictor
 
 from cpod_jupyter.sdk import Session
 
@@ -51,16 +51,7 @@ ThreadingHTTPServer((os.environ["HOST"], 8080), Model).serve_forever()
 @contextmanager
 def answering(*names: str) -> Iterator[None]:
     """Deployments of the session's namespace that are ready, and gone afterwards."""
-    container = {
-        "name": "kserve-container",
-        "image": "python",
-        "command": [sys.executable, "-c", MODEL],
-        "env": [{"name": "HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
-        "ports": [{"containerPort": 8080}],
-        "readinessProbe": {"httpGet": {"path": "/v1/models", "port": 8080}, "periodSeconds": 1},
-    }
-    predictor = {"containers": [container], "terminationGracePeriodSeconds": 1}
-    made = [Session().inference(name, predictor=predictor) for name in names]
+    made = [Session().inference(name, predictor=predictor(MODEL)) for name in names]
     try:
         for each in made:
             each.wait(SECONDS)

@@ -14,7 +14,7 @@ from cpod_jupyter.api.planning import ModelShape
 from cpod_jupyter.api.resources import CONFIGMAPS, FINETUNES, NODES, PVCS, SECRETS, Object, Resource, of_object
 from cpod_jupyter.engine.imagemap import ImageMap
 from cpod_jupyter.engine.kubelet.images import Images
-from cpod_jupyter.errors import CpodError, NotFound, WaitTimeout, WorkFailed
+from cpod_jupyter.errors import CpodError, Interrupted, NotFound, WaitTimeout, WorkFailed
 from cpod_jupyter.operator.builders import plan as planning
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.sdk import attach
@@ -43,8 +43,8 @@ TIMEOUT = 900.0
 _PROCESS = "process"
 
 
-class SmokeInterrupted(KeyboardInterrupt):
-    """The following of a smoke run was interrupted. A KeyboardInterrupt, so that queued cells don't run."""
+class SmokeInterrupted(Interrupted):
+    """The following of a smoke run was interrupted."""
 
     def __init__(self, title: str) -> None:
         super().__init__(
@@ -52,10 +52,6 @@ class SmokeInterrupted(KeyboardInterrupt):
             f"  to follow it:  %cpod follow {title} --context engine\n"
             f"  to stop it:    %cpod cancel {title} --context engine"
         )
-
-    def _render_traceback_(self) -> list[str]:
-        """Called by IPython: the message instead of a traceback."""
-        return [str(self)]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cpod_jupyter.sdk.snapshot import Snapshot
-from cpod_jupyter.sdk.view import card, curve, state
+from cpod_jupyter.sdk.view import card, state
 
 
 def of_snapshot(snapshot: Snapshot, context: str = "") -> dict[str, Any]:
@@ -14,7 +14,6 @@ def of_snapshot(snapshot: Snapshot, context: str = "") -> dict[str, Any]:
     bundle: dict[str, Any] = {"text/plain": card.text(snapshot), "text/html": card.html(snapshot)}
     if context:
         bundle[state.MIME] = state.of_snapshot(snapshot, context)
-    total = snapshot.progress.total if snapshot.progress else None
-    if image := curve.svg(snapshot.metrics, total):
-        bundle["image/svg+xml"] = image
+    if snapshot.curve:
+        bundle["image/svg+xml"] = snapshot.curve
     return bundle

@@ -25,8 +25,7 @@ _FINISHED_PROGRESS = (State.SUCCEEDED, State.READY)
 def html(snapshot: Snapshot) -> str:
     tone = theme.tone(snapshot.state)
     parts = [_head(snapshot), _bar(snapshot), _numbers(snapshot), _pods(snapshot), _reason(snapshot), _events(snapshot)]
-    if snapshot.metrics:
-        parts.append(curve.image(snapshot.metrics, snapshot.progress.total if snapshot.progress else None))
+    parts.append(curve.image(snapshot.curve, curve.label(snapshot.metrics)))
     parts.append(_log(snapshot))
     inner = "".join(part for part in parts if part)
     region = f'<div role="status" aria-label="{escape(snapshot.title)}">{inner}</div>'

@@ -52,13 +52,12 @@ def decimated(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return [*kept, points[-1]]
 
 
-def image(metrics: Sequence[Metrics], total_steps: float | None = None) -> str:
-    """The curve as an HTML element; empty with fewer than two points."""
-    drawn = svg(metrics, total_steps)
+def image(drawn: str, words: str) -> str:
+    """A drawn curve as an HTML element, with words for who cannot see it; empty for none."""
     if not drawn:
         return ""
     data = base64.b64encode(drawn.encode()).decode()
-    return f'<img class="cpod-curve" alt="{escape(label(metrics))}" src="data:image/svg+xml;base64,{data}">'
+    return f'<img class="cpod-curve" alt="{escape(words)}" src="data:image/svg+xml;base64,{data}">'
 
 
 def label(metrics: Sequence[Metrics]) -> str:

@@ -49,7 +49,7 @@ def of_snapshot(snapshot: Snapshot, context: str) -> dict[str, Any]:
         "evidence": list(snapshot.evidence),
         "fix": snapshot.fix,
         "events": card.untold_events(snapshot),
-        "curve": curve.svg(snapshot.metrics, snapshot.progress.total if snapshot.progress else None),
+        "curve": snapshot.curve,
         "curve_label": curve.label(snapshot.metrics),
         "log": [[place, text[:LINE_CHARACTERS]] for place, text in lines],
         "url": snapshot.url,
