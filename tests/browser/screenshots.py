@@ -6,15 +6,18 @@ Look at them before they are committed.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
-from conftest import ARGUMENTS, CHROMIUM
-from lab import SECONDS, Lab, run
 from playwright.sync_api import Page, expect, sync_playwright
-from test_browser_block import BROKEN, block_of, training
 
 from cpod_jupyter import local
+
+sys.path[1:1] = [str(Path(__file__).parents[1])]  # what all tests share
+from conftest import ARGUMENTS, CHROMIUM  # noqa: E402
+from lab import SECONDS, Lab, run  # noqa: E402
+from test_browser_block import BROKEN, block_of, training  # noqa: E402
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 FIRST = "%load_ext cpod_jupyter"

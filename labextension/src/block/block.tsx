@@ -1,6 +1,7 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
+import { sentence } from '../errors';
 import { Log } from './log';
 import { IBlockState, IPod, IProgress, Tone } from './state';
 
@@ -160,7 +161,7 @@ function Tools({ state, actions, trans }: IPartProps): JSX.Element {
     try {
       await action();
     } catch (error) {
-      setFailure(error instanceof Error ? error.message : String(error));
+      setFailure(sentence(error));
     }
   };
   const showYaml = doing(async () => setYaml(yaml ? '' : await actions.yaml()));

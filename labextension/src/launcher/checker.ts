@@ -1,5 +1,6 @@
-import { IFormServer, IRequest, IVerdict, messageOf } from './service';
-import { IFault } from './spec';
+import { sentence } from '../errors';
+import { IFormServer, IRequest, IVerdict } from './service';
+import { IFault } from '../server';
 
 /** Milliseconds after the last key before the server is asked. */
 export const PAUSE = 400;
@@ -72,7 +73,7 @@ export class Checker {
       }
     } catch (error) {
       if (isNewest()) {
-        this._put({ ...NO_OPINION, trouble: messageOf(error) });
+        this._put({ ...NO_OPINION, trouble: sentence(error) });
       }
     }
   }

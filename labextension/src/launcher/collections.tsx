@@ -1,10 +1,10 @@
 import React, { RefObject, useEffect, useRef, useState } from 'react';
 
+import { sentence } from '../errors';
 import { Field, Frame, idFor, IFieldProps, labelFor, useForm, useSaid } from './field';
 import { dotted, ISchema, shapeOf, Value } from './spec';
 import { write } from './yaml';
 import { plainValue, read } from './yamlreader';
-import { messageOf } from './service';
 
 /**
  * Where the keyboard goes once a row is added or removed: into the new row, or to the button that adds. Gives the ref of
@@ -216,7 +216,7 @@ export function FreeField(props: IFieldProps): JSX.Element {
       setFault('');
     } catch (error) {
       form.change(path, typed); // which the server refuses, too
-      setFault(messageOf(error));
+      setFault(sentence(error));
     }
   };
   return (

@@ -1,12 +1,13 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useId, useMemo, useRef, useState } from 'react';
 
+import { sentence } from '../errors';
 import { IAddress } from '../block/state';
 import { Checker, IOpinion, NO_OPINION } from './checker';
 import { Fields, FormContext, Frame, IFormContext } from './field';
 import { usePlaces, usePicks, useSchema } from './lists';
 import { Opinion } from './opinion';
-import { IFormServer, IRequest, messageOf } from './service';
+import { IFormServer, IRequest } from './service';
 import {
   faultsOf,
   Fields as Values,
@@ -65,7 +66,7 @@ export function Form({ server, start, actions, trans }: IFormProps): JSX.Element
         const found = fromYaml(start.text, schema);
         setDrafts({ ...drafts, ...(found && { [kind]: found }) });
       } catch (error) {
-        setUnread(messageOf(error));
+        setUnread(sentence(error));
       }
     }
   }, [schema]);
@@ -255,7 +256,7 @@ function Ends({ server, actions, opinion, request, trans }: IEndsProps): JSX.Ele
     try {
       setSaid(await action());
     } catch (error) {
-      setFailure(messageOf(error));
+      setFailure(sentence(error));
     } finally {
       setBusy(false);
     }

@@ -1,8 +1,9 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import { useEffect, useState } from 'react';
 
+import { sentence } from '../errors';
 import { IPick } from './field';
-import { IFormServer, messageOf } from './service';
+import { IFormServer } from './service';
 import { ISchema, Kind } from './spec';
 
 type Picks = Record<'models' | 'datasets' | 'gpus', IPick[]>;
@@ -119,7 +120,7 @@ function ask<T>(answer: Promise<T>, done: (value: T) => void, failed: (message: 
   let wanted = true;
   answer.then(
     value => wanted && done(value),
-    error => wanted && failed(messageOf(error))
+    error => wanted && failed(sentence(error))
   );
   return () => {
     wanted = false;

@@ -13,12 +13,12 @@ import { addIcon } from '@jupyterlab/ui-components';
 import { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import React from 'react';
 
+import { sentence } from '../errors';
 import { IAddress } from '../block/state';
 import { ICore } from '../core';
 import { Server } from '../server';
 import { cpodCell, insertBelowActive } from './cells';
 import { Form, IFormActions, IStart } from './form';
-import { messageOf } from './service';
 import { IPlace } from '../sidebar/place';
 import { Kind, KINDS, kindOf, namespaceOf } from './spec';
 
@@ -121,7 +121,7 @@ export const launcher: JupyterFrontEndPlugin<void> = {
           }
           show(at(startOf({ kind, text }), place.current));
         } catch (error) {
-          await showErrorMessage(trans.__('The cell cannot be opened in the form'), messageOf(error));
+          await showErrorMessage(trans.__('The cell cannot be opened in the form'), sentence(error));
         }
       }
     });

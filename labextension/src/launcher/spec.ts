@@ -1,3 +1,7 @@
+import { IFault } from '../server';
+
+export type { IFault };
+
 /**
  * A kind's schema as a form's fields, and a form's values as a manifest and back. Nothing here draws or asks anybody.
  */
@@ -237,13 +241,6 @@ export function typedNumber(text: string): Value | undefined {
   return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(bare) && Number.isFinite(Number(bare))
     ? Number(bare)
     : text;
-}
-
-export interface IFault {
-  line: number | null;
-  column: number | null;
-  path: string;
-  message: string;
 }
 
 /** The faults of exactly this field. */

@@ -1,10 +1,11 @@
 import { JupyterFrontEnd } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
 
+import { sentence } from '../errors';
 import { mayCancel, mayDelete } from '../ask';
 import { IAddress } from '../block/state';
 import { ICore } from '../core';
-import { sentence } from '../sidebar/place';
+
 import { ActionName, FORMS, groupOf } from '../sidebar/rows';
 import type { Tab } from './view';
 

@@ -1,6 +1,7 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useState } from 'react';
 
+import { sentence } from '../errors';
 import { IEvent } from '../server';
 
 /** Milliseconds between two questions about what changes without a word. */
@@ -36,7 +37,7 @@ export function Asked<T>({ ask, again, often, children, trans }: IAskedProps<T>)
         }
       } catch (error) {
         if (current) {
-          setFailure(error instanceof Error ? error.message : String(error));
+          setFailure(sentence(error));
         }
       }
       asking = false;

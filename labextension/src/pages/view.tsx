@@ -1,6 +1,7 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useId, useState } from 'react';
 
+import { sentence } from '../errors';
 import { Block, IBlockActions } from '../block/block';
 import { Log } from '../block/log';
 import { IAddress, IBlockState, keyOf } from '../block/state';
@@ -92,7 +93,7 @@ function LogPanel({ state, download, trans }: IPanelProps): JSX.Element {
   const [failure, setFailure] = useState('');
   const load = (): void => {
     setFailure('');
-    download().catch(error => setFailure(error instanceof Error ? error.message : String(error)));
+    download().catch(error => setFailure(sentence(error)));
   };
   const lines = state?.log ?? [];
   return (

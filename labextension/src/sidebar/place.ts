@@ -1,5 +1,6 @@
 import { ISignal, Signal } from '@lumino/signaling';
 
+import { sentence } from '../errors';
 import { IContext, Server } from '../server';
 
 /** What tells where one can work. */
@@ -128,9 +129,4 @@ export class Place {
   private _trouble = '';
   private _asking = false;
   private _changed = new Signal<this, void>(this);
-}
-
-/** What an error says. */
-export function sentence(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

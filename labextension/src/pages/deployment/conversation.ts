@@ -1,3 +1,4 @@
+import { sentence } from '../../errors';
 import { IAddress } from '../../block/state';
 
 /** Milliseconds between two drawings of an answer that is being written. */
@@ -70,7 +71,7 @@ export class Conversation {
       answer.state = abort.signal.aborted ? 'stopped' : 'whole';
     } catch (error) {
       answer.state = abort.signal.aborted ? 'stopped' : 'failed';
-      answer.failure = abort.signal.aborted ? '' : error instanceof Error ? error.message : String(error);
+      answer.failure = abort.signal.aborted ? '' : sentence(error);
     } finally {
       if (this._abort === abort) {
         this._abort = null;
