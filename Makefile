@@ -3,7 +3,7 @@
 #   make demo     fine-tune, deploy and question a model: the quick start, headless, showing what happens
 #   make lab      JupyterLab on the quick start
 #   make test     every check and test
-#   make bench    how quick the engine and a notebook are; writes benchmarks/RESULTS.md
+#   make bench    how quick the engine, a notebook and the trainer are; writes benchmarks/RESULTS.md
 #   make install  the set-up alone: .venv with the package and the `cpod` command in it
 
 PYTHON ?= python3
@@ -11,6 +11,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TESTS ?= tests
+# What make notebooks runs, in this order.
+NOTEBOOKS := notebooks/quickstart.ipynb
+NOTEBOOKS += notebooks/tour.ipynb
+NOTEBOOKS += notebooks/distributed.ipynb
+NOTEBOOKS += notebooks/serve-anything.ipynb
+NOTEBOOKS += notebooks/evaluate.ipynb
+NOTEBOOKS += notebooks/compare.ipynb
 NODE := $(shell command -v node)
 JLPM := PATH="$(CURDIR)/$(BIN):$$PATH" jlpm
 ifdef NODE
@@ -36,11 +43,11 @@ $(VENV)/.made:
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(EXTENSION) | $(VENV)/.made
 	@echo "Installing the packages (a few minutes the first time) ..."
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,storage,lab]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,storage,lab,evaluate]'
 	@touch $@
 
 $(VENV)/.installed-for-tests: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,storage,lab,test,lint]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[runtime,storage,lab,evaluate,test,lint]'
 	@touch $@
 
 # The part that runs in JupyterLab's page, from TypeScript; without Node everything works but its buttons.
@@ -53,7 +60,7 @@ labextension/node_modules/.installed: labextension/package.json labextension/yar
 	mkdir -p build && cd labextension && { $(JLPM) install --immutable > ../build/jlpm.log 2>&1 || { cat ../build/jlpm.log; exit 1; }; }
 	@touch $@
 
-$(EXTENSION): labextension/node_modules/.installed labextension/tsconfig.json $(wildcard labextension/src/* labextension/src/*/* labextension/src/*/*/* labextension/style/*)
+$(EXTENSION): labextension/node_modules/.installed labextension/tsconfig.json $(wildcard labextension/src/* labextension/src/*/* labextension/src/*/*/* labextension/schema/* labextension/style/*)
 	cd labextension && $(JLPM) build
 	@touch $@
 endif
@@ -81,7 +88,7 @@ lint: $(VENV)/.installed-for-tests
 # Bytecode is kept, whatever the surroundings say: every test process, kernel and pod would compile it all again.
 unit: export PYTHONDONTWRITEBYTECODE :=
 unit: $(VENV)/.installed-for-tests page
-	$(BIN)/python -m pytest $(TESTS) -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest $(TESTS) -n 3 --dist worksteal -m "not slow"
 	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadfile -m slow
 	$(MAKE) notebooks
 
@@ -93,16 +100,15 @@ else
 	@echo "JupyterLab's extension is not tested: there is no Node here"
 endif
 
-# The tour as it lies here, in a kernel, on an engine of its own; its outputs are compared where they are fixed.
+# The notebooks as they lie here, in kernels, on an engine of their own; outputs are compared where they are fixed.
 notebooks: $(VENV)/.installed-for-tests
-	home=$$(mktemp -d) && trap 'rm -rf $$home' EXIT && \
-	  CPOD_HOME=$$home CPOD_CONTEXT=engine CPOD_NAMESPACE=default $(BIN)/python -m pytest --nbval-lax \
-	  --nbval-sanitize-with notebooks/sanitize.cfg notebooks/tour.ipynb
+	$(BIN)/python tests/notebooks.py $(NOTEBOOKS)
 
 bench: $(VENV)/.installed-for-tests
 	$(BIN)/python benchmarks/api.py
 	$(BIN)/python benchmarks/notebook.py
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/trainer.py
 
 format: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check --fix .

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Comparison,
         Deployment,
         Detached,
+        Endpoint,
         Handle,
         Job,
         Session,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "cpod_jupyter.errors": ("CpodError",),
     "cpod_jupyter.sdk": (
-        "Comparison", "Deployment", "Detached", "Handle", "Job", "Session", "Snapshot", "Storage", "accuracy",
-        "compare",
+        "Comparison", "Deployment", "Detached", "Endpoint", "Handle", "Job", "Session", "Snapshot", "Storage",
+        "accuracy", "compare",
     ),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -42,6 +43,7 @@ __all__ = [
     "CpodError",
     "Deployment",
     "Detached",
+    "Endpoint",
     "Handle",
     "Job",
     "Session",

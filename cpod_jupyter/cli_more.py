@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import sys
 
+from cpod_jupyter import bench_options, lm_eval_options
 from cpod_jupyter.cli_output import AddCommand, handle_of, print_data, session_of, shown_in_lines
 from cpod_jupyter.errors import CpodError
 
@@ -37,10 +39,17 @@ def add_commands(add: AddCommand, where: argparse.ArgumentParser, output: argpar
     compare = add("compare", _compare, "put questions to deployments, jobs' results or models, and compare", where,
                   output, example="cpod compare tuned base --rows heldout.jsonl")  # fmt: skip
     compare.add_argument("name", metavar="NAME", nargs="+", help="deployments, jobs or models")
-    compare.add_argument("--scorer", choices=("contains", "exact"), default="contains", help="what is a right answer")
+    compare.add_argument("--scorer", metavar="NAME", action="append",
+                         help="what is right, again for several; options as YAML: 'rouge: {kind: rouge1}'")  # fmt: skip
     accuracy = add("accuracy", _accuracy, "put held-out questions to deployments, and compare", where, output,
                    example="cpod accuracy tuned base --rows heldout.jsonl")  # fmt: skip
-    accuracy.add_argument("name", metavar="NAME", nargs="+", help="deployments")
+    accuracy.add_argument("name", metavar="NAME", nargs="+", help="deployments, or URLs of servers")
+    bench = add("bench", _bench, "measure how fast a deployment answers when several ask at a time", where, output,
+                example="cpod bench tuned --concurrency 1,4,16")  # fmt: skip
+    bench_options.add(bench)
+    harness = add("lm-eval", _lm_eval, "put tasks of EleutherAI's lm-eval to a deployment", where, output,
+                  example="cpod lm-eval tuned --tasks capitals --include examples/lm-eval --limit 100")  # fmt: skip
+    lm_eval_options.add(harness)
     for command in (compare, accuracy):
         command.add_argument("--rows", metavar="FILE", required=True, help="JSONL: messages (the question) and answer")
         command.add_argument("--max-tokens", type=int, default=64, help="the longest answer")
@@ -135,32 +144,49 @@ def _fix(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from cpod_jupyter.sdk.evaluate import compare
+    from cpod_jupyter.sdk.evaluate import compare, written
 
     found = compare(
         options.name,
         options.rows,
-        options.scorer,
+        [written(text) for text in options.scorer or ["contains"]],
         session=session_of(options),
         max_tokens=options.max_tokens,
         tell=_tell_answers,
     )
     print(file=sys.stderr)
-    if not print_data(options, {"scores": found.scores, "rows": found.to_df().to_dict("records")}):
+    summary = found.summary().to_dict("records")
+    if not print_data(options, {"scores": found.scores, "summary": summary, "rows": found.to_df().to_dict("records")}):
         print(found)
 
 
 def _accuracy(options: argparse.Namespace) -> None:
-    from cpod_jupyter.api.resources import INFERENCES
-    from cpod_jupyter.sdk import Deployment
     from cpod_jupyter.sdk.evaluate import accuracy
+    from cpod_jupyter.sdk.evaluate.up import answering
 
-    session = session_of(options)
-    deployments = [handle for name in options.name if isinstance(handle := session.get(INFERENCES, name), Deployment)]
+    session = functools.cache(lambda: session_of(options))
+    deployments = [answering(name, session) for name in options.name]
     found = accuracy(deployments, options.rows, max_tokens=options.max_tokens, tell=_tell_answers)
     print(file=sys.stderr)
     if not print_data(options, {"scores": found.scores, "rows": found.to_df().to_dict("records")}):
         print(found)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    found = bench_options.measure(
+        options, lambda: session_of(options), lambda words: print(words, file=sys.stderr, flush=True)
+    )
+    if not print_data(options, found.to_dicts()):
+        print(found)
+
+
+def _lm_eval(options: argparse.Namespace) -> None:
+    found = lm_eval_options.evaluate(
+        options, lambda: session_of(options), lambda words: print(words, file=sys.stderr, flush=True)
+    )
+    if not print_data(options, {"rows": found.rows(), "folder": str(found.folder)}):
+        print(found)
+        print(found.file, file=sys.stderr)
 
 
 def _tell_answers(done: int, total: int) -> None:

@@ -6,6 +6,7 @@ CpodError
 │   ├── Unauthorized         401  no token, or a wrong one
 │   ├── Forbidden            403  not allowed
 │   ├── NotFound             404  no such object or kind
+│   │   └── EngineDown            the engine on this machine, which is asked, does not run
 │   ├── MethodNotAllowed     405  the kind does not offer this verb
 │   ├── NotAcceptable        406  no form that the client takes can be given
 │   ├── Conflict             409  the object changed meanwhile (reason Conflict)
@@ -23,6 +24,7 @@ CpodError
 ├── WorkFailed               a job, download or deployment ended in failure
 │   ├── TemporaryFailure     which may go well at another time
 │   └── DoesNotFit           since the volume is too small
+├── BatchStopped             a model went away, or refuses all, before every question was answered
 └── WaitTimeout              something did not become true in the time allowed
 """
 
@@ -95,6 +97,10 @@ class Forbidden(ApiError):
 
 class NotFound(ApiError):
     code, reason = 404, "NotFound"
+
+
+class EngineDown(NotFound):
+    """What is asked for is of the engine on this machine, which does not run."""
 
 
 class MethodNotAllowed(ApiError):
@@ -207,6 +213,15 @@ class DoesNotFit(WorkFailed):
     def __init__(self, message: str, needed: int) -> None:
         super().__init__(message)
         self.needed = needed
+
+
+class BatchStopped(CpodError):
+    """A batch of questions ended before its end; what was answered is kept, and calling again goes on.
+
+    `frame` is the DataFrame with what was answered, where one was asked for.
+    """
+
+    frame: Any = None
 
 
 class WaitTimeout(CpodError):

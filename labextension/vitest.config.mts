@@ -1,3 +1,5 @@
 import { defineConfig } from 'vitest/config';
 
-export default defineConfig({ test: { environment: 'jsdom', include: ['test/**/*.spec.{ts,tsx}'] } });
+export default defineConfig({
+  test: { environment: 'jsdom', setupFiles: ['test/canvas.ts'], include: ['test/**/*.spec.{ts,tsx}'] }
+});

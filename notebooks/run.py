@@ -2,18 +2,21 @@
 
     python notebooks/run.py notebooks/quickstart.ipynb --output build
 
-Writes the executed notebook and the same as a self-contained HTML page. Exit codes: 0 when every
-cell ran; 1 when one failed, with its message; 130 when interrupted: jobs go on then.
+Writes the executed notebook and the same as a self-contained HTML page; with --in-place the outputs go into the
+notebook itself too, without times, when every cell ran. Exit codes: 0 when every cell ran; 1 when one failed, with its
+message; 130 when interrupted: jobs go on then.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import copy
 import re
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +28,8 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 from traitlets.config import Config
+
+from cpod_jupyter import local
 
 _PLAIN_SECONDS = 5.0
 _SCRIPTS = ("require_js_url", "jquery_url", "mathjax_url")
@@ -200,6 +205,30 @@ def write(notebook: NotebookNode, name: str, folder: Path) -> list[Path]:
     return [executed, page]
 
 
+def save(notebook: NotebookNode, path: Path) -> None:
+    """The notebook with its outputs where it came from, but not when, by which Python, and in which folders of this
+    machine: the home's and the repository's stand for those of whoever reads it."""
+    kept = copy.deepcopy(notebook)
+    folders = {str(local.home()): "~/.local/share/cpod-jupyter", str(path.resolve().parents[1]): "~/cpod-jupyter"}
+    for cell in kept.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [_elsewhere(output, folders) for output in cell.outputs]
+    kept.metadata.language_info = {"name": "python"}
+    path.write_text(nbformat.writes(kept) + "\n", encoding="utf-8")  # type: ignore[no-untyped-call]
+
+
+def _elsewhere(value: Any, folders: Mapping[str, str]) -> Any:
+    """The same with other names for folders, in every text of it."""
+    if isinstance(value, str):
+        for folder, name in folders.items():
+            value = value.replace(folder, name)
+        return value
+    if isinstance(value, dict):
+        return type(value)((key, _elsewhere(each, folders)) for key, each in value.items())
+    return [_elsewhere(each, folders) for each in value] if isinstance(value, list) else value
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the notebook; the exit code."""
     parser = argparse.ArgumentParser(
@@ -209,6 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("notebook", type=Path, help="the .ipynb file")
     parser.add_argument("--output", type=Path, default=Path("build"), help="folder for what is written")
+    parser.add_argument("--in-place", action="store_true", help="write the outputs into the notebook itself too")
     options = parser.parse_args(arguments)
     try:
         notebook = nbformat.read(options.notebook, as_version=4)  # type: ignore[no-untyped-call]
@@ -221,6 +251,8 @@ def main(arguments: list[str] | None = None) -> int:
     for path in write(notebook, options.notebook.stem, options.output):
         print(f"wrote {path}")
     if code == 0:
+        if options.in_place:
+            save(notebook, options.notebook)
         tagged = [cell for cell in notebook.cells if RESULT_TAG in cell.metadata.get("tags", [])]
         print("\n" + "\n\n".join(output_of(cell) for cell in tagged))
     return code

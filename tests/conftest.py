@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 import time
@@ -25,6 +26,10 @@ from cpod_jupyter.engine.store import Store
 
 # Above: its plug-in for pytest would import hypothesis at the very end, where a finalizer that warns of a socket can
 # break CPython 3.11's parser (it keeps its depth in one place for all who parse).
+
+# Trainings and servers of several test processes at once: with a thread for every core each they wait for each other at
+# every barrier of OpenMP, and take many times as long. What tests start inherits it, pods on an engine too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell's background job begins with SIGINT ignored, and hands that on; the tests interrupt in earnest.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -22,8 +22,13 @@ class Model(BaseHTTPRequestHandler):
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         said = asked["messages"][-1]["content"]
+        words = f"You said: {said}"
+        if not asked.get("stream"):
+            message = {"index": 0, "message": {"role": "assistant", "content": words}, "finish_reason": "stop"}
+            whole = {"id": "1", "object": "chat.completion", "choices": [message]}
+            return self.answer("application/json", json.dumps(whole))
         lines = ""
-        for word in f"You said: {said}".split(" "):
+        for word in words.split(" "):
             delta = {"index": 0, "delta": {"content": word + " "}}
             chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [delta]}
             lines += "data: " + json.dumps(chunk) + "\\n\\n"

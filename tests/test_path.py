@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -13,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tiny_model import WORDS, tiny_model
+from tiny_model import WORDS, rows, tiny_model
 
 from cpod_jupyter import local
 from cpod_jupyter.api import meta
@@ -43,20 +42,11 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
     """A session on an engine of the test's own."""
     monkeypatch.setenv("CPOD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CPOD_CONTEXT", "engine")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     yield Session()
     last = Session()
     for pod in last.client.list(PODS).items:
         last.client.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), grace_seconds=0)
     local.stop()
-
-
-def rows(path: Path, *extra: str) -> Path:
-    """A dataset of conversations about a boat, and lines of any kind after them."""
-    pairs = list(zip(WORDS[0:6:2], WORDS[1:6:2], strict=True))
-    turns = [[{"role": "user", "content": ask}, {"role": "assistant", "content": say}] for ask, say in pairs * 2]
-    path.write_text("".join(json.dumps({"messages": each}) + "\n" for each in turns) + "".join(extra))
-    return path
 
 
 def owner(session: Session, resource: Resource, name: str) -> tuple[str, str]:
@@ -197,3 +187,21 @@ def test_an_example_waits_for_its_gpus_and_says_so(session: Session, name: str, 
     reason = str(eventually(lambda: wanted in (said := work.snapshot().reason) and said, "the scheduler's reason"))
     assert "nvidia.com/gpu" in reason or "node affinity" in reason or "GPU" in reason
     assert session.client.list(JOBS).items == []  # nothing large is downloaded meanwhile
+
+
+def test_a_training_whose_process_is_killed_goes_on_from_its_last_checkpoint(
+    session: Session, tiny_model: Path, tmp_path: Path
+) -> None:
+    session.model("boat-base", modelname=tiny_model.as_uri())
+    session.dataset("boat", datasetname=str(rows(tmp_path / "boat.jsonl")))
+    config = {"num_train_epochs": "100", "save_strategy": "steps", "save_steps": "10"}
+    job = session.finetune("boat-tune", model="boat-base", dataset="boat", finetuneType="full", config=config)
+    assert any('"step":11,' in line for line in job.logs(follow=True, raw=True))
+    [trainer] = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "cpod_jupyter.runtime" in (line := process.info["cmdline"] or []) and str(tmp_path) in " ".join(line)
+    ]
+    trainer.kill()
+    job.wait(120)
+    assert any("going on from " in line for line in job.logs())

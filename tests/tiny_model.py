@@ -1,7 +1,8 @@
-"""A language model that trains in seconds: a Llama of 2 layers with random weights, and a tokenizer of its own."""
+"""A language model that trains in seconds, of 2 layers with random weights, a tokenizer of its own, and rows for it."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,33 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+ROLES = ("user", "assistant")
+
 WORDS = [
     "What colour is the boat?", "The boat is green.", "How many oars does it have?", "It has two oars.",
     "Who rows the boat?", "My sister rows the boat every morning before school.", "user assistant system",
 ]  # fmt: skip
 
 
+def rows(path: Path, *extra: str) -> Path:
+    """A dataset of conversations about a boat, and lines of any kind after them."""
+    pairs = list(zip(WORDS[0:6:2], WORDS[1:6:2], strict=True))
+    turns = [[{"role": "user", "content": ask}, {"role": "assistant", "content": say}] for ask, say in pairs * 2]
+    path.write_text("".join(json.dumps({"messages": each}) + "\n" for each in turns) + "".join(extra))
+    return path
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp("tiny-model"))
+
+
+def saved(directory: Path) -> Path:
     """A Llama of 2 layers and 64 hidden units with random weights, and a tokenizer with ChatML's template."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    directory = tmp_path_factory.mktemp("tiny-model")
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -53,4 +67,18 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tie_word_embeddings=True,
     )
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
+    return directory
+
+
+def chat_rows(directory: Path) -> Path:
+    """Make a directory with eight conversations in one file, one of them of two questions."""
+    directory.mkdir()
+    pairs = list(zip(WORDS[0:6:2], WORDS[1:6:2], strict=True))
+    talks = [[pair] for pair in pairs * 2] + [pairs[:2]]
+    rows = [
+        {"messages": [{"role": role, "content": text} for pair in talk for role, text in zip(ROLES, pair, strict=True)]}
+        for talk in talks
+    ]
+    lines = [json.dumps(row) for row in (*rows, {"prompt": pairs[2][0], "completion": pairs[2][1]})]
+    (directory / "train.jsonl").write_text("".join(f"{line}\n" for line in lines))
     return directory

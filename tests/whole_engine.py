@@ -31,7 +31,7 @@ def whole_engine(home: Path, *, with_operator: bool = True) -> Iterator[local.En
     try:
         yield engine
     finally:
-        _end_pods(engine)
+        end_pods(engine)
         with at_home(home):
             local.stop()
 
@@ -49,7 +49,7 @@ def at_home(home: Path) -> Iterator[None]:
             os.environ["CPOD_HOME"] = before
 
 
-def _end_pods(engine: local.Engine) -> None:
+def end_pods(engine: local.Engine) -> None:
     """Pods outlive their engine by design: whoever throws the engine away ends them first."""
     client = Client.from_kubeconfig(engine.kubeconfig)
     try:

@@ -19,11 +19,19 @@ TARGET = Path(__file__).parents[1] / "cpod_jupyter/api/trainer_arguments.json"
 
 def table() -> dict[str, Any]:
     """What the file has to say."""
+    supervised = {name: kinds_of(annotation) for name, annotation in fields_of_trainer("sft").items()}
+    by_preference = {name: kinds_of(annotation) for name, annotation in fields_of_trainer("dpo").items()}
     return {
         "from": {name: version(name) for name in ("trl", "transformers")},
-        "trainer": {name: kinds_of(annotation) for name, annotation in fields_of_trainer().items()},
+        "trainer": {name: _either(kinds, by_preference.get(name, [])) for name, kinds in supervised.items()},
+        "dpo": {name: kinds for name, kinds in by_preference.items() if name not in supervised},
         "lora": {name: kinds_of(annotation) for name, (_, annotation, _) in LORA_ARGUMENTS.items()},
     }
+
+
+def _either(kinds: list[Any], others: list[Any]) -> list[Any]:
+    """What an argument may be that both trainers have."""
+    return [*kinds, *(kind for kind in others if kind not in kinds)]
 
 
 def text() -> str:

@@ -71,6 +71,7 @@ class ModelStorageStatus(StorageStatus):
 
 class DataSetStorageStatus(StorageStatus):
     rows: int = Field(default=0, description="Examples in the dataset.", json_schema_extra={"format": "int64"})
+    examples: str = Field(default="", description="What they are: conversations, texts or preferences.")
 
 
 class ModelStorageSpec(KubeModel):

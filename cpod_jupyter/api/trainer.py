@@ -1,8 +1,8 @@
 """The arguments of the trainer: their names and types, which of them a person may set, and how one is read.
 
-They are fields of TRL's SFTConfig, and `lora_rank`, `lora_alpha`, … for PEFT's LoraConfig. Whoever checks them
-has no torch at hand, so `trainer_arguments.json` has the names and types; `tools/trainer_arguments.py` makes it
-from the installed libraries, and a test keeps the two the same.
+They are fields of TRL's SFTConfig and DPOConfig, `lora_rank`, `lora_alpha`, … for PEFT's LoraConfig, and a few of our
+own (OURS). Whoever checks them has no torch at hand, so `trainer_arguments.json` has the names and types of the first
+ones; `tools/trainer_arguments.py` makes it from the installed libraries, and a test keeps the two the same.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from importlib.resources import files
 from typing import Any
 
 from cpod_jupyter.api.problem import Problem, nearest
+from cpod_jupyter.api.rows import FORMATS
 
 Kind = str | list[str]
 """What a value may be: `bool`, `int`, `float`, `str`, `list`, `dict`, `none`, or one of a list of words."""
 
-_EVALUATES = "there is no evaluation data in a fine-tune"
+_EVALUATES = "what is evaluated is the loss, and for preferences the rewards; see val_size and eval_strategy"
 _PUBLISHES = "the trainer publishes nothing; `upload: true` uploads the result"
 _REPORTS = "progress is told in records, which the notebook shows as a curve"
 _PREPARED = "the data is prepared before the trainer sees it"
@@ -37,12 +38,14 @@ _RESERVED_FOR = {
         "hub_revision",
     ),
     _EVALUATES: (
-        "eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "eval_do_concat_batches", "eval_packing",
-        "eval_use_gather_object", "eval_accumulation_steps", "per_device_eval_batch_size", "batch_eval_metrics",
-        "prediction_loss_only", "include_for_metrics", "bf16_full_eval", "fp16_full_eval", "do_eval", "do_predict",
-        "load_best_model_at_end", "metric_for_best_model", "greater_is_better",
+        "eval_do_concat_batches", "eval_use_gather_object", "batch_eval_metrics", "prediction_loss_only",
+        "include_for_metrics", "do_eval", "do_predict",
     ),
     _PREPARED: ("dataset_kwargs", "dataset_text_field"),
+    "the reference of DPO is the model before it is trained": (
+        "sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps", "precompute_ref_log_probs",
+        "precompute_ref_batch_size",
+    ),
     _LOADED: ("model_init_kwargs",),
     _REPORTS: (
         "disable_tqdm", "report_to", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id",
@@ -51,6 +54,24 @@ _RESERVED_FOR = {
 }  # fmt: skip
 RESERVED = {name: reason for reason, names in _RESERVED_FOR.items() for name in names}
 """Arguments that a fine-tune sets itself, with the reason a person is given."""
+
+OURS: dict[str, list[Kind]] = {
+    "dataset_format": [["auto", *FORMATS]],
+    "val_size": ["float"],
+    "early_stopping_patience": ["int"],
+    "early_stopping_threshold": ["float"],
+    "checkpoint_minutes": ["float"],
+    "export_gguf": [["f32", "f16", "bf16", "q8_0"]],
+}
+"""Arguments of this trainer beside the libraries':
+
+    dataset_format            how rows are read (api/rows/formats.py); `auto` is by their fields
+    val_size                  rows that are kept to evaluate with: a share below 1, or a number (LLaMA-Factory's name)
+    early_stopping_patience   evaluations without a better loss after which it ends, with the best weights
+    early_stopping_threshold  by how much a loss has to be better to count (transformers, EarlyStoppingCallback)
+    checkpoint_minutes        a checkpoint is saved after so many minutes at most, beside those of save_strategy
+    export_gguf               the result as a GGUF file too, in that type; llama.cpp's converter has to be there
+"""
 
 
 def _same(text: str) -> str:
@@ -86,11 +107,15 @@ TRANSLATED: dict[str, tuple[str, Callable[[str], str]]] = {
     "group_by_length": ("train_sampling_strategy", _grouped),
     "preprocessing_num_workers": ("dataset_num_proc", _same),
     "lora_target": ("lora_target", _all_linear),
+    "evaluation_strategy": ("eval_strategy", _same),
+    "neat_packing": ("packing", _same),
+    "pref_beta": ("beta", _same),
+    "pref_loss": ("loss_type", _same),
 }
 """LLaMA-Factory's names (and earlier ones of transformers' and TRL's) with the same meaning under another name here."""
 
 ELSEWHERE = {
-    "stage": "a FineTune is supervised fine-tuning (sft); leave it out",
+    "stage": "the data decide: preferences are learnt by DPO, all else by supervised fine-tuning; leave it out",
     "finetuning_type": "say it in the FineTune's own field finetuneType: lora, qlora or full",
     "quantization_bit": "ask for a base model in 4 bits with finetuneType: qlora",
     "quantization_method": "ask for a base model in 4 bits with finetuneType: qlora",
@@ -104,10 +129,7 @@ ELSEWHERE = {
     "plot_loss": _REPORTS,
     "overwrite_output_dir": "each fine-tune has an output of its own; leave it out",
     "overwrite_cache": "there is no cache of prepared data; leave it out",
-    "val_size": _EVALUATES,
-    "evaluation_strategy": _EVALUATES,
     "pure_bf16": "use bf16, which is the plan's choice where the GPU has it",
-    "neat_packing": "use packing, which keeps the examples of a pack apart",
     "flash_attn": "the attention is what the model and the machine allow; leave it out",
     "max_samples": "every row of the dataset is used; name a smaller dataset, or set max_steps",
     "num_processes": "set the FineTune's own field gpuCount",
@@ -125,8 +147,8 @@ def _table() -> dict[str, dict[str, list[Kind]]]:
 
 
 def trainer_fields() -> dict[str, list[Kind]]:
-    """The fields of the trainer's configuration that may be set, each with what it may be."""
-    return dict(_table()["trainer"])
+    """The trainer's arguments that may be set, each with what it may be: of supervised fine-tuning, DPO, and ours."""
+    return {**_table()["dpo"], **_table()["trainer"], **OURS}
 
 
 def lora_fields() -> dict[str, list[Kind]]:
@@ -146,6 +168,14 @@ def config_problems(config: Mapping[str, Any], adapter: bool) -> list[Problem]:
         if message:
             found.append(Problem(("spec", "config", name), reason, message))
     return found
+
+
+def argument_fault(name: str, value: Any, adapter: bool) -> str:
+    """What is wrong with an argument by the trainer's own name; empty when nothing is."""
+    if name in TRANSLATED and name != TRANSLATED[name][0]:
+        return f"is {TRANSLATED[name][0]} here"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return _fault(name, text, {**trainer_fields(), **lora_fields()}, adapter)[1]
 
 
 def _fault(name: str, text: str, fields: Mapping[str, list[Kind]], adapter: bool) -> tuple[str, str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object, Resource
-from cpod_jupyter.control.api import KubeApi
+from cpod_jupyter.control.api import KubeApi, ObjectList, WatchEvent
+from cpod_jupyter.control.listwatch import ListWatch, News
 from cpod_jupyter.control.queue import WorkQueue
-from cpod_jupyter.errors import AlreadyExists, ApiError, ApiUnreachable, Conflict, Expired, NotFound
+from cpod_jupyter.errors import AlreadyExists, ApiUnreachable, Conflict, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +100,33 @@ class Reflector:
         for listener in self.listeners:
             listener(obj)
 
-    def _list(self) -> str:
-        listed = self.api.list(self.resource)
+    def run(self, stopped: threading.Event) -> None:
+        """Follow until stopped, whatever comes between."""
+        news = ListWatch(
+            lambda: self.api.list(self.resource),
+            lambda version: self.api.watch(self.resource, resource_version=version),
+            stopped,
+        )
+        while not stopped.is_set():
+            try:
+                for each in news:
+                    self._take(each, news.pause)
+            except Exception:
+                log.exception("watching %s failed; again in %.1f s", self.resource.qualified, news.pause)
+                news.again()
+
+    def _take(self, news: News, pause: float) -> None:
+        match news:
+            case ObjectList():
+                self._all(news)
+            case WatchEvent():
+                self._changed(news)
+            case NotFound():  # the kind is not served, or not in this version, until someone installs it
+                log.debug("watching %s: not served; again in %.1f s", self.resource.qualified, pause)
+            case _:
+                log.warning("watching %s: %s; again in %.1f s", self.resource.qualified, news, pause)
+
+    def _all(self, listed: ObjectList) -> None:
         found = {(meta.namespace_of(obj), meta.name_of(obj)): self._whole(obj) for obj in listed.items}
         gone = [obj for key, obj in self._known.items() if key not in found]
         self._known |= found
@@ -109,45 +134,17 @@ class Reflector:
             self._tell(obj)
         self._known = found  # what is gone is forgotten once it is told: a listener may fail, and hear it again
         self.synced.set()
-        return listed.resource_version
+
+    def _changed(self, event: WatchEvent) -> None:
+        key = (meta.namespace_of(event.object), meta.name_of(event.object))
+        self._known[key] = event.object
+        self._tell(event.object)
+        if event.type == "DELETED":
+            del self._known[key]
 
     def _whole(self, obj: Object) -> Object:
         """Items of a list may lack their type; owners and events need it."""
         return {"apiVersion": self.resource.api_version, "kind": self.resource.kind, **obj}
-
-    def follow_once(self, stopped: threading.Event) -> None:
-        """One list, then watches until one cannot go on. Raises what the API raises."""
-        version = self._list()
-        while not stopped.is_set():
-            for event in self.api.watch(self.resource, resource_version=version):
-                if stopped.is_set():
-                    return
-                version = str(event.object["metadata"]["resourceVersion"])
-                if event.type == "BOOKMARK":
-                    continue
-                key = (meta.namespace_of(event.object), meta.name_of(event.object))
-                self._known[key] = event.object
-                self._tell(event.object)
-                if event.type == "DELETED":
-                    del self._known[key]
-
-    def run(self, stopped: threading.Event) -> None:
-        """Follow until stopped; list again after an expired version or a lost connection."""
-        delay = 0.1
-        while not stopped.is_set():
-            try:
-                self.follow_once(stopped)
-            except Expired:
-                delay = 0.1
-                continue
-            except NotFound:  # the kind is not served, or not in this version, until someone installs it
-                log.debug("watching %s: not served; again in %.1f s", self.resource.qualified, delay)
-            except (ApiUnreachable, ApiError) as error:
-                log.warning("watching %s: %s; again in %.1f s", self.resource.qualified, error, delay)
-            except Exception:
-                log.exception("watching %s failed; again in %.1f s", self.resource.qualified, delay)
-            stopped.wait(delay * random.uniform(0.8, 1.2))
-            delay = min(delay * 2, 10.0)
 
 
 class Manager:

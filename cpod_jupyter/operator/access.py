@@ -75,7 +75,7 @@ GRANTS = (
     Grant(PVCS, (*READ, "create", "update", "delete")),
     Grant(PERSISTENTVOLUMES, (*READ, "create", "delete")),
     Grant(CONFIGMAPS, (*READ, "create", "update")),
-    Grant(PODS, FOLLOW),
+    Grant(PODS, (*FOLLOW, "delete")),
     Grant(PODS, ("get",), "log"),
     Grant(NODES, FOLLOW),
     Grant(EVENTS, ("get", "create", "patch")),

@@ -1,7 +1,7 @@
 """How a FineTune begins: checked, its model found or fetched, planned, and only then its CPodJob made.
 
-The plan needs the model's shape. Where only the model's files tell it, the CPodJob is made when they are there; until
-then the plan in the status is a guess.
+The plan needs the model's shape and the kind of the examples. Where only their files tell it, the CPodJob is made when
+they are there; until then the plan in the status is a guess.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Beginning:
         admission.check(finetune)
         base = self._base(spec, namespace)
         public = self.settings.public_namespace if spec.dataset_is_public else ""
-        wanted_storage(self.api, DATASET, spec.dataset, namespace, public)
+        dataset = wanted_storage(self.api, DATASET, spec.dataset, namespace, public)
         nodes = self.api.list(NODES).items
         device = planning.device_of(spec, base.model, nodes, self.settings)
         if finetune_type(spec.finetune_type) == "qlora" and not device.gpus:
@@ -80,7 +80,7 @@ class Beginning:
                 "finetuneType qlora holds the base model in 4 bits, which takes a GPU, and no node has one: use "
                 "finetuneType lora, or set gpuCount to wait for GPUs",
             )
-        facts = planning.facts_for(device, nodes, planning.shape_of(base.storage, base.model))
+        facts = planning.facts_for(device, nodes, planning.shape_of(base.storage, base.model), dataset)
         plan = planning.plan_of(finetune, facts)
         changes = {**preparing(), "plan": planning.plan_status(plan, spec)}
         if plan is not None and planning.clearly_too_much(plan) and not is_forced(finetune):
@@ -96,8 +96,10 @@ class Beginning:
             if sentence is not None:
                 return {**changes, "phase": FineTunePhase.PENDING.value, "failureMessage": sentence}
             base = dataclasses.replace(base, storage=self._fetch(finetune, base.model))
-        if base.storage is not None and not is_done(base.storage) and (plan is None or plan.request.shape.approximate):
-            return {**changes, "failureMessage": str((base.storage.get("status") or {}).get("failureMessage") or "")}
+        guessed = base.storage if plan is None or plan.request.shape.approximate else None
+        for storage in (guessed, dataset):
+            if storage is not None and not is_done(storage):
+                return {**changes, "failureMessage": str((storage.get("status") or {}).get("failureMessage") or "")}
         self._make(finetune, cpodjob, build.config_map(finetune, plan, base.model.lora_target if base.model else ""))
         self._tell(finetune, plan, base.model, device)
         return changes

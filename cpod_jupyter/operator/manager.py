@@ -5,7 +5,7 @@ from __future__ import annotations
 from cpod_jupyter.api.resources import EVENTS
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Recorder
-from cpod_jupyter.operator import catalogue, cpodjob, finetune, inference, storage
+from cpod_jupyter.operator import catalogue, cpodjob, finetune, inference, leftovers, storage
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.storage_kinds import DATASET, MODEL
 
@@ -23,5 +23,6 @@ def controllers(api: KubeApi, settings: Settings | None = None) -> list[Controll
         catalogue.controller(api, settings, recorder),
         finetune.controller(api, settings, recorder),
         cpodjob.controller(api, settings, recorder),
+        leftovers.controller(api),
         inference.controller(api, settings, recorder),
     ]

@@ -145,7 +145,11 @@ def any_running(pods: Iterable[Object]) -> bool:
 
 def all_ended(pods: Sequence[Object]) -> bool:
     """Whether there are pods, and each has come to its end."""
-    return bool(pods) and all((pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") for pod in pods)
+    return bool(pods) and all(map(has_ended, pods))
+
+
+def has_ended(pod: Object) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def any_failed(pods: Iterable[Object]) -> bool:

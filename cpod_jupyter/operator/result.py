@@ -47,7 +47,7 @@ class Results:
             )
 
     def publish(self, job: Object, outcome: dict[str, Any]) -> str:
-        """Make the saved model a ModelStorage, and its claim independent of the job. Returns the storage's name."""
+        """Make the saved model a ModelStorage, which its claim goes with from now on. Returns the storage's name."""
         name, namespace = meta.name_of(job), meta.namespace_of(job)
         self._release(job, names.result_claim(name))
         base = find(self.api, MODELSTORAGES, workload.base_of(job) or "-", namespace)
@@ -61,6 +61,7 @@ class Results:
                 f"the result is in the claim {names.result_claim(name)!r}, but a ModelStorage "
                 f"{meta.name_of(wanted)!r} of another origin is in the way",
             )
+        self._hand_over(storage, names.result_claim(name))
         write_status(self.api, MODELSTORAGES, storage, adopted_status(MODEL, storage))
         return meta.name_of(wanted)
 
@@ -73,6 +74,14 @@ class Results:
         others = [owner for owner in owners if owner.get("uid") != meta.uid_of(job)]
         if others != owners:
             claim["metadata"]["ownerReferences"] = others
+            self.api.replace(PVCS, claim)
+
+    def _hand_over(self, storage: Object, claim_name: str) -> None:
+        """Have the claim go with its storage, as one that was fetched does: a result takes up much disk."""
+        claim = find(self.api, PVCS, claim_name, meta.namespace_of(storage))
+        owners = (claim or {}).get("metadata", {}).get("ownerReferences") or []
+        if claim is not None and all(owner.get("uid") != meta.uid_of(storage) for owner in owners):
+            claim["metadata"]["ownerReferences"] = [*owners, meta.owner_reference(storage) | {"controller": False}]
             self.api.replace(PVCS, claim)
 
     def uploaded(self, job: Object, conditions: Conditions) -> Conditions:

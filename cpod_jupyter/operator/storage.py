@@ -219,6 +219,7 @@ class StorageReconciler:
             changes["checksum"] = str(outcome.get("sha256") or "")
             if self.kind.word == "dataset":
                 changes["rows"] = words.whole_number(outcome.get("rows"))
+                changes["examples"] = str(outcome.get("examples") or "")
             else:
                 changes["model"] = shape_of(outcome)
         return changes

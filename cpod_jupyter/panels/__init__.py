@@ -33,14 +33,16 @@ __all__ = [
 ]
 
 
-def jobs(session: Session | None = None) -> JobsPanel:
-    """What is there in a namespace, live; each to be opened, cancelled or deleted. Raises as Session does."""
-    return JobsPanel(session or Session())
+def jobs(session: Session | None = None, *, kind: str = "jobs") -> JobsPanel:
+    """What is there in a namespace, live: `jobs`, `deployments`, `models`, `datasets`, or what a kind's word says; with
+    all that can be done with each. Raises as Session does, CpodError for a kind that there is not."""
+    return JobsPanel(session or Session(), kind)
 
 
 def job(name: str, session: Session | None = None) -> JobPanel:
     """One job (or deployment, model, dataset) to its end: its block, log, manifest. Raises NotFound."""
-    return JobPanel((session or Session()).find(name))
+    session = session or Session()
+    return JobPanel(session.find(name), session)
 
 
 def launcher(session: Session | None = None) -> LauncherPanel:

@@ -82,7 +82,8 @@ class _Asking(Panel):
         self._halt = threading.Event()
         self.question = widgets.Textarea(placeholder="A question", rows=2, layout=widgets.Layout(width="100%"))
         self.system = widgets.Text(description="System", placeholder="the system message, if any")
-        self.temperature = widgets.FloatSlider(0.0, min=0.0, max=2.0, step=0.1, description="Temperature")
+        # A slider has no name for a screen reader.
+        self.temperature = widgets.BoundedFloatText(0.0, min=0.0, max=2.0, step=0.1, description="Temperature")
         self.max_tokens = widgets.BoundedIntText(256, min=1, max=131_072, description="Tokens")
         self.send = self.button("Ask", self._ask)
         stop = widgets.Button(description="Stop", layout=widgets.Layout(width="auto"))

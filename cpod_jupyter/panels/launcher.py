@@ -14,8 +14,9 @@ from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics.written import cell_of
 from cpod_jupyter.panels.base import Panel
 from cpod_jupyter.panels.job import JobPanel
-from cpod_jupyter.sdk import Session
+from cpod_jupyter.sdk import Handle, Session
 from cpod_jupyter.sdk.handles import to_yaml
+from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.preflight import PLANNED
 from cpod_jupyter.sdk.view import theme
 
@@ -40,8 +41,8 @@ class Field:
         self.name = name
         self._kind = str(schema.get("type") or ("string" if schema.get("x-kubernetes-int-or-string") else "object"))
         about = str(schema.get("description") or name)
-        default = schema.get("default")
-        hint = "" if default is None else f"{default} when left empty"
+        self.default = schema.get("default")
+        hint = "" if self.default is None else f"{self.default} when left empty"
         common = {"description": name, "tooltip": about, "style": {"description_width": "160px"}}
         wide = widgets.Layout(width="95%")
         if schema.get("enum"):
@@ -57,6 +58,12 @@ class Field:
             self.widget = widgets.Text(placeholder=hint, **common, layout=wide)
         else:
             self.widget = widgets.Textarea(placeholder=hint or "YAML", rows=3, **common, layout=wide)
+
+    def enter(self, value: Any) -> None:
+        """Fill it in."""
+        plain = isinstance(value, bool) or isinstance(self.widget, widgets.Dropdown)
+        text = value if isinstance(value, str) else yaml.safe_dump(value, sort_keys=False).removesuffix("...\n").strip()
+        self.widget.value = value if plain else text
 
     @property
     def value(self) -> Any:
@@ -80,9 +87,13 @@ class LauncherPanel(Panel):
 
     opened: JobPanel | None = None
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, like: Handle | None = None) -> None:
+        """`like` is what it begins with, as that was asked for. Raises CpodError for a kind that it does not make."""
+        if like is not None and word_of(like.resource) not in KINDS:
+            raise CpodError(f"{like.title} cannot be made in the form: it makes {', '.join(KINDS)}")
         self.session = session
-        self.kind = widgets.Dropdown(options=KINDS, description="Kind")
+        kind = KINDS[0] if like is None else word_of(like.resource)
+        self.kind = widgets.Dropdown(options=KINDS, value=kind, description="Kind")
         self.name = widgets.Text(description="Name", placeholder="lower-case letters, digits and -")
         self._form = widgets.VBox()
         self._shown = widgets.VBox()
@@ -94,6 +105,9 @@ class LauncherPanel(Panel):
         super().__init__([widgets.HBox([self.kind, self.name]), self._form, widgets.HBox(tools), self._shown])
         self.kind.observe(lambda _: self._build(), "value")
         self._build()
+        for name, value in (like.object.get("spec") or {} if like is not None else {}).items():
+            if name in self.fields and value != self.fields[name].default:
+                self.fields[name].enter(value)
 
     def text(self) -> str:
         entered = yaml.safe_dump(self._entered(), sort_keys=False) if self._entered() else ""
@@ -168,6 +182,6 @@ class LauncherPanel(Panel):
         handle, outcome = self.session.submit(obj)
         if self.opened is not None:
             self.opened.close()
-        self.opened = JobPanel(handle)
+        self.opened = JobPanel(handle, self.session)
         self._shown.children = (self.opened,)
         self.say(f"{handle.title} {outcome}", "good")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from cpod_jupyter.errors import CpodError, DoesNotFit, TemporaryFailure
+from cpod_jupyter.errors import CpodError, DoesNotFit, TemporaryFailure, WorkFailed
 from cpod_jupyter.runtime.report import leave_message
 
 AddParser = Callable[..., argparse.ArgumentParser]
@@ -68,13 +69,29 @@ def _run(arguments: argparse.Namespace) -> None:
     elif arguments.command == "train":
         from cpod_jupyter.runtime.train import TrainPaths, train
 
-        train(TrainPaths(arguments.config, arguments.model, arguments.dataset, arguments.output, arguments.checkpoints))
+        dataset = _dataset(arguments.dataset, arguments.checkpoints)
+        train(TrainPaths(arguments.config, arguments.model, dataset, arguments.output, arguments.checkpoints))
     else:
         from cpod_jupyter.runtime.serve import Limits, serve
 
         limits = Limits(arguments.max_model_len, arguments.max_tokens, arguments.temperature)
         model, adapter, name = arguments.model, arguments.adapter, arguments.name
         serve(model, adapter, name, arguments.host, arguments.port, limits, arguments.dtype)
+
+
+def _dataset(given: str, checkpoints: Path) -> Path:
+    """The directory of a data set, which is fetched first where a source is given. Raises WorkFailed."""
+    if "://" not in given:
+        return Path(given)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise WorkFailed(
+            f"several processes would each fetch {given}: fetch it first (download), and name its directory"
+        )
+    from cpod_jupyter.runtime.download import download
+
+    fetched = checkpoints / "dataset"
+    download("dataset", given, fetched)
+    return fetched
 
 
 def _count(text: str) -> int:
@@ -148,8 +165,8 @@ def _add_upload(add: AddParser) -> None:
 def _add_train(add: AddParser) -> None:
     train = add(
         "train",
-        help="fine-tune a model on conversations",
-        description="Fine-tune a model on the *.jsonl files of a directory, with LoRA or all weights. "
+        help="fine-tune a model on conversations, texts or preferences",
+        description="Fine-tune a model on the rows of a directory's files, with LoRA or all weights. "
         "Started again after it was ended, it goes on from its last checkpoint.",
     )
     train.add_argument(
@@ -158,10 +175,15 @@ def _add_train(add: AddParser) -> None:
         type=Path,
         metavar="FILE",
         help='JSON: {"finetuneType": "lora"|"qlora"|"full", "autoMerge": bool, "arguments": {…}}, the arguments by the '
-        "names of TRL's SFTConfig, and lora_rank, lora_alpha, lora_dropout, lora_target",
+        "names of TRL's SFTConfig or DPOConfig, and lora_rank, lora_alpha, lora_target, val_size, …",
     )
     train.add_argument("--model", required=True, type=Path, metavar="DIR", help="the base model")
-    train.add_argument("--dataset", required=True, type=Path, metavar="DIR", help="with *.jsonl files")
+    train.add_argument(
+        "--dataset",
+        required=True,
+        metavar="DIR|URI",
+        help="with files of rows: JSON Lines, JSON, CSV, Parquet, Arrow; or its source (hf://ORG/NAME), fetched first",
+    )
     train.add_argument("--output", required=True, type=Path, metavar="DIR", help="for the model or adapter")
     train.add_argument("--checkpoints", required=True, type=Path, metavar="DIR", help="kept until the end only")
 

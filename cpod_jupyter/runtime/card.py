@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cpod_jupyter.runtime.arguments import LORA_ARGUMENTS
-from cpod_jupyter.runtime.data import ChatData
+from cpod_jupyter.runtime.data import DataSet
+from cpod_jupyter.runtime.encode import Counts
+from cpod_jupyter.version import VERSION
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-    from trl import SFTConfig
+    from transformers import TrainerState
+    from trl import DPOConfig, SFTConfig
 
 SHOWN_ARGUMENTS = (
     "num_train_epochs",
@@ -34,12 +37,14 @@ SHOWN_ARGUMENTS = (
     "weight_decay",
     "max_length",
     "assistant_only_loss",
+    "packing",
+    "beta",
     "seed",
     "bf16",
     "fp16",
 )
 
-LIBRARIES = ("torch", "transformers", "trl", "peft")
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 METHODS = {"lora": "LoRA", "qlora": "QLoRA (the base in 4 bits while training)", "full": "full fine-tuning"}
 
@@ -61,20 +66,33 @@ class Outcome:
     steps: int
     seconds: float
     """Of this process: what an earlier one did before its checkpoint isn't in it."""
+    eval_loss: float | None = None
+    """Of the last evaluation, or of the weights that were kept."""
+
+    @classmethod
+    def of(cls, state: TrainerState, seconds: float) -> Outcome:
+        """What the trainer's state says at the end."""
+        losses = [entry for entry in state.log_history if "loss" in entry]
+        last = [entry["loss"] for entry in losses if entry["epoch"] > losses[-1]["epoch"] - 1]
+        evaluated = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+        best = state.best_metric if state.best_model_checkpoint else None
+        mean = sum(last) / len(last) if last else float("nan")
+        return cls(mean, state.global_step, seconds, best if best is not None else evaluated[-1] if evaluated else None)
 
 
 def write_model_card(
     directory: Path,
     base: Path,
-    data: ChatData,
+    data: DataSet,
+    counts: Counts,
     finetune_type: str,
-    arguments: SFTConfig,
+    arguments: SFTConfig | DPOConfig,
     lora: LoraConfig | None,
     outcome: Outcome,
 ) -> None:
     """Write README.md into `directory`, beside the documents of the base."""
     settings: dict[str, object] = {}
-    for name in SHOWN_ARGUMENTS:
+    for name in (name for name in SHOWN_ARGUMENTS if hasattr(arguments, name)):
         value = getattr(arguments, name)
         settings[name] = getattr(value, "value", value)
     if lora is not None:
@@ -83,15 +101,18 @@ def write_model_card(
             # PEFT replaces "all-linear" by the set of the layers it found.
             settings[ours] = default if isinstance(value, set) and ours == "lora_target" else value
     name = _name_of(base)
+    preferred = data.kind == "preferences"
+    evaluated = "" if outcome.eval_loss is None else f", evaluated {outcome.eval_loss:.4f}"
     lines = [
         *_head(base),
         f"# Fine-tune of {name}",
         "",
         f"- base model: `{name}`, whose own card is {BASE_CARD} where it has one",
-        f"- method: {METHODS[finetune_type]}",
-        f"- data: {len(data.rows)} conversations, sha256 `{data.sha256}`",
-        f"- result: {outcome.steps} steps, mean loss of the last epoch {outcome.loss:.4f}, {outcome.seconds:.0f} s",
-        f"- made with: {', '.join(f'{name} {importlib.metadata.version(name)}' for name in LIBRARIES)}",
+        f"- method: {METHODS[finetune_type]}{', by direct preference optimization' if preferred else ''}",
+        f"- data: {data.summary()}, {counts.tokens:,} tokens, sha256 `{data.sha256}`",
+        f"- result: {outcome.steps} steps, mean loss of the last epoch {outcome.loss:.4f}{evaluated}, "
+        f"{outcome.seconds:.0f} s; every figure is in trainer_state.json, and for TensorBoard in runs/",
+        f"- made with: {', '.join([f'cpod-jupyter {VERSION}', *(_version(name) for name in LIBRARIES)])}",
         "",
         "| argument | value |",
         "|---|---|",
@@ -100,6 +121,10 @@ def write_model_card(
     ]
     _keep_documents(base, directory)
     (directory / CARD).write_text("\n".join(lines), "utf-8")
+
+
+def _version(library: str) -> str:
+    return f"{library} {importlib.metadata.version(library)}"
 
 
 def _name_of(base: Path) -> str:

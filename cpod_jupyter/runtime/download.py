@@ -20,7 +20,7 @@ from typing import Any
 
 from cpod_jupyter.api.sources import split_checksum
 from cpod_jupyter.errors import TemporaryFailure, WorkFailed
-from cpod_jupyter.runtime.data import read_chat_data
+from cpod_jupyter.runtime.data import read_data
 from cpod_jupyter.runtime.files import PARTIAL, files_in, plain_disk_errors, publish, sha256_of
 from cpod_jupyter.runtime.libraries import require_model
 from cpod_jupyter.runtime.report import leave_message, log, progress
@@ -53,10 +53,8 @@ def download(kind: Kind, source: str, destination: Path, checksum: str = "", mou
         log(f"fetching {source}")
         sums = fetch(Wanted(kind, address, mounted), partial)
         described = _fetched(address, partial, sums, stated or checksum.lower())
-        rows, converted = _make_ready(kind, address, partial)
-        marker = {"source": source, "kind": kind, **(_describe(partial) if converted else described)}
-        if rows is not None:
-            marker["rows"] = rows
+        told, converted = _make_ready(kind, address, partial)
+        marker = {"source": source, "kind": kind, **(_describe(partial) if converted else described), **told}
         for hidden in partial.glob(".*"):  # the bookkeeping of those who fetched
             shutil.rmtree(hidden) if hidden.is_dir() else hidden.unlink()
         _retract(destination)
@@ -87,12 +85,13 @@ def _fetched(source: str, partial: Path, sums: Sums, checksum: str) -> dict[str,
     return described
 
 
-def _make_ready(kind: Kind, source: str, partial: Path) -> tuple[int | None, bool]:
-    """Check, and for a GGUF convert, what was fetched; the number of rows of a data set, and whether files changed."""
+def _make_ready(kind: Kind, source: str, partial: Path) -> tuple[dict[str, Any], bool]:
+    """Check, and for a GGUF convert, what was fetched; what is told of a data set's rows, and whether files changed."""
     if kind == "files":
-        return None, False
+        return {}, False
     if kind == "dataset":
-        return len(read_chat_data(partial, called=source).rows), False
+        data = read_data(partial, called=source)
+        return {"rows": data.rows + data.eval_rows, "examples": data.kind}, False
     ggufs = [file for file in files_in(partial) if file.suffix == ".gguf"]
     if ggufs and not (partial / "config.json").exists():
         if len(ggufs) > 1:
@@ -105,7 +104,7 @@ def _make_ready(kind: Kind, source: str, partial: Path) -> tuple[int | None, boo
         ggufs[0].unlink()
         publish(converted, partial)
     require_model(partial, called=source)
-    return None, bool(ggufs)
+    return {}, bool(ggufs)
 
 
 def _describe(directory: Path) -> dict[str, Any]:
@@ -128,7 +127,7 @@ def _summary(marker: dict[str, Any], directory: Path) -> dict[str, Any]:
     if marker["kind"] == "model":
         shape = read_shape(directory)
         return summary | ({"model": shape} if shape else {})
-    return summary | ({"rows": marker["rows"]} if "rows" in marker else {})
+    return summary | {name: marker[name] for name in ("rows", "examples") if name in marker}
 
 
 def _read_marker(directory: Path) -> dict[str, Any]:

@@ -1,7 +1,12 @@
-"""Turn a GGUF file into a model in the format of transformers, which trains and serves on any machine."""
+"""GGUF: a file of it as a model in the format of transformers, which trains and serves on any machine, and back."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 from cpod_jupyter.errors import WorkFailed
@@ -48,3 +53,46 @@ def convert_gguf(file: Path, directory: Path) -> None:
     tokenizer.model_max_length = config.max_position_embeddings
     tokenizer.save_pretrained(directory)
     progress("convert", 3, 3, "steps")
+
+
+CONVERTER = "convert_hf_to_gguf.py"
+"""Of llama.cpp, which knows each architecture's tensors; on PATH, or in the directory LLAMA_CPP_DIR."""
+
+
+def converter() -> Path:
+    """Where llama.cpp's converter is. Raises WorkFailed where it is not."""
+    folder = os.environ.get("LLAMA_CPP_DIR")
+    found = shutil.which(CONVERTER, mode=os.F_OK) or shutil.which(CONVERTER, mode=os.F_OK, path=folder or os.devnull)
+    if found is None:
+        raise WorkFailed(
+            f"export_gguf needs llama.cpp's {CONVERTER}, which is neither on PATH nor in LLAMA_CPP_DIR: "
+            "have it there (it is part of llama.cpp's source), or leave export_gguf out"
+        )
+    return Path(found)
+
+
+def check_export(model: Path) -> None:
+    """Raise WorkFailed, with the converter's last words, where it will not convert what becomes of a model: it does not
+    know the architecture or the tokenizer, or something that it loads is not installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        _convert(model, Path(folder) / "tokenizer.gguf", "--vocab-only")
+
+
+def export_gguf(model: Path, outtype: str) -> Path:
+    """Write the model of a directory as a GGUF file beside it. Raises WorkFailed with the converter's last words."""
+    target = model / f"model-{outtype}.gguf"
+    progress("export", 0, 1, "files")
+    _convert(model, target, "--outtype", outtype)
+    log(f"exported {target.name} ({target.stat().st_size / 1e6:.0f} MB)")
+    progress("export", 1, 1, "files")
+    return target
+
+
+def _convert(model: Path, target: Path, *options: str) -> None:
+    # The converter reads files of the model's own tokenizer only; code that comes with a model is not run.
+    command = [sys.executable, str(converter()), str(model), "--outfile", str(target), *options]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode != 0 or not target.exists():
+        words = (ended.stderr or ended.stdout).strip().splitlines()
+        said = words[-1] if words else f"exit code {ended.returncode}"
+        raise WorkFailed(f"export_gguf can't be done with this model, {CONVERTER} failed: {said}")

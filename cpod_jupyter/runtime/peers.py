@@ -35,16 +35,16 @@ class Peers:
         several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         self._group = dist.new_group(backend="gloo", timeout=LONGEST_WAIT) if several else None
 
-    def any(self, flag: bool) -> bool:
-        """Whether `flag` is set in one of them; each has to ask."""
+    def any(self, *flags: bool) -> list[bool]:
+        """Of each flag whether it is set in one of them; each has to ask."""
         if self._group is None:
-            return flag
+            return list(flags)
         import torch
         import torch.distributed as dist
 
-        found = torch.tensor([int(flag)])
+        found = torch.tensor(flags, dtype=torch.int32)
         dist.all_reduce(found, op=dist.ReduceOp.MAX, group=self._group)
-        return bool(found.item())
+        return [bool(flag) for flag in found.tolist()]
 
     def wait(self) -> None:
         """Until each of them has come here."""

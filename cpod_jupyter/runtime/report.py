@@ -15,8 +15,13 @@ _CUT = "\n[cut: the log has the rest]"
 
 
 def is_main_process() -> bool:
-    """Whether this process speaks for the pod: under torchrun, only the first of its processes does."""
+    """Whether this process speaks for the run: under torchrun, only the first of all its processes does."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def is_first_in_pod() -> bool:
+    """Whether this process is the first of those that torchrun started in its pod."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def log(message: str) -> None:
@@ -39,10 +44,11 @@ def emit(kind: str, **fields: Any) -> None:
 def leave_message(message: str | dict[str, Any]) -> None:
     """Write the termination message: an object on success, a sentence on failure.
 
-    A text beyond the limit of Kubernetes is cut at a character. Outside a pod there is nowhere to write,
-    and nobody to read.
+    What came out is left in each pod of the run, for one of them may be taken away as soon as another has ended; why
+    it failed is left by the run's first process alone. A text beyond the limit of Kubernetes is cut at a character.
+    Outside a pod there is nowhere to write, and nobody to read.
     """
-    if not is_main_process():
+    if not (is_main_process() if isinstance(message, str) else is_first_in_pod()):
         return
     text = message if isinstance(message, str) else json.dumps(message)
     raw = text.encode()

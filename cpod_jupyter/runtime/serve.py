@@ -15,14 +15,21 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from cpod_jupyter.errors import WorkFailed
 from cpod_jupyter.runtime.files import size_of
-from cpod_jupyter.runtime.libraries import plain_load_errors, plain_memory_errors, prepare_libraries, require_model
+from cpod_jupyter.runtime.libraries import (
+    cpu_is_quick_in_bf16,
+    plain_load_errors,
+    plain_memory_errors,
+    prepare_libraries,
+    require_model,
+)
 from cpod_jupyter.runtime.report import log, progress
 
 if TYPE_CHECKING:
+    import torch
     from fastapi import FastAPI
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -65,6 +72,7 @@ def serve(
         if known is not None and limits.context > known:
             raise WorkFailed(f"--max-model-len is {limits.context}, and the model was made for {known} tokens at most")
         app = build_app(name, model, tokenizer, limits, os.environ.get(KEY_VARIABLE, ""))
+        log(f"{name} computes in {str(model.dtype).removeprefix('torch.')}")
         run_until_signal(app, sock, f"{name} answers on http://{host}:{sock.getsockname()[1]}/v1")
 
 
@@ -83,7 +91,11 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def load(model_dir: Path, adapter: Path | None, dtype: str = "auto") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The model with its adapter merged into it; `dtype` auto is float32 on a CPU, and the model's own on a GPU."""
+    """The model with its adapter merged into it, in float32 where it is on a CPU.
+
+    `dtype` auto is the model's own on a GPU. On a CPU it is float32, or bfloat16 for a model in half precision where
+    that is quicker.
+    """
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -93,16 +105,30 @@ def load(model_dir: Path, adapter: Path | None, dtype: str = "auto") -> tuple[Pr
     gpu = torch.cuda.is_available()
     with plain_load_errors(f"the model {model_dir}"):
         tokenizer = AutoTokenizer.from_pretrained(model_dir)
-        wanted = getattr(torch, dtype) if dtype != "auto" else "auto" if gpu else torch.float32
-        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=wanted)
+        wanted = _dtype(model_dir, dtype, gpu)
+        first = torch.float32 if adapter is not None and not gpu else wanted
+        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=first)
     if not tokenizer.chat_template:
         log("the model has no chat template: only /v1/completions can answer")
     if adapter is not None:
         with plain_load_errors(f"the adapter {adapter} onto the model {model_dir}"):
             model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    model = model.to("cuda" if gpu else "cpu").eval()
+    model = model.to("cuda" if gpu else "cpu", dtype=None if first == wanted else wanted).eval()
     progress("load", size, size, "B")
     return model, tokenizer
+
+
+def _dtype(model_dir: Path, dtype: str, gpu: bool) -> torch.dtype | Literal["auto"]:
+    """What to hold the weights in; `auto` is what the model's own files say."""
+    import torch
+    from transformers import AutoConfig
+
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    if gpu:
+        return "auto"
+    half = AutoConfig.from_pretrained(model_dir).dtype in (torch.bfloat16, torch.float16)
+    return torch.bfloat16 if half and cpu_is_quick_in_bf16() else torch.float32
 
 
 def run_until_signal(app: FastAPI, sock: socket.socket, greeting: str) -> NoReturn:

@@ -21,6 +21,7 @@ import requests
 import urllib3
 from requests.structures import CaseInsensitiveDict
 
+from cpod_jupyter.api.rows.files import SUFFIXES, suffix_of
 from cpod_jupyter.errors import TemporaryFailure, WorkFailed
 from cpod_jupyter.runtime.files import CHUNK
 from cpod_jupyter.runtime.report import log
@@ -44,12 +45,11 @@ class _Answer:
 
 
 def fetch_from_https(wanted: Wanted, directory: Path) -> Sums:
-    """Fetch the file. A model is one *.gguf; a data set one *.jsonl; of another sort it may be any."""
+    """Fetch the file. A model is one *.gguf; a data set one file of rows; of another sort it may be any."""
     session = _Session(wanted.source)
     for _ in range(_CHANGES):
         answer = session.ask()
-        suffix = PurePosixPath(answer.name).suffix
-        if wanted.kind != "files" and suffix != (".gguf" if wanted.kind == "model" else ".jsonl"):
+        if not _is_read(wanted, PurePosixPath(answer.name)):
             raise WorkFailed(f"{wanted.source}: {_what_is_read(wanted, answer.name)}")
         if not answer.version:
             log("the server names no version of the file (ETag, Last-Modified): broken off, it begins anew")
@@ -63,9 +63,15 @@ def fetch_from_https(wanted: Wanted, directory: Path) -> Sums:
     raise TemporaryFailure(f"{wanted.source}: it changed {_CHANGES} times while it was fetched")
 
 
+def _is_read(wanted: Wanted, name: PurePosixPath) -> bool:
+    if wanted.kind == "files":
+        return True
+    return bool(suffix_of(name)) if wanted.kind == "dataset" else name.suffix == ".gguf"
+
+
 def _what_is_read(wanted: Wanted, name: str) -> str:
     if wanted.kind == "dataset":
-        return f"{name!r} is no *.jsonl file, and this version reads no other data sets"
+        return f"{name!r} is no file of rows; those end in {', '.join(SUFFIXES)}"
     return f"{name!r} is no *.gguf file; a model of several files comes from a hub, an object store or a claim"
 
 

@@ -1,60 +1,72 @@
-"""Fine-tune a model on conversations with TRL and PEFT: the whole of it, from data to a model that serves.
+"""Fine-tune a model with TRL and PEFT: the whole of it, from rows of data to a model that serves.
 
     python -m cpod_jupyter.runtime train --config finetune.json --model MODEL --dataset DATA \\
         --output OUT --checkpoints CKPT
 
 The steps, in order, each a phase in the progress records:
 
-    validate  every row of DATA, before anything heavy is loaded
-    load      tokenizer, model, and the conversations as token ids
-    train     LoRA (Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models"), QLoRA (Dettmers et al.
-              2023: the frozen base in 4 bits) or all weights
+    validate  every row of DATA, before anything heavy is loaded                                    (data.py)
+    encode    rows to token ids, with labels on what is to be learnt                                (encode.py)
+    load      the model
+    train     conversations and texts by supervised fine-tuning (SFT), preferences by DPO (Rafailov et al. 2023,
+              "Direct Preference Optimization"); as LoRA (Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language
+              Models"), QLoRA (Dettmers et al. 2023: the frozen base in 4 bits) or of all weights
     merge     W + (alpha / r) B A into the base weights, in float32 (an adapter with autoMerge)
-    save      into OUT at once, when everything is written
+    save      into OUT at once, when everything is written; with a card and the training's record
 
 torchrun starts several processes where there are several GPUs. They share each step's examples, plainly (DDP) or
 under DeepSpeed where the argument `deepspeed` says so; the first alone merges and writes, and the others wait.
 
-SIGTERM while training saves a checkpoint and exits with 143; the next start with the same configuration,
-data and model goes on from there.
+SIGTERM while training saves a checkpoint and exits with 143; whatever ended it, the next start with the same
+configuration, data and model goes on from the last checkpoint, as if it had not been broken off.
+
+Shapes: B examples of a micro-batch, T tokens of the longest of them. A step sees input_ids and labels (B, T); their
+loss is the mean negative log-likelihood, in nats, of the tokens whose label is not MASKED.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import os
 import shutil
-import signal
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from cpod_jupyter.api.chatrows import Message
 from cpod_jupyter.errors import WorkFailed
-from cpod_jupyter.runtime.arguments import FineTuneConfig, read_config, trainer_arguments
+from cpod_jupyter.runtime.arguments import FineTuneConfig, Method, read_config, trainer_arguments
 from cpod_jupyter.runtime.card import Outcome, write_model_card
-from cpod_jupyter.runtime.data import ChatData, read_chat_data
+from cpod_jupyter.runtime.data import DataSet, read_data
+from cpod_jupyter.runtime.encode import Counts, Encoder, encode_rows, read_encoded
 from cpod_jupyter.runtime.files import PARTIAL, files_in, plain_disk_errors, publish, size_of
-from cpod_jupyter.runtime.libraries import plain_load_errors, plain_memory_errors, prepare_libraries, require_model
+from cpod_jupyter.runtime.gguf import check_export, export_gguf
+from cpod_jupyter.runtime.libraries import (
+    keep_freed_memory,
+    plain_load_errors,
+    plain_memory_errors,
+    prepare_libraries,
+    require_model,
+)
 from cpod_jupyter.runtime.peers import Peers, join_deepspeed, whole_weights
-from cpod_jupyter.runtime.report import is_main_process, leave_message, log, progress
+from cpod_jupyter.runtime.report import emit, is_main_process, leave_message, log, progress
 from cpod_jupyter.runtime.shape import read_shape
+from cpod_jupyter.runtime.stopping import TERMINATED, StopOnTerm
+from cpod_jupyter.runtime.tries import Tries
+from cpod_jupyter.version import VERSION
 
 if TYPE_CHECKING:
     import torch
+    from datasets import Dataset
     from peft import LoraConfig, PeftModel
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerFast
-    from trl import SFTConfig, SFTTrainer
+    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-MASKED = -100
-"""The label of a token without loss (torch.nn.CrossEntropyLoss, `ignore_index`)."""
-
-TERMINATED = 128 + signal.SIGTERM
-"""The exit code of a process that ended because of SIGTERM."""
+STATE, EVENTS = "trainer_state.json", "runs"
+"""What is kept with the result beside the model: every figure that was logged, and TensorBoard's files."""
 
 
 @dataclass(frozen=True)
@@ -73,30 +85,45 @@ def train(paths: TrainPaths) -> None:
     config = read_config(paths.config)
     if paths.output.resolve() == paths.model.resolve():
         raise WorkFailed(f"the output {paths.output} is the model's own directory, choose another")
-    data = read_chat_data(paths.dataset).first(config.rows)
+    own = config.own
+    data = read_data(
+        paths.dataset, format=own.dataset_format, val_size=own.val_size, seed=config.seed, most=config.rows
+    )
     require_model(paths.model)
-    log(f"{len(data.rows)} conversations, {config.finetune_type} fine-tune of {paths.model}")
+    log(f"{data.summary()}; {config.finetune_type} fine-tune of {paths.model}")
 
-    prepare_libraries(offline=True)
+    prepare_libraries(offline=True, unused=_unused(config))
+    keep_freed_memory()
+    if own.export_gguf and is_main_process():
+        check_export(paths.model)
+    method: Method = "dpo" if data.kind == "preferences" else "sft"
     run = paths.checkpoints / f"run-{_fingerprint(config, data, paths.model)[:12]}"
-    arguments, lora = trainer_arguments(config, run, len(data.rows), int(os.environ.get("WORLD_SIZE", "1")))
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(run / EVENTS)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    arguments, lora = trainer_arguments(config, run, data.rows, data.eval_rows, processes, method)
     partial = paths.output / PARTIAL
     advice = f"lower per_device_train_batch_size ({arguments.per_device_train_batch_size}) or max_length"
-    with plain_disk_errors(paths.output, "the fine-tune"), plain_memory_errors(advice):
+    tries = Tries(run, _step_of(_last_whole_checkpoint(run)), advice) if is_main_process() else contextlib.nullcontext()
+    with plain_disk_errors(paths.output, "the fine-tune"), plain_memory_errors(advice), tries:
         if is_main_process():
             shutil.rmtree(partial, ignore_errors=True)  # what an earlier start was ended in the middle of
             partial.mkdir(parents=True)
         peers = Peers()
-        trainer = load(paths.model, data, arguments, lora, quantized=config.finetune_type == "qlora")
-        outcome = fit(trainer, run, peers)
+        tokenizer, examples = encode(paths.model, data, arguments, run, peers)
+        trainer = load(paths.model, tokenizer, examples, arguments, lora, quantized=config.finetune_type == "qlora")
+        outcome = fit(trainer, run, config, peers)
         save(trainer, paths.model, partial, merge_adapter=config.is_adapter and config.auto_merge)
         if is_main_process():
-            write_model_card(partial, paths.model, data, config.finetune_type, arguments, lora, outcome)
+            write_model_card(
+                partial, paths.model, data, examples.counts, config.finetune_type, arguments, lora, outcome
+            )
+            keep_record(trainer, run, partial)
+            if own.export_gguf:
+                export_gguf(partial, own.export_gguf)
             publish(partial, paths.output)
         peers.wait()
-        if not is_main_process():
-            return
-        shutil.rmtree(run, ignore_errors=True)
+        if is_main_process():
+            shutil.rmtree(run, ignore_errors=True)
     adapter = config.is_adapter and not config.auto_merge
     result: dict[str, Any] = {"size": size_of(paths.output), "adapter": adapter}
     result |= {"loss": round(outcome.loss, 4), "steps": outcome.steps}
@@ -106,42 +133,111 @@ def train(paths: TrainPaths) -> None:
     leave_message(result)
 
 
+def _unused(config: FineTuneConfig) -> list[str]:
+    """Packages that only take time here: to import DeepSpeed and SciPy (which transformers wants for the loss of object
+    detectors, and bitsandbytes for 4 bits) is a sixth of all."""
+    unneeded = {"deepspeed": not config.arguments.get("deepspeed"), "scipy": config.finetune_type != "qlora"}
+    return [name for name, leave in unneeded.items() if leave]
+
+
+# ---- encode
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What is learnt from, as token ids, and what is evaluated with."""
+
+    train: Dataset
+    evaluation: Dataset | None
+    counts: Counts
+
+
+def encode(
+    model_dir: Path, data: DataSet, arguments: SFTConfig | DPOConfig, run: Path, peers: Peers
+) -> tuple[PreTrainedTokenizerFast, Examples]:
+    """The model's tokenizer, and all rows as token ids; raises WorkFailed if none has a token to learn from.
+
+    One process of each node writes them, into files that the others and a later start read too.
+    """
+    from transformers import AutoTokenizer
+
+    with plain_load_errors(f"the tokenizer of {model_dir}"):
+        tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    packed = getattr(arguments, "packing", False)
+    encoder = Encoder(
+        tokenizer,
+        assistant_only=getattr(arguments, "assistant_only_loss", True),
+        max_length=None if packed or data.kind == "preferences" else arguments.max_length,
+        keep_end=arguments.truncation_mode == "keep_end",
+    )
+    folder = run / f"encoded-{os.environ.get('GROUP_RANK', '0')}"
+    files = {"train": (data.train(), data.rows), "eval": (data.evaluation(), data.eval_rows)}
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        for name, (rows, total) in files.items():
+            if total and read_encoded(folder / f"{name}.arrow") is None:
+                encode_rows(folder / f"{name}.arrow", rows, total, encoder)
+    peers.wait()
+    train, counts = read_encoded(folder / "train.arrow") or (None, Counts())
+    evaluation, eval_counts = read_encoded(folder / "eval.arrow") or (None, Counts())
+    if train is None or not counts.examples:
+        raise WorkFailed(f"no answer begins within max_length {arguments.max_length} tokens, set a larger max_length")
+    _tell(counts, arguments.max_length)
+    emit("data", rows=data.rows, eval_rows=data.eval_rows, duplicates=data.duplicates, leaked=data.leaked,
+         **vars(counts), eval_tokens=eval_counts.tokens)  # fmt: skip
+    return tokenizer, Examples(train, evaluation if eval_counts.examples else None, counts)
+
+
+def _tell(counts: Counts, limit: int | None) -> None:
+    log(
+        f"{counts.tokens:,} tokens, {counts.learnt_tokens:,} of them to learn; "
+        f"the longest example has {counts.longest:,}"
+    )
+    if counts.cut:
+        log(
+            f"{counts.cut} of {counts.examples} examples are longer than max_length {limit} tokens; "
+            "what is beyond is cut off"
+        )
+    if counts.dropped:
+        log(f"{counts.dropped} examples are left out: no answer of theirs begins within max_length {limit} tokens")
+
+
 # ---- load
 
 
 def load(
-    model_dir: Path, data: ChatData, arguments: SFTConfig, lora: LoraConfig | None, quantized: bool = False
-) -> SFTTrainer:
-    """The trainer with its model and the encoded data.
+    model_dir: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    examples: Examples,
+    arguments: SFTConfig | DPOConfig,
+    lora: LoraConfig | None,
+    quantized: bool = False,
+) -> SFTTrainer | DPOTrainer:
+    """The trainer with its model.
 
     Full fine-tuning keeps float32 weights and computes in half precision where `arguments` say so (Micikevicius
     et al. 2018, "Mixed Precision Training", section 3.1), unless DeepSpeed does, which keeps a float32 copy of its
     own. LoRA's frozen base weights are held in that precision, QLoRA's in 4 bits.
     """
     import torch
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
-    from trl import SFTTrainer
+    from transformers import AutoModelForCausalLM, PrinterCallback
 
     progress("load", 0, 2, "steps")
     if arguments.deepspeed:
         join_deepspeed()
     half = torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else torch.float32
     with plain_load_errors(f"the model {model_dir}"):
-        tokenizer = AutoTokenizer.from_pretrained(model_dir)
         model = AutoModelForCausalLM.from_pretrained(
             model_dir,
             dtype=half if lora or arguments.deepspeed else torch.float32,
             **({"quantization_config": nf4(half), "device_map": {"": arguments.device}} if quantized else {}),
         )
     progress("load", 1, 2, "steps")
-    examples = encode_all(tokenizer, data, arguments)
     settings = copy.copy(arguments)
-    settings.assistant_only_loss = False  # the labels say it already; TRL would ask for markers in the template
-    trainer = SFTTrainer(
+    trainer = _trainer_class(settings)(
         model=model,
         args=settings,
-        train_dataset=Dataset.from_list(examples),
+        train_dataset=examples.train,
+        eval_dataset=examples.evaluation,
         processing_class=tokenizer,
         peft_config=lora,
     )
@@ -150,6 +246,23 @@ def load(
     sizes = [(getattr(p, "ds_numel", p.numel()), p.requires_grad) for p in trainer.model.parameters()]  # whole ones
     log(f"training {sum(n for n, trained in sizes if trained):,} of {sum(n for n, _ in sizes):,} parameters")
     return trainer
+
+
+def _trainer_class(settings: SFTConfig | DPOConfig) -> Any:
+    """TRL's trainer for examples that are encoded already; `settings` are changed to say so."""
+    from trl import DPOTrainer, SFTConfig, SFTTrainer
+
+    if isinstance(settings, SFTConfig):
+        settings.assistant_only_loss = False  # the labels say it; TRL would ask for markers in the template
+        if not settings.packing and not settings.shuffle_dataset:
+            settings.dataset_kwargs = {"skip_prepare_dataset": True}
+        return SFTTrainer
+
+    class EncodedDPOTrainer(DPOTrainer):  # type: ignore[misc]
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    return EncodedDPOTrainer
 
 
 def nf4(compute: torch.dtype) -> BitsAndBytesConfig:
@@ -164,139 +277,50 @@ def nf4(compute: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def encode_all(tokenizer: PreTrainedTokenizerFast, data: ChatData, arguments: SFTConfig) -> list[dict[str, list[int]]]:
-    """Every conversation as token ids and labels; raises WorkFailed if none has a token to learn from."""
-    from jinja2 import TemplateError
-
-    if not tokenizer.chat_template:
-        raise WorkFailed("the model has no chat template: fine-tune an instruct or chat model")
-    if not tokenizer.is_fast:
-        raise WorkFailed("the model has only a slow tokenizer, which can't tell a token's place in the text")
-    examples = []
-    for row in data.rows:
-        try:
-            examples += encode(tokenizer, row.messages, arguments.assistant_only_loss)
-        except TemplateError as error:
-            raise WorkFailed(f"{row.place}: the model's chat template refuses the conversation: {error}") from error
-    limit = arguments.max_length
-    if limit is not None and not arguments.packing:
-        long = sum(len(example["input_ids"]) > limit for example in examples)
-        if long:
-            log(f"{long} of {len(examples)} examples are longer than max_length {limit} tokens; their end is cut off")
-        if all(set(example["labels"][:limit]) == {MASKED} for example in examples):
-            raise WorkFailed(f"no answer begins within max_length {limit} tokens, set a larger max_length")
-    return examples
-
-
-def encode(
-    tokenizer: PreTrainedTokenizerFast, messages: list[Message], assistant_only: bool
-) -> list[dict[str, list[int]]]:
-    """A conversation of T tokens as `input_ids` (T,) and `labels` (T,).
-
-    The labels repeat the ids where the assistant speaks, its end-of-turn token included, and are MASKED
-    elsewhere. What the assistant says is found in the text the chat template makes: rendered up to a turn and
-    beyond it, the two differ by the turn. So it needs no markers in the template, and no table of templates.
-
-    Mostly one example. A template that shows an earlier answer otherwise once the talk goes on (reasoning
-    models drop their thoughts) gives one for each answer, as the model sees it when it has to give it.
-    """
-
-    def render(turns: list[Message], prompt: bool = False) -> str:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt))
-
-    whole = render(messages)
-    if not assistant_only:
-        return [_tokenize(tokenizer, whole, [(0, len(whole))])]
-    answers: list[tuple[str, tuple[int, int]]] = []
-    for index, message in enumerate(messages):
-        if message["role"] == "assistant":
-            before, text = render(messages[:index], prompt=True), render(messages[: index + 1])
-            answers.append((text, _answer_span(before, text, tokenizer.eos_token)))
-    if all(whole.startswith(text[:end]) for text, (_, end) in answers):
-        return [_tokenize(tokenizer, whole, [span for _, span in answers])]
-    return [_tokenize(tokenizer, text, [span]) for text, span in answers]
-
-
-def _answer_span(before: str, text: str, end_of_turn: str | None) -> tuple[int, int]:
-    """Where the answer is in `text`, from its first character to behind its end-of-turn token."""
-    pairs = enumerate(zip(before, text, strict=False))
-    start = next((index for index, (one, other) in pairs if one != other), min(len(before), len(text)))
-    end = text.rfind(end_of_turn, start) if end_of_turn else -1
-    return start, end + len(end_of_turn or "") if end >= 0 else len(text)
-
-
-def _tokenize(tokenizer: PreTrainedTokenizerFast, text: str, spans: list[tuple[int, int]]) -> dict[str, list[int]]:
-    """Ids and labels of `text`; a token that ends within a span is learnt, also one that begins before it."""
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    labels = [
-        token if any(start < last <= end for start, end in spans) else MASKED
-        for token, (_, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    ]
-    return {"input_ids": list(encoded["input_ids"]), "labels": labels}
-
-
 # ---- train
 
 
-def fit(trainer: SFTTrainer, run: Path, peers: Peers) -> Outcome:
+def fit(trainer: SFTTrainer | DPOTrainer, run: Path, config: FineTuneConfig, peers: Peers) -> Outcome:
     """Train to the end, from the run's last checkpoint if there is one; SystemExit(143) on SIGTERM.
 
     Of several processes all stop at the same step, whichever hears of the SIGTERM first.
     """
+    from transformers import EarlyStoppingCallback
+
     from cpod_jupyter.runtime.metrics import MetricsReporter, peak_memory
 
-    stop = _StopOnTerm(peers)
-    trainer.add_callback(MetricsReporter(stop_requested=stop.everywhere))
+    stop = StopOnTerm(peers, save_after=60 * config.own.checkpoint_minutes)
+    trainer.add_callback(MetricsReporter(stop))
+    if patience := config.own.early_stopping_patience:
+        trainer.add_callback(EarlyStoppingCallback(patience, config.own.early_stopping_threshold))
     checkpoint = _last_whole_checkpoint(run)
     if checkpoint:
         log(f"going on from {checkpoint}")
     begin = time.monotonic()
-    with stop:
+    with stop, plain_disk_errors(run, "saving a checkpoint"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     state = trainer.state
     if stop.agreed and state.global_step < state.max_steps:
         log(f"stopped by SIGTERM after step {state.global_step} of {state.max_steps}; a checkpoint is saved")
         leave_message(f"stopped by SIGTERM after step {state.global_step} of {state.max_steps}")
         sys.exit(TERMINATED)
-    losses = [entry for entry in state.log_history if "loss" in entry]
-    last = [entry["loss"] for entry in losses if entry["epoch"] > losses[-1]["epoch"] - 1]
+    if state.global_step < state.max_steps:
+        log(f"stopped early after step {state.global_step} of {state.max_steps}: the loss gets no better")
     log(f"peak memory {peak_memory() / 1e9:.1f} GB")
-    return Outcome(sum(last) / len(last) if last else float("nan"), state.global_step, time.monotonic() - begin)
-
-
-class _StopOnTerm:
-    """While entered, a first SIGTERM asks for a stop after the step in progress; a second one ends at once."""
-
-    def __init__(self, peers: Peers) -> None:
-        self.requested = False
-        self.agreed = False
-        """All processes know that one of them is asked to stop."""
-        self._peers = peers
-
-    def everywhere(self) -> bool:
-        """Whether any process is asked to stop; each of them has to ask after the same step."""
-        self.agreed = self._peers.any(self.requested)
-        return self.agreed
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGTERM, self._on_term)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-    def _on_term(self, _number: int, _frame: FrameType | None) -> None:
-        if self.requested:
-            sys.exit(TERMINATED)
-        self.requested = True
+    return Outcome.of(state, time.monotonic() - begin)
 
 
 def _last_whole_checkpoint(run: Path) -> Path | None:
     """The newest checkpoint with its state file, which the trainer writes last: a kill can leave half of one."""
     whole = [path.parent for path in run.glob("checkpoint-*/trainer_state.json")]
-    return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+    return max(whole, key=_step_of, default=None)
 
 
-def _fingerprint(config: FineTuneConfig, data: ChatData, model: Path) -> str:
+def _step_of(checkpoint: Path | None) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-")) if checkpoint else 0
+
+
+def _fingerprint(config: FineTuneConfig, data: DataSet, model: Path) -> str:
     """The same for the same configuration, data and model: whose checkpoints may be gone on from.
 
     Under DeepSpeed a checkpoint is in as many shares as there were processes.
@@ -304,13 +328,13 @@ def _fingerprint(config: FineTuneConfig, data: ChatData, model: Path) -> str:
     listing = [f"{file.relative_to(model)} {file.stat().st_size}" for file in files_in(model)]
     if config.arguments.get("deepspeed"):
         listing.append(os.environ.get("WORLD_SIZE", "1"))
-    return hashlib.sha256("\n".join((config.as_json(), data.sha256, *listing)).encode()).hexdigest()
+    return hashlib.sha256("\n".join((VERSION, config.as_json(), data.sha256, *listing)).encode()).hexdigest()
 
 
 # ---- merge and save
 
 
-def save(trainer: SFTTrainer, model_dir: Path, partial: Path, merge_adapter: bool) -> None:
+def save(trainer: SFTTrainer | DPOTrainer, model_dir: Path, partial: Path, merge_adapter: bool) -> None:
     """Write the adapter, or a whole model in the dtype of `model_dir`, with tokenizer and generation config.
 
     Every process comes here, for under ZeRO-3 the weights are gathered from all of them; the first one writes.
@@ -360,3 +384,10 @@ def merge(
     shutil.rmtree(scratch)
     progress("merge", 1, 1, "steps")
     return merged
+
+
+def keep_record(trainer: SFTTrainer | DPOTrainer, run: Path, partial: Path) -> None:
+    """Put the training's record beside the model."""
+    trainer.state.save_to_json(str(partial / STATE))
+    if (run / EVENTS).is_dir():
+        shutil.copytree(run / EVENTS, partial / EVENTS)

@@ -12,15 +12,18 @@ from cpod_jupyter.sdk.deployment import Deployment
 from cpod_jupyter.sdk.evaluate import Comparison, accuracy, compare, contains, exact
 from cpod_jupyter.sdk.follow import Detached
 from cpod_jupyter.sdk.handles import Handle, Job, Storage
+from cpod_jupyter.sdk.questions import Bench, Endpoint
 from cpod_jupyter.sdk.session import Session
 from cpod_jupyter.sdk.snapshot import Snapshot
 from cpod_jupyter.sdk.states import State, Status
 
 __all__ = [
     "AlreadyRun",
+    "Bench",
     "Comparison",
     "Deployment",
     "Detached",
+    "Endpoint",
     "Handle",
     "Job",
     "Session",

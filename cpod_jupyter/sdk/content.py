@@ -6,7 +6,6 @@ changed in between is refused.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cpod_jupyter.api.chatrows import numbered_rows, parse_row
+from cpod_jupyter.api.rows import BadRow, numbered_lines, parse_line, read_row, rows_of
 from cpod_jupyter.errors import CpodError, PreflightFailed
 from cpod_jupyter.sdk.words import amount
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 """Files of rows that are understood."""
 ROWS_FILE = "rows.jsonl"
 _MODEL_FILES = ("config.json", "adapter_config.json")
@@ -90,8 +89,7 @@ def dataset_content(data: Any) -> Content:
     digest, size, rows, faults, bad = hashlib.sha256(), 0, 0, list[str](), 0
     for place, line in lines():
         rows += 1
-        told = line if isinstance(line, str) else parse_row(line)
-        if isinstance(told, str):
+        if told := line if isinstance(line, str) else _fault_in(line):
             bad += 1
             if len(faults) < _SHOWN_FAULTS:
                 faults.append(f"{place}: {told}")
@@ -203,50 +201,35 @@ def _folder_lines(path: Path, files: Iterable[Path]) -> Iterator[Line]:
 
 def _file_lines(path: Path, prefix: str) -> Iterator[Line]:
     """The rows of one file; `prefix` is put before their places. Raises CpodError when it cannot be read."""
-    readers = {".json": _json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
-    reader = readers.get(path.suffix.lower())
     try:
-        if reader is not None:
-            yield from _encoded(reader(path), prefix)
+        if path.suffix.lower() not in (".jsonl", ".ndjson"):
+            yield from _encoded((row for _, row in rows_of(path)), prefix)
             return
         with path.open("rb") as stream:
-            for number, line in numbered_rows(stream):
+            for number, line in numbered_lines(stream):
                 yield f"{prefix}row {number}", line.strip()
     except OSError as error:
         raise CpodError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, csv.Error) as error:  # UnicodeDecodeError and pyarrow's ArrowInvalid are ValueErrors
+    except ValueError as error:  # UnicodeDecodeError and pyarrow's ArrowInvalid are ValueErrors
         raise CpodError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
 
 
-def _json_rows(path: Path) -> Iterable[Any]:
-    found = json.loads(path.read_text(encoding="utf-8-sig"))
-    if not isinstance(found, list):
-        raise ValueError("it must be a list of objects; for an object a line, call it .jsonl")
-    return found
-
-
-def _csv_rows(path: Path) -> Iterator[Any]:
-    """Rows by their heading; a field that holds JSON's list of messages is read as one."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        for row in csv.DictReader(stream):
-            fields: dict[str, Any] = {key: value for key, value in row.items() if key is not None}
-            if (fields.get("messages") or "").lstrip().startswith("["):
-                fields["messages"] = json.loads(fields["messages"])
-            yield fields
-
-
-def _parquet_rows(path: Path) -> Iterator[Any]:
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=1024):
-            yield from batch.to_pylist()
+def _fault_in(line: bytes) -> str:
+    """What the trainer would say of a row; empty when it is sound."""
+    try:
+        read_row(parse_line(line))
+    except BadRow as fault:
+        return str(fault)
+    return ""
 
 
 def _encoded(rows: Iterable[Any], prefix: str = "") -> Iterator[Line]:
     """Each row as a line of JSON, without its fields that are missing, or why it cannot be one."""
     for number, row in enumerate(rows, 1):
         place = f"{prefix}row {number}"
+        if isinstance(row, BadRow):
+            yield place, str(row)
+            continue
         if not isinstance(row, Mapping):
             yield place, f"it is a {type(row).__name__}, not an object with fields"
             continue

@@ -10,14 +10,16 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import EVENTS, NODES, Object, Resource
 from cpod_jupyter.client.stream import Stop
-from cpod_jupyter.errors import ApiError, ApiUnreachable, Expired, Forbidden, Interrupted, NotFound, WaitTimeout
+from cpod_jupyter.control.api import ObjectList, WatchEvent
+from cpod_jupyter.control.listwatch import ListWatch
+from cpod_jupyter.errors import ApiError, ApiUnreachable, Forbidden, Interrupted, NotFound, WaitTimeout
 from cpod_jupyter.sdk.diagnose import look
 from cpod_jupyter.sdk.history import LogLine
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
@@ -168,6 +170,16 @@ class Follower:
         except (ApiError, ApiUnreachable):
             return snapshot
 
+    def families(self) -> Generator[Family]:
+        """The object with all that was made for it, whenever something of it has changed and once a second at least.
+        Without end; raises NotFound when it was deleted, and Detached when interrupted."""
+        with self._attached():
+            tracker = Tracker(self._begin(), choose=lambda _: [])
+            while not tracker.gone:
+                yield tracker.family
+                self._gather(tracker, time.monotonic() + INTERVAL, None)
+            raise NotFound(f"{word_of(self.resource)}/{self.name} was deleted")
+
     def _gather(self, tracker: Tracker, until: float, deadline: float | None) -> None:
         """Wait for news, but no longer than the clock of a display; then take all there is until the time
         for the next snapshot has come."""
@@ -235,37 +247,29 @@ class Follower:
 
     def _watch(self, kind: Resource, version: str) -> None:
         selector = self._selector(kind)
-        pause = 0.5
-        while not self._stopped.is_set():
-            try:
-                if not version:
-                    listed = self.client.list(kind, self.namespace, field_selector=selector)
-                    version = listed.resource_version
-                    self._put(Listed(kind, listed.items))
+        for news in ListWatch(
+            lambda: self.client.list(kind, self.namespace, field_selector=selector),
+            lambda version: self.client.watch(
+                kind,
+                self.namespace,
+                resource_version=version,
+                field_selector=selector,
+                timeout_seconds=_WATCH_SECONDS,
+                stop=self._stopped,
+            ),
+            self._stopped,
+            version=version,
+        ):
+            match news:
+                case WatchEvent():
+                    self._put(Changed(kind, news))
+                case ObjectList():
+                    self._put(Listed(kind, news.items))
                     self._put(Connection(True))
-                for event in self.client.watch(
-                    kind,
-                    self.namespace,
-                    resource_version=version,
-                    field_selector=selector,
-                    timeout_seconds=_WATCH_SECONDS,
-                    stop=self._stopped,
-                ):
-                    version = str(event.object["metadata"].get("resourceVersion") or version)
-                    pause = 0.5
-                    if event.type != "BOOKMARK":
-                        self._put(Changed(kind, event))
-                    if self._stopped.is_set():
-                        return
-            except Expired:
-                version = ""
-            except NotFound:
-                return
-            except (ApiUnreachable, ApiError):
-                version = ""
-                self._put(Connection(False))
-                self._stopped.wait(pause)
-                pause = min(pause * 2, 10.0)
+                case NotFound():
+                    return  # the kind is not served any more
+                case _:
+                    self._put(Connection(False))
 
     def _read_logs(self, tracker: Tracker, *, returns: bool = True) -> None:
         for pod in tracker.pods_to_read():

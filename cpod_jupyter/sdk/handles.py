@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
@@ -87,6 +87,10 @@ class Handle:
     def family(self) -> Family:
         """The object with all that was made for it, read now."""
         return Family.read(self._client, self.resource, self.name, self.namespace)
+
+    def families(self) -> Generator[Family]:
+        """The same, whenever something of it has changed: see `Follower.families`."""
+        return Follower(self._client, self.resource, self.name, self.namespace).families()
 
     def snapshot(self) -> Snapshot:
         """What is known of it now, with its log as far as it was written."""

@@ -57,7 +57,8 @@ class History:
 
     What is told of one step, its training and its evaluation, is one row; a run that begins again (a restart
     from a checkpoint) takes the place of the steps it repeats. Of more than `most` rows every second one is
-    let go, so that a display stays small; with None all are kept.
+    let go, and from then on of those that come, so that a display stays small and the whole run is in it evenly; with
+    None all are kept.
 
     Lines of other people's programs are read too (`sdk.metrics`), until a record of ours comes: then nothing
     has to be guessed.
@@ -70,6 +71,8 @@ class History:
         self.tail: deque[LogLine] = deque(maxlen=TAIL_LINES)
         self.lines = 0
         self._most = most
+        self._stride, self._come = 1, 0
+        """Of the rows that come, each such one is kept; and how many have come."""
         self._guess: MetricsParser | None = MetricsParser()
         self._last: dict[str, int] = {}
         """By place, the number of its last line."""
@@ -85,7 +88,7 @@ class History:
         if record is not None:
             if self._guess is not None:
                 self._guess = None
-                self.metrics.clear()
+                self._clear()
             return self._record(record)
         if self._guess is not None:
             for found in self._guess.feed(line):
@@ -109,7 +112,7 @@ class History:
             case "metrics":
                 self._metrics(record)
             case "restart":
-                self.metrics.clear()
+                self._clear()
             case "renumber":
                 self._renumber(record["steps_per_epoch"])
 
@@ -164,6 +167,8 @@ class History:
             self.metrics.pop()
         if self.metrics and self.metrics[-1]["step"] == step:
             record = {**self.metrics.pop(), **record}
+        else:
+            self._next()
         self.metrics.append({**record, "step": step})
         if self._most is not None and len(self.metrics) > self._most:
             self._thin()
@@ -173,8 +178,19 @@ class History:
         if before is None or before.phase != "train" or before.done <= step or total is not None:
             self.progress = Progress("train", step, total, "steps", eta)
 
+    def _clear(self) -> None:
+        self.metrics.clear()
+        self._stride, self._come = 1, 0
+
+    def _next(self) -> None:
+        """Another row comes: let the last one go, where it was kept only for being the last."""
+        if self.metrics and (self._come - 1) % self._stride and "eval_loss" not in self.metrics[-1]:
+            self.metrics.pop()
+        self._come += 1
+
     def _thin(self) -> None:
         """Let every second row go, but the first, the last, and those of evaluations."""
+        self._stride *= 2
         last = len(self.metrics) - 1
         kept = [row for at, row in enumerate(self.metrics) if at % 2 == 0 or at == last or "eval_loss" in row]
         self.metrics = kept if len(kept) < last else kept[::2]

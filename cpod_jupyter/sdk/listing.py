@@ -66,7 +66,8 @@ def row_of(obj: Object) -> tuple[str, ...]:
 
 
 def event_rows(events: Sequence[Object]) -> list[tuple[str, ...]]:
-    """When, type, reason, about what, and the message of each event."""
+    """When, type, reason, about what, and the message of each event: of several lines, as the last of a log, the first
+    and how many more there are."""
     rows: list[tuple[str, ...]] = []
     for event in events:
         about = event.get("involvedObject") or {}
@@ -77,10 +78,15 @@ def event_rows(events: Sequence[Object]) -> list[tuple[str, ...]]:
                 str(event.get("type", "")),
                 str(event.get("reason", "")),
                 f"{about.get('kind', '')}/{about.get('name', '')}",
-                f"{event.get('message', '')}{count}",
+                f"{_first_line(str(event.get('message', '')))}{count}",
             )
         )
     return rows
+
+
+def _first_line(text: str) -> str:
+    first, *more = text.strip().splitlines() or [""]
+    return f"{first} … ({len(more)} more {'line' if len(more) == 1 else 'lines'})" if more else first
 
 
 def about(obj: Object) -> str:

@@ -81,7 +81,7 @@ def received(client: Client, namespace: str, content: Content, tell: Tell, image
     """
     _tidy(client, namespace)
     name = f"{_PREFIX}{content.sha256[:10]}-{secrets.token_hex(3)}"
-    pod = client.create(PODS, _pod(name, namespace, image or _image(client)))
+    pod = client.create(PODS, _pod(name, namespace, image or runtime_image(client)))
     staged = Staged(client, name, namespace)
     try:
         client.create(PVCS, _claim(name, pod, content))
@@ -106,7 +106,7 @@ def _tidy(client: Client, namespace: str) -> None:
                 client.delete(PODS, meta.name_of(pod), namespace, uid=meta.uid_of(pod))
 
 
-def _image(client: Client) -> str:
+def runtime_image(client: Client) -> str:
     """The runtime's image, as the cluster's operator has it, whose nodes can pull that; else its published name."""
     selector = ",".join(f"{key}={value}" for key, value in LABELS.items())
     try:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta, names
-from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, INFERENCES, INFERENCESERVICES, Object
+from cpod_jupyter.api.resources import CPODJOBS, FINETUNES, INFERENCESERVICES, Object
 from cpod_jupyter.errors import CpodError, WaitTimeout, WorkFailed
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.inference_status import UP_TO_DATE
-from cpod_jupyter.sdk.follow import Detached
-from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.states import is_behind
+from cpod_jupyter.sdk.words import explain
 
 if TYPE_CHECKING:
     from cpod_jupyter.sdk.deployment import Deployment
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 _LEAST, _MOST = "minReplicas", "maxReplicas"
-_LOOK_SECONDS = 0.5
 _ON_ITS_WAY = ("Starting", "NotReady", "RollingOut", "RolloutHeldUp", "Stopped")
 """Reasons of UpToDate that are not the operator's refusal of the specification."""
 
@@ -73,27 +72,23 @@ def scaled(spec: Mapping[str, Any], replicas: int, most: int | None = None) -> d
 
 
 def wait_scaled(deployment: Deployment, timeout: float | None, say: Say | None) -> None:
-    """Return when as many replicas are ready as are asked for, and no more than may be.
+    """Return when as many replicas are ready as are asked for, no more than may be, and the deployment says so.
 
     Of 0 replicas it returns when the operator has taken that in: they go once nobody has asked for a while. Raises
     WorkFailed when the operator refuses the number, WaitTimeout, and Detached when interrupted; it goes on then.
     """
     until = time.monotonic() + timeout if timeout is not None else None
     told = ""
-    try:
-        while True:
-            family = deployment.family()
+    with contextlib.closing(deployment.families()) as families:
+        for family in families:
             done, now = _standing(family.root, family.pods())
-            if done:
-                return
             if say is not None and now != told:
                 told = now
                 say(now)
+            if done and (bounds_of(family.root["spec"])[0] == 0 or explain(family).status.state.good):
+                return
             if until is not None and time.monotonic() > until:
                 raise WaitTimeout(f"{deployment.title} after {timeout:g} s: {now}; it goes on")
-            time.sleep(_LOOK_SECONDS)
-    except KeyboardInterrupt:
-        raise Detached(word_of(INFERENCES), deployment.name) from None
 
 
 def _standing(inference: Object, pods: list[Object]) -> tuple[bool, str]:

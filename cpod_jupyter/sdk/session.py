@@ -247,6 +247,15 @@ class Session(Finder):
         """Deploy a model: `session.inference("tuned", modelId=job.result)`."""
         return self._make(Deployment, INFERENCES, name, spec, False)
 
+    def deploy(self, handle: Handle, name: str | None = None) -> Handle:
+        """Deploy a model, or what came of a job, under its own name unless another is given; returns at once. Raises
+        CpodError for what is neither."""
+        if handle.resource == MODELSTORAGES:
+            return self.inference(name or handle.name, modelId=handle.name)
+        if not isinstance(handle, Job):
+            raise CpodError(f"{handle.title} is no job and no model: there is nothing to deploy")
+        return handle.deploy(name)
+
     def training(self, kind: str, name: str, *, new: bool = False, **spec: Any) -> Job:
         """Submit a job of a training kind, by its spec or in the short form:
         `session.training("pytorchjob", "ddp", image="team/ddp:v1", command=["torchrun", "train.py"], workers=2)`."""

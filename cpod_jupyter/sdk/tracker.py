@@ -131,7 +131,8 @@ class Tracker:
         self._choose = choose
         self._nodes = nodes
         self._use = use
-        self._gone = False
+        self.gone = False
+        """Whether the object was deleted."""
         self._connected = True
 
     def take(self, news: News) -> None:
@@ -188,7 +189,7 @@ class Tracker:
         family, root = self.family, self.family.root
         nodes = self._nodes() if any(map(_asks_of_nodes, family.pods())) else []
         words, found = tell(Facts(family, self._logs_by_pod(), nodes))
-        if self._gone:
+        if self.gone:
             words, found = Words(Status(State.DELETED, "Deleted"), "it was deleted"), None
         return Snapshot(
             resource=family.resource,
@@ -225,9 +226,9 @@ class Tracker:
         if event.type == "DELETED":
             self.family.remove(resource, event.object)
             same = meta.uid_of(event.object) == meta.uid_of(self.family.root)
-            self._gone = self._gone or (same and resource == self.family.resource)
+            self.gone = self.gone or (same and resource == self.family.resource)
         elif event.type in ("ADDED", "MODIFIED"):
-            if self._gone and resource == self.family.resource:
+            if self.gone and resource == self.family.resource:
                 return  # another object of the same name: not the one that is followed
             self.family.add(resource, event.object)
 
@@ -235,7 +236,7 @@ class Tracker:
         found = {meta.uid_of(item) for item in items}
         root = self.family.root
         if resource == self.family.resource:
-            self._gone = self._gone or meta.uid_of(root) not in found
+            self.gone = self.gone or meta.uid_of(root) not in found
         for uid, obj in list(self.family.members.items()):
             if obj["kind"] == resource.kind and uid not in found:
                 self.family.remove(resource, obj)

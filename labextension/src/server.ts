@@ -1,5 +1,6 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
+import { TranslationBundle } from '@jupyterlab/translation';
 
 import { IAddress } from './block/state';
 
@@ -21,6 +22,13 @@ export interface IEngine {
   url: string;
 }
 
+/** A job or a deployment that runs on the engine. */
+export interface IWork {
+  kind: string;
+  name: string;
+  namespace: string;
+}
+
 /** A text of manifests, and where it is meant for. */
 export interface IText {
   context: string;
@@ -37,10 +45,16 @@ export interface IFault {
   message: string;
 }
 
+/** What, how, and why or with what. */
+export interface IPlan {
+  title: string;
+  rows: [string, string, string][];
+}
+
 export interface IVerdict {
   ok: boolean;
   findings: { level: string; about: string; text: string }[];
-  plan: { title: string; rows: [string, string, string][] } | null;
+  plan: IPlan | null;
 }
 
 export interface ISubmitted {
@@ -76,6 +90,49 @@ export interface IEvent {
   text: string;
 }
 
+/** What is looked for in a log: a text, or a regular expression of Python, in the lines of a place ('' for all). */
+export interface ILogQuery {
+  text: string;
+  regex: boolean;
+  case: boolean;
+  place: string;
+}
+
+/** A line: its number in the whole log from 0, its place, its text, and from where to where what is looked for stands. */
+export type LogRow = [number: number, place: string, text: string, marks?: [number, number][]];
+
+/** Some rows of a log; a row is a line's number among those of the query's place. */
+export interface ILogWindow {
+  first: number;
+  rows: LogRow[];
+  /** How many rows there are. */
+  count: number;
+  places: string[];
+  /** Whether nothing more will come. */
+  whole: boolean;
+  /** Why there are no lines yet, or not all; mostly empty. */
+  note: string;
+  found: { count: number; more: boolean } | null;
+}
+
+export interface ILogFound {
+  /** null where there is none. */
+  row: number | null;
+  /** Which one it is, from 1. */
+  at: number;
+  count: number;
+  /** Whether there may be more than are counted. */
+  more: boolean;
+}
+
+/** What a job has told of each step; null where a step has no such value. */
+export interface IMetrics {
+  steps: number[];
+  series: Record<string, (number | null)[]>;
+  /** Whether nothing more will come. */
+  over: boolean;
+}
+
 export interface IConversation {
   messages: { role: string; content: string }[];
   temperature?: number;
@@ -88,7 +145,15 @@ export interface IConversation {
  * Every method rejects with an Error whose message is the server's sentence.
  */
 export class Server {
-  constructor(readonly settings: ServerConnection.ISettings) {}
+  constructor(
+    readonly settings: ServerConnection.ISettings,
+    private _trans: TranslationBundle
+  ) {}
+
+  /** The version of the server extension. */
+  async version(): Promise<string> {
+    return (await this._get('version')).version;
+  }
 
   /** Where one can work, and whether the engine on the server's machine runs. */
   async contexts(): Promise<{ contexts: IContext[]; engine: IEngine }> {
@@ -171,6 +236,11 @@ export class Server {
     return this._get('doctor', { context });
   }
 
+  /** What has something running on that engine now, in all its namespaces. */
+  async atWork(): Promise<IWork[]> {
+    return (await this._get('engine')).atWork;
+  }
+
   /** Start the engine on the server's machine, or find that it runs. */
   async engineUp(): Promise<IEngine & { message: string }> {
     return this._post('engine', { action: 'up' });
@@ -210,7 +280,7 @@ export class Server {
       behind = rest.length > 0 ? rest.join('') : null;
     }
     if (behind === null) {
-      throw new Error('the answer broke off: Jupyter does not answer any more');
+      throw new Error(this._trans.__('the answer broke off: Jupyter does not answer any more'));
     }
     if (behind) {
       throw new Error(behind);
@@ -222,10 +292,35 @@ export class Server {
     return (await this._ask(`yaml${query(where(address))}`)).text();
   }
 
-  /** Save an object's whole log as a file: by the browser itself, which need not hold it. */
-  async download(address: IAddress): Promise<void> {
+  /** Rows of an object's log from `first` on, the last ones for -1. */
+  async logWindow(address: IAddress, asked: ILogQuery, first: number, count: number): Promise<ILogWindow> {
+    const range = { first: String(first), count: String(count) };
+    return this._get('log/window', { ...where(address), ...words(asked), ...range });
+  }
+
+  /** The next row of an object's log, or the one before, in which something is found, from a row on. */
+  async logFind(address: IAddress, asked: ILogQuery, row: number, back: boolean): Promise<ILogFound> {
+    const from = { row: String(row), back: String(back) };
+    return this._get('log/find', { ...where(address), ...words(asked), ...from });
+  }
+
+  /** What a job has told of its steps so far. */
+  async metrics(address: IAddress): Promise<IMetrics> {
+    return this._get('metrics', where(address));
+  }
+
+  /** A fine-tune's plan; without rows before it is planned. */
+  async plan(address: IAddress): Promise<IPlan> {
+    return this._get('plan', where(address));
+  }
+
+  /**
+   * Save an object's whole log as a file, by the browser itself, which need not hold it: of the pod that speaks for it,
+   * of that at a place, or of all.
+   */
+  async download(address: IAddress, of: { place?: string; ranks?: 'all' } = {}): Promise<void> {
     const link = document.createElement('a');
-    link.href = URLExt.join(this.settings.baseUrl, ROOT, 'logs') + query(where(address));
+    link.href = URLExt.join(this.settings.baseUrl, ROOT, 'logs') + query({ ...where(address), ...of });
     link.download = `${address.name}.log`;
     link.click();
   }
@@ -256,7 +351,9 @@ export class Server {
     }
     if (response.status === 404 && !response.headers.get('Content-Type')?.includes('json')) {
       throw new Error(
-        "cpod's server extension does not run: install cpod-jupyter where Jupyter itself runs, and restart it"
+        this._trans.__(
+          "cpod's server extension does not run: install cpod-jupyter where Jupyter itself runs, and restart it"
+        )
       );
     }
     throw new Error(await sentence(response));
@@ -275,6 +372,10 @@ async function sentence(response: Response): Promise<string> {
 /** An address without what else may be known of its object. */
 function where({ context, namespace, kind, name }: IAddress): { [key: string]: string } {
   return { context, namespace, kind, name };
+}
+
+function words({ text, regex, case: same, place }: ILogQuery): { [key: string]: string } {
+  return { text, regex: String(regex), case: String(same), place };
 }
 
 function query(fields: Record<string, string>): string {

@@ -25,6 +25,8 @@ interface ITopic {
   /** What the server is asked: `{address}`, or `{list}`. */
   wanted: { address: IAddress } | { list: IListPlace };
   listeners: Set<Listener>;
+  /** What came last of an object. */
+  last: INews | null;
   list: LiveList | null;
 }
 
@@ -41,11 +43,22 @@ export class Stream {
     private _lost: string
   ) {}
 
-  /** Hear of an object until the returned function is called. */
+  /**
+   * Hear of an object until the returned function is called: soon of what is known, where others hear of it already.
+   * Of one that was over the server is asked anew, for it may have begun again.
+   */
   subscribe(address: IAddress, listener: Listener): () => void {
     const key = keyOf(address);
     const topic = this._topic(key, { address }, null);
+    const { last } = topic;
     topic.listeners.add(listener);
+    if (last) {
+      queueMicrotask(() => topic.listeners.has(listener) && topic.last === last && listener(last));
+    }
+    if (last?.over) {
+      this._send({ unsubscribe: key });
+      this._send({ subscribe: key, ...topic.wanted });
+    }
     return () => {
       topic.listeners.delete(listener);
       this._leave(key, topic);
@@ -71,7 +84,7 @@ export class Stream {
   private _topic(key: string, wanted: ITopic['wanted'], makeList: (() => LiveList) | null): ITopic {
     let topic = this._topics.get(key);
     if (!topic) {
-      topic = { wanted, listeners: new Set(), list: makeList?.() ?? null };
+      topic = { wanted, listeners: new Set(), last: null, list: makeList?.() ?? null };
       this._topics.set(key, topic);
       this._send({ subscribe: key, ...wanted });
     }
@@ -115,7 +128,7 @@ export class Stream {
 
   private _retry(): void {
     for (const topic of this._topics.values()) {
-      tell(topic.listeners, { state: null, bundle: null, trouble: this._lost, over: false });
+      tell(topic, { state: null, bundle: null, trouble: this._lost, over: false });
       topic.list?.take({ trouble: this._lost });
     }
     this._timer = window.setTimeout(() => {
@@ -131,7 +144,7 @@ export class Stream {
     if (topic?.list) {
       topic.list.take(message);
     } else if (topic) {
-      tell(topic.listeners, {
+      tell(topic, {
         state: readState(message.state),
         bundle: message.bundle ?? null,
         trouble: message.trouble ?? '',
@@ -152,8 +165,9 @@ export class Stream {
   private _pause = SOONEST;
 }
 
-function tell(listeners: Set<Listener>, news: INews): void {
-  for (const listener of [...listeners]) {
+function tell(topic: ITopic, news: INews): void {
+  topic.last = news;
+  for (const listener of [...topic.listeners]) {
     listener(news);
   }
 }

@@ -4,7 +4,7 @@ import { createRoot } from 'react-dom/client';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { IAddress, IBlockState } from '../src/block/state';
-import { IChatServer } from '../src/pages/deployment/conversation';
+import { IChatServer, IParameters } from '../src/pages/deployment/conversation';
 import { DeploymentPage } from '../src/pages/deployment/page';
 import { apiUrl, curlSnippet, pythonSnippet } from '../src/pages/deployment/snippets';
 import { IRow } from '../src/rows';
@@ -30,6 +30,7 @@ let node: HTMLElement;
 let asked: IAsked[];
 let news: ((news: INews) => void)[];
 let list: (list: { rows: IRow[]; trouble: string }) => void;
+let show: (start: IParameters) => Promise<void>;
 const copy = vi.fn();
 
 /** A server whose answers the test writes. */
@@ -62,17 +63,21 @@ beforeEach(async () => {
       return () => undefined;
     }
   };
-  await act(async () =>
-    createRoot(node).render(
-      <DeploymentPage
-        address={address}
-        server={server}
-        stream={stream}
-        trans={nullTranslator.load('')}
-        copy={copy}
-      />
-    )
-  );
+  const root = createRoot(node);
+  show = start =>
+    act(async () =>
+      root.render(
+        <DeploymentPage
+          address={address}
+          server={server}
+          stream={stream}
+          start={start}
+          trans={nullTranslator.load('')}
+          copy={copy}
+        />
+      )
+    );
+  await show({});
   return () => {
     node.remove();
     vi.useRealTimers();
@@ -149,6 +154,19 @@ describe('The page of a deployment', () => {
     expect(node.querySelector('[role=log]')!.getAttribute('aria-busy')).toBe('false');
     await ask('And?');
     expect(asked[1].request.messages.map(each => each.role)).toEqual(['user', 'assistant', 'user']);
+  });
+
+  it('begins with what is set, and goes with that until one writes oneself', async () => {
+    const values = (): string[] => [...node.querySelectorAll('input')].map(each => each.value);
+    await show({ temperature: 0.5 });
+    expect(values()).toEqual(['0.5', '']);
+    await show({ temperature: 0.7, max_tokens: 64 });
+    expect(values()).toEqual(['0.7', '64']);
+    await type('input', '1');
+    await show({ temperature: 0.2, max_tokens: 32 });
+    expect(values()).toEqual(['1', '32']);
+    await ask('Who?');
+    expect(asked[0].request).toMatchObject({ temperature: 1, max_tokens: 32 });
   });
 
   it('stops when told to: what has come stays, nothing more does', async () => {

@@ -44,7 +44,7 @@ let faults: IFault[];
 beforeEach(() => {
   vi.useFakeTimers();
   node = document.body.appendChild(document.createElement('div'));
-  actions = { open: vi.fn(), insert: vi.fn(), keep: vi.fn() };
+  actions = { open: vi.fn(), insert: vi.fn(), putBack: null, keep: vi.fn() };
   faults = [];
   server = {
     contexts: async () => ({ contexts: [{ name: 'engine', namespace: 'default', current: true }] }),
@@ -282,13 +282,13 @@ describe('The form', () => {
 
   it('opens a manifest, and changes in it only what is changed', async () => {
     const text =
-      'apiVersion: cpod.cpod/v1beta1\nkind: CPodJob\nmetadata:\n  name: old\nspec:\n  image: python\n  duration: 5\n  unknown: {a: 1}\n  command: [python, "-c", "a\\nb"]\n';
+      'apiVersion: cpod.cpod/v1beta1\nkind: CPodJob\nmetadata:\n  name: old\nspec:\n  image: python\n  duration: 5\n  unknown: {a: 1} # mine\n  command: [python, "-c", "a\\nb"]\n';
     await show({ text, namespace: 'team' });
     expect(control('Namespace').value).toBe('team');
     expect(control('Duration').value).toBe('5'); // More is unfolded for it
     expect(control('Command 3').value).toBe('a\nb');
     await fill('Duration', '6');
-    expect(manifest()).toContain('  duration: 6\n  unknown:\n    a: 1\n');
+    expect(manifest()).toContain('  duration: 6\n  unknown: {a: 1} # mine\n');
     expect(actions.keep).toHaveBeenLastCalledWith({
       kind: 'job',
       context: 'engine',

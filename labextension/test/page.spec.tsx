@@ -4,7 +4,8 @@ import { createRoot, Root } from 'react-dom/client';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { OFTEN } from '../src/pages/asked';
-import { IPageProps, Page, Tab } from '../src/pages/view';
+import { IKept, PLAIN_VIEW } from '../src/pages/kept';
+import { IPageProps, Page } from '../src/pages/view';
 import { actionsFor } from '../src/sidebar/rows';
 import { INews } from '../src/stream';
 import { running } from './states';
@@ -24,8 +25,8 @@ beforeEach(() => {
   says = null;
   props = {
     address: { context: 'engine', namespace: 'default', kind: 'pytorchjob', name: 'facts' },
-    tab: 'overview',
-    onTab: tab => void turn(tab),
+    kept: { tab: 'overview', metrics: PLAIN_VIEW },
+    onKept: kept => void keep(kept),
     round: 0,
     subscribe: vi.fn(listener => {
       says = listener;
@@ -35,7 +36,25 @@ beforeEach(() => {
     events: vi.fn(async () => [
       { time: '2026-01-01 00:00:00', type: 'Warning', text: 'FailedScheduling: <b>no</b> GPU is free' }
     ]),
-    download: vi.fn(async () => undefined),
+    plan: vi.fn(async () => ({ title: '', rows: [] })),
+    log: {
+      window: async () => ({
+        first: 0,
+        rows: [[0, 'master-0', 'goes on']],
+        count: 1,
+        places: ['master-0'],
+        whole: false,
+        note: '',
+        found: null
+      }),
+      find: async () => ({ row: null, at: 0, count: 0, more: false }),
+      download: async () => undefined
+    },
+    runs: {
+      subscribe: () => () => undefined,
+      metrics: async () => ({ steps: [], series: {}, over: false }),
+      jobs: () => () => undefined
+    },
     block: {
       cancel: null,
       detach: null,
@@ -55,8 +74,8 @@ beforeEach(() => {
 });
 
 const render = async (): Promise<void> => act(async () => root.render(<Page {...props} />));
-async function turn(tab: Tab): Promise<void> {
-  props = { ...props, tab };
+async function keep(kept: IKept): Promise<void> {
+  props = { ...props, kept };
   await render();
 }
 const told = async (news: Partial<INews>): Promise<void> =>
@@ -116,14 +135,13 @@ describe('Page', () => {
       });
     tab('YAML').focus();
     await arrow('ArrowRight');
-    expect(panel().querySelector('[role=log]')!.textContent).toContain('goes on');
-    await arrow('ArrowRight');
     expect(tab('Overview').getAttribute('aria-selected')).toBe('true');
     await arrow('ArrowLeft');
     await arrow('ArrowLeft');
-    await arrow('ArrowLeft');
     expect(tab('Events').getAttribute('aria-selected')).toBe('true');
-    expect(document.activeElement).toBe(tab('Events'));
+    await arrow('ArrowLeft');
+    expect(panel().querySelector('[role=log]')!.textContent).toContain('goes on');
+    expect(document.activeElement).toBe(tab('Log'));
     expect(props.subscribe).toHaveBeenCalledTimes(1);
   });
 
@@ -152,5 +170,26 @@ describe('Page', () => {
     props.yaml = async () => 'kind: Job';
     await act(async () => root.render(<Page {...props} round={1} />));
     expect(panel().textContent).toBe('kind: Job');
+  });
+
+  it('shows the plan of what is planned, and has no such tab for the rest', async () => {
+    await render();
+    expect(tab('Plan')).toBeUndefined();
+    props.address = { ...props.address, kind: 'finetune' };
+    await render();
+    await press('Plan');
+    expect(panel().textContent).toContain('not planned yet');
+    props.plan = async () => ({
+      title: '',
+      rows: [['precision', 'bf16', 'the GPU computes it in hardware']]
+    });
+    await act(async () => root.render(<Page {...props} round={1} />));
+    expect(panel().querySelector('tr')!.textContent).toBe('precisionbf16the GPU computes it in hardware');
+  });
+
+  it('shows the overview in place of a tab that its kind has not', async () => {
+    props.kept = { tab: 'plan', metrics: PLAIN_VIEW };
+    await render();
+    expect(tab('Overview').getAttribute('aria-selected')).toBe('true');
   });
 });

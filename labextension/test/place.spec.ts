@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { IList, IRow } from '../src/rows';
 import { IContext } from '../src/server';
 import { ILists, RowsModel } from '../src/sidebar/model';
-import { IPlaces, Memory, Place } from '../src/sidebar/place';
+import { IPlace, IPlaces, Memory, Place, PLACE_KEY } from '../src/sidebar/place';
 import { done, row } from './rows';
 
 const CONTEXTS: IContext[] = [
@@ -11,19 +11,21 @@ const CONTEXTS: IContext[] = [
   { name: 'cluster', server: 'https://cluster', namespace: 'team', current: true }
 ];
 let server: IPlaces;
-let kept: Record<string, string>;
+let kept: Record<string, unknown>;
+let first: IPlace;
 let memory: Memory;
 
 beforeEach(() => {
   kept = {};
-  memory = { getItem: key => kept[key] ?? null, setItem: (key, value) => void (kept[key] = value) };
+  first = { context: '', namespace: '' };
+  memory = { fetch: async key => kept[key], save: async (key, value) => (kept[key] = value) };
   server = {
     contexts: async () => ({ contexts: CONTEXTS, engine: { running: true, url: '' } }),
     namespaces: async context => (context === 'engine' ? ['default', 'other'] : ['prod'])
   };
 });
 
-const place = (): Place => new Place(server, memory, 'place');
+const place = (): Place => new Place(server, memory, () => first);
 
 describe('Place', () => {
   it('begins at the current context, with its own namespace among those there are', async () => {
@@ -47,11 +49,70 @@ describe('Place', () => {
     expect(later.current).toEqual({ context: 'cluster', namespace: 'team' });
   });
 
-  it.each(['{', '7', '{"context": 1}', 'null'])('does not mind what else is kept: %s', async text => {
-    kept.place = text;
+  it.each([7, { context: 1 }, null, 'text'])('does not mind what else is kept: %j', async value => {
+    kept[PLACE_KEY] = value;
     const found = place();
     await found.refresh();
     expect(found.current!.context).toBe('cluster');
+  });
+
+  it('works where nothing is kept, or nothing can be', async () => {
+    const without = new Place(server, null, () => first);
+    await without.refresh();
+    memory = { fetch: () => Promise.reject(new Error('no')), save: () => Promise.reject(new Error('no')) };
+    const broken = place();
+    await broken.refresh();
+    expect([without.current, broken.current]).toEqual(
+      Array(2).fill({ context: 'cluster', namespace: 'team' })
+    );
+  });
+
+  it.each([
+    [
+      { context: 'engine', namespace: 'other' },
+      { context: 'engine', namespace: 'other' }
+    ],
+    [
+      { context: 'engine', namespace: '' },
+      { context: 'engine', namespace: 'default' }
+    ],
+    [
+      { context: '', namespace: 'mine' },
+      { context: 'cluster', namespace: 'mine' }
+    ],
+    [
+      { context: 'gone', namespace: 'mine' },
+      { context: 'cluster', namespace: 'team' }
+    ]
+  ])('begins where it is set to, %j', async (set, expected) => {
+    const chosen = place();
+    await chosen.refresh();
+    await chosen.chooseContext('engine');
+    first = set;
+    const again = place();
+    await again.refresh();
+    expect(again.current, 'what was chosen counts more').toEqual({ context: 'engine', namespace: 'default' });
+    await again.begin();
+    expect(again.current).toEqual(expected);
+    kept = {};
+    const anew = place();
+    await anew.refresh();
+    expect(anew.current).toEqual(expected);
+  });
+
+  it('knows that the engine one works in does not run, and asks it nothing', async () => {
+    server.contexts = async () => ({ contexts: CONTEXTS, engine: { running: false, url: '' } });
+    server.namespaces = vi.fn(server.namespaces);
+    const found = place();
+    await found.refresh();
+    expect(found.engineDown).toBe(false);
+    await found.chooseContext('engine');
+    expect([found.engineDown, found.trouble, found.namespaces]).toEqual([true, '', ['default']]);
+    expect(server.namespaces).toHaveBeenCalledTimes(1);
+    server.contexts = async () => ({ contexts: CONTEXTS, engine: { running: true, url: 'here' } });
+    found.heard(); // a list of it has come
+    await vi.waitFor(() => expect(found.namespaces).toEqual(['default', 'other']));
+    expect([found.engineDown, found.engine!.url]).toEqual([false, 'here']);
   });
 
   it('asks again when a list shows that the trouble is over', async () => {
@@ -164,6 +225,14 @@ describe('RowsModel', () => {
     where.chooseNamespace('prod');
     says([row('b', done)]); // another b
     expect(heard).toEqual([['a']]);
+  });
+
+  it('looks what is when a list is in trouble, once for each', async () => {
+    server.contexts = vi.fn(server.contexts);
+    model.open();
+    says([], 'it does not answer');
+    says([], 'it does not answer');
+    await vi.waitFor(() => expect(server.contexts).toHaveBeenCalledTimes(1));
   });
 
   it('asks again when told to, with the rows in sight meanwhile', () => {

@@ -1,8 +1,10 @@
+import { nullTranslator } from '@jupyterlab/translation';
 import { describe, expect, it } from 'vitest';
 
 import { actionsFor, ageOf, atWork, ended, filtered, groupOf, sorted } from '../src/sidebar/rows';
 import { done, failed, row } from './rows';
 
+const trans = nullTranslator.load('');
 const names = (rows: { name: string }[]): string[] => rows.map(each => each.name);
 
 describe('filtered', () => {
@@ -49,11 +51,11 @@ describe('ageOf', () => {
     [49 * 3600, '2 d'],
     [-30, '0 s']
   ])('says %i seconds as %s', (seconds, words) => {
-    expect(ageOf('2026-01-01T00:00:00Z', Date.UTC(2026, 0, 1) + seconds * 1000)).toBe(words);
+    expect(ageOf('2026-01-01T00:00:00Z', Date.UTC(2026, 0, 1) + seconds * 1000, trans)).toBe(words);
   });
 
   it('says nothing of what is no time', () => {
-    expect(ageOf('', 0)).toBe('');
+    expect(ageOf('', 0, trans)).toBe('');
   });
 });
 

@@ -1,4 +1,5 @@
 import { ServerConnection } from '@jupyterlab/services';
+import { nullTranslator } from '@jupyterlab/translation';
 import { describe, expect, it } from 'vitest';
 
 import { Server } from '../src/server';
@@ -16,7 +17,7 @@ function answering(answer: () => Response): { server: Server; asked: Request[] }
       return answer();
     }
   });
-  return { server: new Server(settings), asked };
+  return { server: new Server(settings, nullTranslator.load('')), asked };
 }
 
 function json(value: unknown, status = 200): Response {

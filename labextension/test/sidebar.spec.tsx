@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { IRow } from '../src/rows';
 import { IListActions, RowList } from '../src/sidebar/list';
-import { actionsFor } from '../src/sidebar/rows';
+import { actionsFor, Order } from '../src/sidebar/rows';
 import { ROW_HEIGHT, span } from '../src/sidebar/window';
 import { done, failed, row } from './rows';
 
@@ -16,11 +16,13 @@ const NOW = Date.UTC(2026, 0, 1, 0, 0, 30);
 let node: HTMLElement;
 let root: Root;
 let actions: IListActions;
+let order: Order;
 
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW });
   node = document.body.appendChild(document.createElement('div'));
   root = createRoot(node);
+  order = 'age';
   actions = {
     of: each => actionsFor(each).map(id => ({ id, label: id, icon: <i /> })),
     run: vi.fn(),
@@ -36,7 +38,15 @@ beforeEach(() => {
 async function show(rows: IRow[] | null, trouble = '', seen = true): Promise<void> {
   await act(async () =>
     root.render(
-      <RowList label="Jobs" rows={rows} trouble={trouble} seen={seen} actions={actions} trans={trans} />
+      <RowList
+        label="Jobs"
+        rows={rows}
+        trouble={trouble && <p className="cpodLab-trouble">{trouble}</p>}
+        order={order}
+        seen={seen}
+        actions={actions}
+        trans={trans}
+      />
     )
   );
 }
@@ -84,7 +94,7 @@ describe('RowList', () => {
     expect(b.querySelector('svg')!.dataset.tone).toBe('bad');
     expect(b.textContent).toContain('exit code 1');
     expect(a.querySelector('.cpodLab-age')!.textContent).toBe('30 s');
-    await act(async () => vi.advanceTimersByTime(31000));
+    await act(async () => void (await vi.advanceTimersByTimeAsync(31000)));
     expect(a.querySelector('.cpodLab-age')!.textContent).toBe('1 min');
   });
 
@@ -153,9 +163,24 @@ describe('RowList', () => {
     expect(status()).toBe('1 of 3');
   });
 
+  it('stands in the order that is set, until another is chosen or set', async () => {
+    const rows = [row('b', done), row('a1'), row('a2', failed)];
+    order = 'name';
+    await show(rows);
+    expect(drawn()).toEqual(['a1', 'a2', 'b']);
+    await set(node.querySelector('select')!, 'phase');
+    await show(rows);
+    expect(drawn()).toEqual(['a2', 'a1', 'b']);
+    order = 'age';
+    await show(rows);
+    expect(node.querySelector('select')!.value).toBe('age');
+  });
+
   it('tells what is not known, what is empty, and what is wrong', async () => {
     await show(null);
     expect(status()).toBe('not known yet');
+    await show(null, 'no server answers');
+    expect(status()).toBe('');
     await show([], 'no server answers');
     expect(status()).toBe('none yet');
     expect(node.querySelector('.cpodLab-trouble')!.textContent).toBe('no server answers');

@@ -1,5 +1,7 @@
+import { nullTranslator } from '@jupyterlab/translation';
 import { describe, expect, it } from 'vitest';
 
+import { cellLikeManifest, manifestLikeCell } from '../src/launcher/comments';
 import {
   fieldsOf,
   fromYaml,
@@ -8,13 +10,16 @@ import {
   ISchema,
   labelOf,
   namespaceOf,
+  plainValue,
   specFields,
   toYaml,
   typedNumber,
   withValue
 } from '../src/launcher/spec';
-import { Value, write } from '../src/launcher/yaml';
-import { plainValue, read } from '../src/launcher/yamlreader';
+import { Value, write, writeAs } from '../src/launcher/yaml';
+
+const trans = nullTranslator.load('');
+const valueOf = (text: string): Value => plainValue(text, trans);
 
 /** Texts that some reader of YAML takes for something else when they stand without quotes. */
 const TRICKY = [
@@ -47,8 +52,8 @@ const schema: ISchema = {
 describe('YAML', () => {
   it.each(TRICKY)('keeps the text %j as key, as value and in lists', text => {
     const value: Value = { [text]: text, list: [text, [text], { a: text, b: [text] }], last: 'end' };
-    expect(plainValue(read(write(value)))).toEqual(value);
-    expect(plainValue(read(write(text)))).toEqual(text);
+    expect(valueOf(write(value))).toEqual(value);
+    expect(valueOf(write(text))).toEqual(text);
   });
 
   it.each([
@@ -66,7 +71,7 @@ describe('YAML', () => {
     [[], {}],
     [[1, [2]], { a: { b: [] } }]
   ] as Value[])('keeps %j', value =>
-    expect(plainValue(read(write({ a: value, b: [value] })))).toEqual({ a: value, b: [value] })
+    expect(valueOf(write({ a: value, b: [value] }))).toEqual({ a: value, b: [value] })
   );
 
   it('writes as a person would: no needless quotes, and scripts as they are', () => {
@@ -107,7 +112,7 @@ spec: # what it is
   nothing:
 ...
 `;
-    expect(plainValue(read(text))).toEqual({
+    expect(valueOf(text)).toEqual({
       spec: {
         command: ['python', '-c', "print('a, b: c') # no comment", { a: 1, b: null }],
         args: ["it's", ['nested', 'folded text\nof two lines'], { key: true, more: 'kept\n\n' }],
@@ -120,17 +125,112 @@ spec: # what it is
   });
 
   it.each([
-    ['a: 1\na: 2', 'line 2: a is there twice'],
-    ['a: &x 1', 'line 1: the form does not read anchors and tags'],
-    ['a: 1\n---\nb: 2', 'line 3: there is more than one object in it'],
-    ['a: b: c', 'line 1: a second ": " on one line; quote the value if the colon belongs to it'],
-    ['a:\n  b: 1\n c: 2', 'line 3: not in line with what is above it'],
-    ['a: [1, 2', 'line 1: a ] is missing'],
-    ['a: "b', 'line 1: a quote is missing'],
-    ['a:\n\t- b', 'line 2: a tab; indent with spaces'],
-    ['__proto__: {a: 1}', 'line 1: the form cannot read a key named __proto__'],
-    [`a: ${'['.repeat(100)}`, 'line 1: too deep']
-  ])('says what is wrong with %j', (text, message) => expect(() => read(text)).toThrow(message));
+    ['a: 1\na: 2', 'line 2, column 1: a is there twice'],
+    ['a: &x 1', 'line 1, column 7: the form does not read anchors and tags'],
+    ['a: 1\n---\nb: 2', 'line 2, column 1: there is more than one object in it'],
+    ['a: b: c', 'line 1, column 4: a second ": " on one line; quote the value if the colon belongs to it'],
+    ['a:\n  b: 1\n c: 2', 'line 3, column 1: not in line with what is above it'],
+    ['a: 1\nb: *x', 'line 2, column 4: the form does not read anchors and tags'],
+    ['a: !x 1', 'line 1, column 4: the form does not read anchors and tags'],
+    ['a: 1\nfoo\nb: 2', 'line 2, column 1: a key and a colon are missing'],
+    ['a: @x', 'line 1, column 4: a value may not begin with @'],
+    ['a: {<<: 1}', 'line 1, column 5: the form cannot read a key named <<'],
+    ['a: [1, 2', 'line 1, column 9: a ] is missing'],
+    ['a: "b', 'line 1, column 6: a quote is missing'],
+    ['a:\n\t- b', 'line 2, column 1: a tab; indent with spaces'],
+    ['__proto__: {a: 1}', 'line 1, column 1: the form cannot read a key named __proto__'],
+    [`a: ${'['.repeat(100)}${']'.repeat(100)}`, 'line 1, column 64: too deep']
+  ])('says what is wrong with %j', (text, message) => expect(() => valueOf(text)).toThrow(message));
+});
+
+describe('What was written by a person', () => {
+  const source = `# who: me
+kind: CPodJob
+spec:
+  # the newest
+  image: 'python'   # not slim
+
+  command: [python, -c, "print(1)"] # flow stays
+  args:
+  - one # first
+  # of the second
+  - two
+  - three
+  script: |
+    a
+  gone: 1 # with its comment
+# end
+`;
+
+  it('stays as it was around what is changed, added and taken away', () => {
+    const value = valueOf(source) as any;
+    expect(valueOf(writeAs(value, source))).toEqual(value);
+    const { gone: _, ...spec } = value.spec;
+    const next = {
+      ...value,
+      spec: { ...spec, image: 'no', args: ['one', '2', 'three', 'four'], added: { a: [1] } }
+    };
+    const text = writeAs(next, source);
+    expect(valueOf(text)).toEqual(next);
+    expect(text).toBe(`# who: me
+kind: CPodJob
+spec:
+  # the newest
+  image: "no" # not slim
+
+  command: [python, -c, "print(1)"] # flow stays
+  args:
+  - one # first
+  # of the second
+  - "2"
+  - three
+  - four
+  script: |
+    a
+  added:
+    a:
+    - 1
+
+# end
+`);
+    const fewer = {
+      ...value,
+      spec: { args: ['two', 'three'], image: { now: ['a', 'map'] }, command: 'one' }
+    };
+    expect(valueOf(writeAs(fewer, source))).toEqual(fewer);
+    expect(writeAs(fewer, source)).toContain('  # of the second\n  - two\n  - three\n');
+  });
+
+  it('is as good as nothing where it cannot be read', () => {
+    for (const wrong of ['', 'a: [', 'a: 1\n---\nb: 2', '&x a']) {
+      expect(valueOf(writeAs({ a: ['no'] }, wrong))).toEqual({ a: ['no'] });
+    }
+  });
+
+  it.each(TRICKY)('gives way to the text %j', text => {
+    const value: Value = { kind: text, spec: { image: text, args: [text, 'two', text], [text]: text } };
+    expect(valueOf(writeAs(value, source))).toEqual(value);
+  });
+
+  it('goes from a cell to its manifest and back', () => {
+    const cell = '\n%%cpod job facts\n# mine\nimage: python # 3.11\ncommand: [echo, a]\n';
+    const manifest = 'apiVersion: v1\nkind: CPodJob\nmetadata:\n  name: facts\nspec:\n  image: python\n  command:\n  - echo\n  - a\n'; // prettier-ignore
+    const kept = manifestLikeCell(manifest, cell, trans);
+    expect(kept).toBe('apiVersion: v1\nkind: CPodJob\nmetadata:\n  name: facts\nspec:\n  # mine\n  image: python # 3.11\n  command: [echo, a]\n'); // prettier-ignore
+    const plain = '%%cpod job facts\nimage: python\ncommand:\n- echo\n- b\n';
+    expect(cellLikeManifest(plain, kept, trans)).toBe(
+      '%%cpod job facts\n# mine\nimage: python # 3.11\ncommand: [echo, b]\n'
+    );
+    const whole = `%%cpod apply\n${manifest}`;
+    expect(cellLikeManifest(whole, kept, trans)).toBe(`%%cpod apply\n${kept}`);
+    expect(manifestLikeCell(manifest, `%%cpod apply\n${kept}`, trans)).toBe(kept);
+  });
+
+  it('takes nothing into a cell that would be evaluated there', () => {
+    const manifest = 'spec:\n  image: python # {{ secret }}\n';
+    const cell = '%%cpod job facts\nimage: python\n';
+    expect(cellLikeManifest(cell, manifest, trans)).toBe(cell);
+  });
 });
 
 describe('a manifest', () => {
@@ -148,17 +248,17 @@ describe('a manifest', () => {
     }
   };
 
-  it('comes back from its YAML as it was', () => expect(fromYaml(toYaml(job), schema)).toEqual(job));
+  it('comes back from its YAML as it was', () => expect(fromYaml(toYaml(job), schema, trans)).toEqual(job));
 
   it('is read as its schema means it: what is to be text stays as it was written', () => {
     const text = 'kind: CPodJob\nmetadata: {name: 12, namespace: team}\nspec:\n  image: 1.10\n  hyperParameters: {a: 5e-5, b: 1.0, c: yes}\n  port: http\n  unknown: 1.0\n'; // prettier-ignore
-    expect(fromYaml(text, schema)).toEqual({
+    expect(fromYaml(text, schema, trans)).toEqual({
       kind: 'job',
       metadata: { name: '12' },
       spec: { image: '1.10', hyperParameters: { a: '5e-5', b: '1.0', c: 'yes' }, port: 'http', unknown: 1 }
     });
-    expect(namespaceOf(text)).toBe('team');
-    expect(fromYaml('kind: Pod\nspec: {}\n', schema)).toBeNull();
+    expect(namespaceOf(text, trans)).toBe('team');
+    expect(fromYaml('kind: Pod\nspec: {}\n', schema, trans)).toBeNull();
   });
 
   it('loses groups that are emptied, but not items, and nothing that was there before', () => {

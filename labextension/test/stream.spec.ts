@@ -54,4 +54,28 @@ describe('Stream', () => {
     vi.advanceTimersByTime(60000);
     expect(sockets).toHaveLength(1);
   });
+
+  it('tells who comes later what is known, and asks anew when it was over', async () => {
+    const heard: INews[] = [];
+    stream.subscribe(facts, () => undefined);
+    sockets[0].opens();
+    sockets[0].says({ id: keyOf(facts), state: running(), over: true });
+    stream.subscribe(facts, news => heard.push(news));
+    await Promise.resolve();
+    expect(heard.map(news => news.state?.phase)).toEqual(['Running']);
+    expect(sockets[0].sent.slice(1)).toEqual([
+      { unsubscribe: keyOf(facts) },
+      { subscribe: keyOf(facts), address: facts }
+    ]);
+  });
+
+  it('tells who has left nothing more', async () => {
+    const heard: INews[] = [];
+    stream.subscribe(facts, () => undefined);
+    sockets[0].opens();
+    sockets[0].says({ id: keyOf(facts), state: running() });
+    stream.subscribe(facts, news => heard.push(news))();
+    await Promise.resolve();
+    expect(heard).toEqual([]);
+  });
 });

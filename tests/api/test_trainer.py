@@ -46,9 +46,9 @@ def test_the_file_says_what_the_installed_trainer_takes(tool: ModuleType) -> Non
 def test_what_is_reserved_or_translated_is_an_argument_of_the_trainer(tool: ModuleType) -> None:
     import dataclasses
 
-    from trl import SFTConfig
+    from trl import DPOConfig, SFTConfig
 
-    names = {field.name for field in dataclasses.fields(SFTConfig)}
+    names = {field.name for kind in (SFTConfig, DPOConfig) for field in dataclasses.fields(kind)}
     assert set(RESERVED) <= names
     assert {ours for ours, _ in TRANSLATED.values()} <= {*trainer_fields(), *lora_fields()}
     assert not set(ELSEWHERE) & names
@@ -70,6 +70,7 @@ def test_what_is_reserved_or_translated_is_an_argument_of_the_trainer(tool: Modu
         pytest.param({"quantization_bit": "4"}, ("finetuneType: qlora",), id="qlora said otherwise"),
         pytest.param({"template": "llama2"}, ("the chat template is the model's own",), id="template"),
         pytest.param({"warmup_ratio": "3"}, ("a share of the steps",), id="no share"),
+        pytest.param({"dataset_format": "excel"}, ("one of auto, messages, sharegpt",), id="no format"),
         pytest.param({"train_on_prompt": "perhaps"}, ("true or false",), id="no boolean, translated"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from faces_fixtures import engine_home, namespace
 from lab import BUILT, Lab
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 __all__ = ["engine_home", "namespace"]
 
@@ -56,3 +57,15 @@ def page(browser: Browser) -> Iterator[Page]:
     found = browser.new_page(viewport={"width": 1200, "height": 900})
     yield found
     found.close()
+
+
+@pytest.fixture
+def sidebar(lab: Lab, page: Page, namespace: str) -> Locator:
+    """The sidebar, open, at the test's namespace; nothing else is open in its workspace."""
+    page.goto(lab.url(f"lab/workspaces/{namespace}"))
+    expect(page.get_by_role("tab", name="Launcher")).to_be_visible()  # which comes last, and takes the focus
+    page.get_by_role("tab", name=re.compile("cpod")).click()
+    found = page.locator("#cpod-sidebar")
+    found.get_by_label("Context").select_option("engine")
+    found.get_by_label("Namespace").select_option(namespace)
+    return found

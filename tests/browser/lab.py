@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -57,6 +58,11 @@ class Lab:
             self._environment["JUPYTER_PATH"] = str(share)
 
     def __enter__(self) -> Lab:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the server, at the same address with the same token each time."""
         arguments = [
             "--no-browser",
             "--allow-root",
@@ -76,14 +82,21 @@ class Lab:
         while time.monotonic() < until:
             try:
                 with urllib.request.urlopen(self.url("api"), timeout=5):
-                    return self
+                    return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         raise AssertionError(f"JupyterLab did not start:\n{(self.folder / 'log').read_text()}")
 
     def __exit__(self, *raised: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
         self._process.terminate()
         self._process.wait(SECONDS)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
@@ -144,9 +157,15 @@ def run(page: Page, number: int) -> None:
 
 def choose(page: Page, command: str) -> None:
     """Run a command of the palette, by keyboard."""
-    page.keyboard.press("Control+Shift+c")
-    page.keyboard.type(command)
-    expect(page.locator(".lm-CommandPalette-item.lm-mod-active")).to_contain_text(command)
+    active = page.locator(".lm-CommandPalette-item.lm-mod-active").filter(has_text=command)
+    until = time.monotonic() + SECONDS
+    while not active.is_visible():  # what was in front when a palette was closed may take the focus from the next one
+        assert time.monotonic() < until, f"the palette does not offer {command}"
+        page.keyboard.press("Control+Shift+c")
+        expect(page.locator(".lm-CommandPalette-input")).to_be_focused()
+        page.locator(".lm-CommandPalette-input").fill(command)
+        with contextlib.suppress(AssertionError):
+            expect(active).to_be_visible(timeout=1000)
     page.keyboard.press("Enter")
 
 

@@ -34,6 +34,7 @@ BROKEN = """\
 %%cpod job broken
 image: python
 command: [pythn, -c, print(1)]
+backoffLimit: 0
 """
 
 

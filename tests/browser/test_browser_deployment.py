@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from acts import until_kept
 from answering import answering
 from lab import SECONDS, Lab, choose
 from playwright.sync_api import Page, expect
@@ -45,5 +46,6 @@ def test_two_deployments_are_asked_the_same_side_by_side_stopped_and_there_after
         message.press("Enter")
         for log in logs:
             expect(log).to_contain_text("out of memory")
+        until_kept(page, lab, "chat", f"{namespace}/inference/tuned")
         page.reload()
         expect(deployment.get_by_role("status").first).to_have_text("Ready")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
-from lab import SECONDS, Lab, choose, run
+from lab import SECONDS, Lab, choose, run, save
 from playwright.sync_api import Locator, Page, expect
 
 from cpod_jupyter.api.resources import CPODJOBS
@@ -94,3 +95,24 @@ def test_a_form_becomes_a_cell_that_runs_and_a_cell_a_form(lab: Lab, page: Page,
     expect(reopened.get_by_label("Name", exact=False).first).to_have_value("from-a-cell")
     expect(reopened.get_by_label("Namespace")).to_have_value(namespace)
     expect(reopened.get_by_label("Command 3", exact=True)).to_have_value("print('yes')\nprint('no')")
+
+
+def test_comments_of_a_cell_stay_when_it_goes_through_the_form(lab: Lab, page: Page, namespace: str) -> None:
+    lab.write(
+        "comments.ipynb", f"%%cpod job commented -n {namespace}\n# small\nimage: python  # 3.11\ncommand: [echo, one]"
+    )
+    lab.open(page, "comments.ipynb")
+    page.locator(".jp-CodeCell .cm-content").last.click()
+    choose(page, "Open the %%cpod cell in the form")
+    form = form_of(page)
+    form.get_by_label("Command 2", exact=True).fill("two")
+    shown = "  # small\n  image: python # 3.11\n  command: [echo, two]\n"
+    expect(form.locator(".cpodForm-manifest")).to_have_text(re.compile(re.escape(shown)))
+    expect(form.get_by_role("status").first).to_have_text("Ready to be submitted")
+    form.get_by_role("button", name="Insert as cell").click()
+    expect(page.locator(".jp-CodeCell")).to_have_count(3)
+    save(page)
+    cells = json.loads((lab.folder / "comments.ipynb").read_text())["cells"]
+    line, _, body = "".join(cells[2]["source"]).partition("\n")
+    assert line.startswith("%%cpod job commented")
+    assert body == "# small\nimage: python # 3.11\ncommand: [echo, two]\n"

@@ -13,6 +13,8 @@ from pages import Message, PageSocket, asked, sentence
 
 from cpod_jupyter.api.resources import NODES
 from cpod_jupyter.sdk import Session
+from cpod_jupyter.sdk.states import State
+from cpod_jupyter.version import VERSION
 
 GPU = "nvidia.com/gpu"
 
@@ -57,6 +59,20 @@ def test_what_a_form_can_name(lab: Lab, namespace: str, tmp_path: Path) -> None:
     for path in ("datasets", "models", "gpus"):
         status, text, _ = asked(lab, path, context="engine", namespace="../x")
         assert (status, "not a name that Kubernetes takes" in sentence(text)) == (422, True)
+
+
+def test_the_version_and_what_runs_on_the_engine_in_all_namespaces(lab: Lab, namespace: str) -> None:
+    assert got(lab, "version") == {"version": VERSION}
+    before = got(lab, "engine")
+    assert (before["running"], before["url"]) == (True, Session().client.server)
+    assert not [work for work in before["atWork"] if work["namespace"] == namespace]
+    job = Session().job("facts", image="python", command=["sleep", "600"])
+    waiting = Session().job("waiting", image="python", command=["true"], gpuRequiredPerReplica=8)
+    next(shot for shot in job.follow(SECONDS) if shot.state is State.RUNNING)
+    mine = [work for work in got(lab, "engine")["atWork"] if work["namespace"] == namespace]
+    assert mine == [{"namespace": namespace, "kind": "job", "name": "facts"}], "the parts of a job are not named"
+    job.delete()
+    waiting.delete()
 
 
 def test_the_doctor_tells_what_is_good_and_what_to_do(lab: Lab) -> None:

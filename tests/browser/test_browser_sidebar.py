@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from acts import row_of, until_kept, waiting, waiting_batch
 from lab import SECONDS, Lab
 from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
@@ -18,42 +18,7 @@ from cpod_jupyter.sdk import Session
 
 expect.set_options(timeout=SECONDS * 1000)
 
-WAITS = "import pathlib, time\nprint('it waits', flush=True)\nwhile not pathlib.Path({go!r}).exists(): time.sleep(0.05)"
 MANY = 10_000
-
-
-@pytest.fixture
-def sidebar(lab: Lab, page: Page, namespace: str) -> Locator:
-    """The sidebar, open, at the test's namespace; nothing else is open in its workspace."""
-    page.goto(lab.url(f"lab/workspaces/{namespace}"))
-    page.get_by_role("tab", name=re.compile("cpod")).click()
-    found = page.locator("#cpod-sidebar")
-    found.get_by_label("Context").select_option("engine")
-    found.get_by_label("Namespace").select_option(namespace)
-    return found
-
-
-def waiting(name: str, go: Path) -> None:
-    """A job, submitted by somebody else than the page, that runs until a file is there."""
-    Session().job(name, image="python", command=["python", "-c", WAITS.format(go=str(go))])
-
-
-def waiting_batch(name: str, go: Path) -> None:
-    """The same as one of Kubernetes' own jobs, which can be suspended."""
-    command = ["python", "-c", WAITS.format(go=str(go))]
-    container = {"name": "main", "image": "python", "command": command}
-    spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
-    Session().apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec})
-
-
-def row_of(sidebar: Locator, title: str) -> Locator:
-    return sidebar.locator(f'[data-key="{title}"]')
-
-
-def kept(lab: Lab, workspace: str, text: str) -> bool:
-    """Whether a layout is saved that has something in it."""
-    with urllib.request.urlopen(lab.url(f"lab/api/workspaces/{workspace}"), timeout=SECONDS) as answer:
-        return text in json.dumps(json.load(answer))
 
 
 def test_a_job_of_somebody_else_is_seen_live_opened_by_keys_and_its_page_outlives_a_reload(
@@ -75,11 +40,7 @@ def test_a_job_of_somebody_else_is_seen_live_opened_by_keys_and_its_page_outlive
     page.keyboard.press("Enter")
     block = page.locator(".cpodLab-page .cpodLab-block")
     expect(block).to_have_attribute("data-phase", "Running")
-    until = 50
-    while not kept(lab, namespace, "cpod-page"):
-        until -= 1
-        assert until, "the layout is not saved"
-        page.wait_for_timeout(200)
+    until_kept(page, lab, namespace, "cpod-page")
 
     page.reload()
     expect(block).to_have_attribute("data-phase", "Running")
@@ -173,3 +134,16 @@ def line(number: int) -> dict[str, Any]:
         "detail": "general, python",
         "reason": "",
     }
+
+
+def test_sections_that_are_closed_and_opened_in_any_order_have_room(page: Page, sidebar: Locator) -> None:
+    """A section that comes back had the height of a line or none, for the others had taken it."""
+    page.set_viewport_size({"width": 1200, "height": 760})
+    for name in ("Jobs", "Deployments", "Cluster", "Jobs", "Deployments", "Cluster"):
+        sidebar.locator(".jp-AccordionPanel-title", has_text=name).click()
+    for name in ("Jobs", "Deployments"):
+        shown = sidebar.get_by_role("grid", name=name)
+        expect(shown).to_be_visible()
+        box = shown.bounding_box()
+        assert box is not None
+        assert box["height"] > 40, f"{name} has no room for a row"

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from chat_server import Model, Served
+from judging_server import serving
 
 from cpod_jupyter import cli
 
@@ -100,6 +102,16 @@ def test_an_object_is_told_about_in_words_and_as_data(cpod: Any, tmp_path: Path)
     assert "Pod/" in cpod("events", "a")[1]
     assert yaml.safe_load(cpod("yaml", "a")[1])["spec"]["image"] == "python:3.11"
     assert code == 0
+
+
+def test_an_event_that_has_the_end_of_a_log_is_one_row(cpod: Any, tmp_path: Path) -> None:
+    code = "import sys; print('oh no'); print('and more'); sys.exit(1)"
+    cpod("apply", "-f", str(manifest(tmp_path / "a.yaml", "a", code)))
+    while json.loads(cpod("status", "a", "-o", "json")[1])["phase"] != "Failed":
+        pass
+    rows = cpod("events", "a")[1].splitlines()
+    assert any(row.endswith("oh no … (1 more line)") for row in rows), rows
+    assert "and more" in cpod("events", "a", "-o", "json")[1]
 
 
 def test_objects_are_listed_as_table_json_and_yaml_and_deleted(cpod: Any, tmp_path: Path) -> None:
@@ -228,6 +240,22 @@ def test_where_one_is_comes_with_who_said_so(
     assert cpod("ls")[2].endswith("cpod.toml, line 1: namespace must be the name of a namespace, and is 7\n")
 
 
+def test_the_load_that_a_model_bears_is_measured(cpod: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = Served(Model(key="sk-1"))
+    monkeypatch.setenv("MY_KEY", "sk-1")
+    asked = ("bench", served.url, "--concurrency", "1,2", "--requests", "4", "--api-key-env", "MY_KEY")
+    try:
+        code, out, err = cpod(*asked)
+        assert code == 0
+        assert out.splitlines()[0] == f"{served.url}, model echo"
+        assert [line.split()[:3] for line in out.splitlines()[2:]] == [["1", "4", "0"], ["2", "4", "0"]]
+        assert f"{served.url}: 2 at a time (2 of 2)" in err
+        assert [level["requests"] for level in json.loads(cpod(*asked, "-o", "json")[1])] == [4, 4]
+    finally:
+        served.stop()
+    assert '"none" not found' in cpod("bench", "none")[2]
+
+
 def test_a_deployment_is_scaled_and_nothing_else_is(cpod: Any, tmp_path: Path) -> None:
     kind = "apiVersion: cpod.cpod/v1beta1\nkind: Inference"
     (tmp_path / "i.yaml").write_text(f"{kind}\nmetadata: {{name: tuned}}\nspec: {{modelId: none}}\n")
@@ -317,3 +345,28 @@ def test_help_names_every_command_and_the_options_of_one(cpod: Any, capsys: pyte
         assert caught.value.code == 0
         assert wanted in capsys.readouterr().out
     assert '"none" not found' in cpod("accuracy", "none", "--rows", "x.jsonl")[2]
+
+
+def test_a_comparison_takes_several_scorers_with_options(cpod: Any, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"question": "Say green", "answer": "green"}\n{"question": "Say blue", "answer": "red"}\n')
+    with serving() as url:
+        asked = (
+            "compare",
+            url,
+            "--rows",
+            str(rows),
+            "--scorer",
+            "exact",
+            "--scorer",
+            "chrf: {word_order: 2, name: words}",
+        )
+        code, shown, _ = cpod(*asked)
+        assert code == 0
+        assert "exact   judge       50%" in shown
+        found = json.loads(cpod(*asked, "-o", "json")[1])
+    assert [(line["scorer"], line["rows"]) for line in found["summary"]] == [("exact", 2), ("words", 2)]
+    assert found["rows"][0]["judge_words"] == pytest.approx(100)
+    code, _, errors = cpod("compare", "a", "--rows", str(rows), "--scorer", "roug")
+    assert code != 0
+    assert 'there is no scorer "roug"; did you mean "rouge"' in errors

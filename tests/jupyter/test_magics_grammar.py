@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from cpod_jupyter.errors import ManifestError
 from cpod_jupyter.jupyter.magics import grammar, template
 from cpod_jupyter.jupyter.magics.completion import ANY_JOB, DATA, candidates
 from cpod_jupyter.jupyter.magics.grammar import HelpWanted, MagicUsage
+
+TASKS = Path(__file__).parents[2] / "examples" / "lm-eval"
 
 WRONG = {
     "an unknown command": ("finetun x", True, 'unknown command "finetun"; did you mean "finetune"?'),
@@ -23,6 +26,8 @@ WRONG = {
     "a variable that is none": ("finetune x -o 3a", True, "'3a' cannot be the name of a variable"),
     "a word of Python as a variable": ("ls -o class", False, "'class' cannot be the name of a variable"),
     "a cell as a line": ("finetune x", False, "finetune needs a body: %%cpod finetune x as the first line of a cell"),
+    "tasks that are not named": ("lm-eval x", False, "the following arguments are required: --tasks"),
+    "half a row": ("lm-eval x --tasks a --limit 1.5", False, "'1.5' is neither a number of rows nor a part of them"),
     "a line as a cell": ("ls models", True, "ls takes no body: write %cpod ls models"),
 }
 
@@ -47,6 +52,15 @@ def test_every_command_explains_itself() -> None:
     for command in grammar.LINES[1:]:
         assert f"%cpod {command}" in grammar.help_of(command)
     assert "For example:" in grammar.help_of(None)
+
+
+def test_the_options_of_lm_eval_are_read() -> None:
+    options = grammar.parse("lm-eval x --tasks a,b --include tasks --limit 0.5 -o found", cell=False)
+    assert (options.tasks, options.include, options.limit, options.output) == (["a", "b"], "tasks", 0.5, "found")
+    limit = grammar.parse("lm-eval x --tasks a --limit 3", cell=False).limit
+    assert (limit, type(limit)) == (3, int)
+    with pytest.raises(HelpWanted, match="--include FOLDER"):
+        grammar.parse("lm-eval?", cell=False)
 
 
 NAMES: dict[str, Any] = {"epochs": 3, "name": 'a"b', "rows": [{"x": 1}], "flag": True}
@@ -144,6 +158,18 @@ COMPLETED = {
         "modelId: ",
     ),
     "fields further in": (["%%cpod inference x", "autoscalerOptions:", "  min"], "minReplicas: "),
+    "fields of a comparison": (["%%cpod eval", "sc"], "scorers: "),
+    "a scorer": (["%%cpod eval", "scorer: ro"], "rouge"),
+    "a scorer of a list": (["%%cpod eval", "targets: [a]", "scorers: [contains, ro"], "rouge"),
+    "a scorer of a block list": (["%%cpod eval", "scorers:", "- contains", "- ju"], "judge"),
+    "a scorer's options": (["%%cpod eval", "scorers:", "- rouge: {ki"], "kind: "),
+    "a scorer's options in a block": (["%%cpod eval", "scorers:", "- judge:", "    ru"], "rubric: "),
+    "options of the only scorer": (["%%cpod eval", "scorer: {numeric: {ab"], "absolute: "),
+    "what is compared": (["%%cpod eval", "targets: [tu"], "tuned"),
+    "what is compared in a block": (["%%cpod eval", "targets:", "- sm"], "smollm2"),
+    "deployments to put tasks to": (["%cpod lm-eval "], "tuned"),
+    "tasks of a folder": ([f"%cpod lm-eval x --include {TASKS} --tasks cap"], "capitals_choice"),
+    "a scorer on the line": (["%cpod compare a --rows x --scorer ro"], "rouge"),
 }
 
 

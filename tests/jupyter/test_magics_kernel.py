@@ -13,6 +13,7 @@ import nbformat
 import pytest
 from kernels import Kernel
 from nbformat.v4 import new_code_cell, new_notebook
+from parrot import predictor
 
 from cpod_jupyter import local
 from cpod_jupyter.jupyter.magics import grammar
@@ -80,6 +81,13 @@ def test_the_line_alone_says_where_one_is_and_what_there_is(engine: Kernel) -> N
     assert "GPUs" in ran.text
 
 
+def test_that_the_engine_was_started_is_told_once(kernel: Kernel) -> None:
+    for first in ("%cpod", "%cpod connect engine", "%cpod ls"):
+        assert kernel.run("%cpod down").status == "ok"
+        assert "started the engine on this machine" in kernel.run(first).text
+        assert "started the engine" not in kernel.run("%cpod ls").text
+
+
 def prepared(kernel: Kernel, command: str) -> None:
     """What the example of a command speaks of."""
     hello = texts.example_of("job")
@@ -96,7 +104,7 @@ def prepared(kernel: Kernel, command: str) -> None:
         assert kernel.run("%cpod cancel stopped").status == "ok"
 
 
-NEED_A_MODEL = ("chat", "scale", "accuracy", "compare", "eval")
+NEED_A_MODEL = ("chat", "scale", "accuracy", "bench", "lm-eval", "compare", "eval")
 """Their examples question a deployment: the tests of the quick start and of comparisons run them."""
 EXAMPLES = [command for command in (*grammar.LINES, *grammar.CELLS) if command not in NEED_A_MODEL]
 
@@ -115,6 +123,7 @@ def test_the_example_in_the_help_of_a_command_runs(engine: Kernel, command: str)
     [
         ("%cpod logs?", "usage: %cpod logs"),
         ("%cpod help logs", "--grep TEXT"),
+        ("%cpod lm-eval?", "--tasks TASK"),
         ("%cpod logs --help", "usage: %cpod logs"),
         ("%%cpod finetune?", "usage: %%cpod finetune"),
         ("%%cpod finetune --help", "usage: %%cpod finetune"),
@@ -364,3 +373,41 @@ def test_the_body_of_a_comparison_is_checked_at_its_lines(engine: Kernel) -> Non
     ran = engine.run("%%cpod eval\ntargets: [a]\nrowz: x.jsonl")
     assert 'line 3, column 1: rowz: unknown field; did you mean "rows"' in ran.error
     assert "rows: required" in ran.error or "rows" in ran.error
+
+
+@pytest.mark.parametrize(
+    ("scorers", "wanted"),
+    [
+        ("scorer: roug", 'line 4, column 9: scorer: there is no scorer "roug"; did you mean "rouge"'),
+        (
+            "scorers:\n- contains\n- rouge: {knd: x}",
+            'line 6, column 3: scorers[1]: the scorer rouge has no option "knd"',
+        ),
+        ("scorers: [bleu, bleu]", 'line 4, column 10: scorers: there are two scorers "bleu"'),
+        ("scorer: bleu\nscorers: [bleu]", "line 4, column 1: scorer: give scorer or scorers, not both"),
+    ],
+)
+def test_a_scorer_that_cannot_be_is_told_at_its_line_with_the_nearest(
+    kernel: Kernel, scorers: str, wanted: str
+) -> None:
+    assert wanted in kernel.run(f"%%cpod eval\ntargets: [a]\nrows: x.jsonl\n{scorers}").error
+
+
+def test_a_comparison_takes_several_scorers_and_ones_own(engine: Kernel) -> None:
+    made = f"from cpod_jupyter import Session\nSession().inference('parrot', predictor={predictor()!r}).wait(60).name"
+    assert engine.run(made).status == "ok"
+    assert engine.run("def brief(given, right):\n    return float(len(given) < 20)").status == "ok"
+    ran = engine.run(
+        "%%cpod eval -o found\ntargets: [parrot]\nscorers: [contains, brief, {chrf: {word_order: 2}}]\n"
+        "rows:\n- {question: green, answer: green}\n- {question: red is not what was asked, answer: green}"
+    )
+    assert ran.status == "ok", ran.error
+    assert "contains  parrot      50%" in ran.text
+    assert engine.run("print(sorted(found.measures))").printed == "['brief', 'chrf', 'contains']\n"
+    frame = "import pandas\ndf = pandas.DataFrame({'question': ['green', 'red'], 'answer': ['green', 'red']})"
+    assert engine.run(frame).status == "ok"
+    ran = engine.run("%%cpod eval -o found\ntargets: [parrot]\nrows: {{ df }}  # both")
+    assert ran.status == "ok", ran.error
+    assert engine.run("print(found['parrot'], len(found.to_df()))").printed == "1.0 2\n"
+    assert "row 1 must have messages" in engine.run("%%cpod eval\ntargets: [a]\nrows: {{ [{'answer': 'x'}] }}").error
+    assert engine.run("%cpod delete inference parrot").status == "ok"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any, ClassVar
 import pytest
 
 from cpod_jupyter.jupyter.server.address import KindPlace
-from cpod_jupyter.jupyter.server.lists import ListNews, Lists
+from cpod_jupyter.jupyter.server.lists import Lists
 from cpod_jupyter.sdk import Session
+from cpod_jupyter.sdk.livelist import ListNews, LiveList
 from cpod_jupyter.sdk.sessions import Sessions
 from cpod_jupyter.sdk.view.listrow import Row
 
@@ -142,6 +144,20 @@ def test_a_list_is_read_anew_when_its_changes_were_forgotten(forgetful: str) -> 
         leave()
 
     asyncio.run(looked())
+
+
+def test_a_live_list_needs_no_event_loop(forgetful: str) -> None:
+    live = LiveList(Session(forgetful, "default"), "jobs")
+    assert live.wait(SECONDS)
+    until = time.monotonic() + SECONDS
+    for _ in live.changes(1.0):
+        assert time.monotonic() < until
+        if {"listed-2", "changed"} <= {row["name"] for row in live.rows()}:
+            break
+    assert "listed-1" not in {row["name"] for row in live.rows()}
+    assert live.trouble == "finetune: not for you"
+    live.close()
+    assert list(live.changes()) == [], "it has ended"
 
 
 def test_what_waits_for_a_page_is_merged() -> None:

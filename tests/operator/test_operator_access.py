@@ -16,6 +16,7 @@ from test_operator_public import bound_original, copy_made, tidied
 from test_operator_sources import too_small
 
 from cpod_jupyter.api import meta
+from cpod_jupyter.api.kubeflow import LABEL_JOB_NAME
 from cpod_jupyter.api.names import LABEL_JOB
 from cpod_jupyter.api.resources import (
     CPODJOBS,
@@ -154,6 +155,7 @@ def _jobs(cluster: Cluster) -> None:
         "tf",
         {"jobType": "tensorFlow", "image": "image", "replicaSpecs": {"Chief": REPLICA, "Worker": REPLICA}},
     )
+    cluster.pod(cluster.get(PYTORCHJOBS, "pytorch"), LABEL_JOB_NAME, RUNNING)
     _end_jobs(cluster, "Failed")
     for name in ("general", "pytorch", "mpi", "tf"):
         cluster.edit(CPODJOBS, name, {"duration": 1})

@@ -236,6 +236,7 @@ def test_a_failed_job_that_is_edited_starts_anew_once_its_pods_are_gone(
     cluster.apply(CPODJOBS, "t", {"jobType": kind, "image": "me/train"})
     old = cluster.get(resource, "t")
     pod = cluster.pod(old, LABEL_JOB if kind == "general" else LABEL_JOB_NAME, terminated("no such file", 2))
+    cluster.api.patch(PODS, pod, {"metadata": {"finalizers": ["test/slow-to-go"]}}, NAMESPACE)
     cluster.end(resource, "t", "Failed")
     assert condition(cluster, "Failed")["message"] == "no such file"
 
@@ -245,6 +246,7 @@ def test_a_failed_job_that_is_edited_starts_anew_once_its_pods_are_gone(
     assert "completionTime" not in cluster.status(CPODJOBS, "t")
     assert cluster.exists(PODS, pod)
     assert meta.uid_of(cluster.get(resource, "t")) == meta.uid_of(old), "two must not write into one claim"
+    cluster.api.patch(PODS, pod, {"metadata": {"finalizers": []}}, NAMESPACE)
     cluster.until(lambda: condition(cluster, "DataPreparing").get("status") == "True")
     new = cluster.get(resource, "t")
     assert meta.uid_of(new) != meta.uid_of(old)

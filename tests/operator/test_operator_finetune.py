@@ -184,6 +184,18 @@ def test_the_result_survives_the_fine_tune(cluster: Cluster) -> None:
     assert cluster.exists(MODELSTORAGES, "ft-cpodjob-modelsavestorage")
 
 
+def test_the_results_files_go_with_its_storage_and_the_name_is_free_again(cluster: Cluster) -> None:
+    cluster.apply(FINETUNES, "ft", SPEC)
+    cluster.end(PYTORCHJOBS, "ft-cpodjob", "Succeeded")
+    cluster.api.delete(FINETUNES, "ft", "default")
+    cluster.until(lambda: not cluster.exists(PVCS, "ft-cpodjob-ckpt"))
+    cluster.api.delete(MODELSTORAGES, "ft-cpodjob-modelsavestorage", "default")
+    cluster.until(lambda: not cluster.exists(PVCS, "ft-cpodjob-modelsave-pvc"))
+    cluster.apply(FINETUNES, "ft", SPEC)
+    cluster.end(PYTORCHJOBS, "ft-cpodjob", "Succeeded")
+    assert cluster.status(FINETUNES, "ft")["phase"] == "Succeeded"
+
+
 def uploading(cluster: Cluster) -> None:
     """A FineTune `ft` whose model is trained, and is being uploaded."""
     metadata = {"cpod.cpod/upload-to": "s3://bucket/ft", "cpod.cpod/secret": "keys"}
@@ -246,7 +258,8 @@ def test_the_result_says_what_it_is_and_comes_from(cluster: Cluster, auto_merge:
 def test_a_failed_training_gives_the_trainers_own_words_and_no_result(cluster: Cluster) -> None:
     """Fault 13 (B1, B7): a failed training is a failure, and publishes nothing."""
     cluster.apply(FINETUNES, "ft", SPEC)
-    assert cluster.get(PYTORCHJOBS, "ft-cpodjob")["spec"]["pytorchReplicaSpecs"]["Worker"]["restartPolicy"] == "Never"
+    worker = cluster.get(PYTORCHJOBS, "ft-cpodjob")["spec"]["pytorchReplicaSpecs"]["Worker"]
+    assert worker["restartPolicy"] == "ExitCode", "only what was killed is tried again"
     cluster.pod(cluster.get(PYTORCHJOBS, "ft-cpodjob"), LABEL_JOB_NAME, terminated("lora_rnk is not an argument", 1))
     cluster.end(PYTORCHJOBS, "ft-cpodjob", "Failed", "PyTorchJob ft-cpodjob is failed")
     status = cluster.status(FINETUNES, "ft")

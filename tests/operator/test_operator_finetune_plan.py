@@ -18,6 +18,7 @@ from cpod_jupyter.api.resources import (
     FINETUNES,
     JOBS,
     MODELSTORAGES,
+    NODES,
     PYTORCHJOBS,
 )
 
@@ -69,6 +70,57 @@ def test_on_a_cpu_one_process_trains_in_fp32_without_deepspeed(cluster: Cluster)
     assert plan["reasons"]["precision"].startswith("fp32, because")
     assert "deepspeed" not in arguments(cluster)
     assert "deepspeed.json" not in data_of(cluster)
+
+
+AMX = {"feature.node.kubernetes.io/cpu-cpuid.AMXBF16": "true"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "config", "precision", "reason"),
+    [
+        pytest.param(AMX, {}, "bf16", "bf16, which the CPU has a matrix unit", id="all nodes are quick in it"),
+        pytest.param({}, {}, "fp32", "fp32, because the CPU is not known", id="one node may be slow in it"),
+        pytest.param(AMX, {"bf16": "false"}, "fp32", "fp32, as config asks", id="config has its way"),
+    ],
+)
+def test_on_a_cpu_the_precision_goes_by_what_its_nodes_have(
+    cluster: Cluster, labels: dict[str, str], config: dict[str, str], precision: str, reason: str
+) -> None:
+    cluster.api.patch(NODES, "here", {"metadata": {"labels": AMX}})
+    cluster.node("there", {"cpu": "4", "memory": "16Gi"}, labels)
+    model(cluster, 0.135)
+    cluster.apply(FINETUNES, "ft", {**SPEC, "config": config} if config else SPEC)
+    plan = cluster.status(FINETUNES, "ft")["plan"]
+    assert plan["precision"] == precision
+    assert plan["reasons"]["precision"].startswith(reason)
+    assert arguments(cluster)["bf16"] == ("true" if precision == "bf16" else "false")
+
+
+@pytest.mark.parametrize("told", ["by the dataset", "by config"])
+def test_preferences_are_planned_with_two_answers_at_once_and_a_frozen_copy(cluster: Cluster, told: str) -> None:
+    model(cluster, 1)
+    cluster.apply(FINETUNES, "plain", {**SPEC, "finetuneType": "full"})
+    if told == "by the dataset":
+        cluster.set_status(DATASETSTORAGES, "facts", {"examples": "preferences"})
+    config = {"config": {"dataset_format": "preference"}} if told == "by config" else {}
+    cluster.apply(FINETUNES, "ft", {**SPEC, **config, "finetuneType": "full"})
+    plain, plan = (cluster.status(FINETUNES, name)["plan"] for name in ("plain", "ft"))
+    assert plan["memoryMiB"]["weights"] == 2 * plain["memoryMiB"]["weights"]
+    assert plan["memoryMiB"]["total"] > plain["memoryMiB"]["total"]
+    assert "a frozen copy of the model" in plan["reasons"]["preferences"]
+    assert "preferences" not in plain["reasons"]
+
+
+def test_a_fine_tune_is_planned_when_its_dataset_is_there(cluster: Cluster) -> None:
+    """Only then is it known what its rows are, and how much memory they take."""
+    model(cluster, 0.135)
+    cluster.apply(DATASETSTORAGES, "later", {"datasettype": "file", "datasetname": "/home/me/facts.jsonl"})
+    cluster.apply(FINETUNES, "ft", {**SPEC, "dataset": "later"})
+    assert cluster.status(FINETUNES, "ft")["phase"] == "DataPreparing"
+    assert cluster.names(CPODJOBS) == []
+    cluster.set_status(DATASETSTORAGES, "later", {"phase": "done", "examples": "preferences"})
+    assert cluster.names(CPODJOBS) == ["ft-cpodjob"]
+    assert "preferences" in cluster.status(FINETUNES, "ft")["plan"]["reasons"]
 
 
 def test_a_person_reads_the_plan_in_the_status_in_a_file_and_in_an_event(cluster: Cluster) -> None:

@@ -62,6 +62,7 @@ def test_processes_are_counted_by_the_gpus_of_a_replica(gpus: int, workers: int,
 def test_several_workers_meet_by_c10d() -> None:
     job = build(workerReplicas=3)
     assert job["elasticPolicy"] == {"rdzvBackend": "c10d", "minReplicas": 3, "maxReplicas": 3}
+    assert job["runPolicy"]["cleanPodPolicy"] == "None", "with Running the first worker goes when another has ended"
     assert job["pytorchReplicaSpecs"]["Worker"]["replicas"] == 3
     assert "env" not in pod_of(job)["containers"][0], "no InfiniBand where there is none"
 

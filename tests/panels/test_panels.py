@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from parrot import predictor
 
 from cpod_jupyter import panels
 from cpod_jupyter.errors import CpodError, NotFound
+from cpod_jupyter.panels import ChatPanel, JobPanel, JobsPanel, LauncherPanel
 from cpod_jupyter.panels.base import Panel
 from cpod_jupyter.sdk import Job, Session
 
@@ -37,6 +39,16 @@ def button(panel: widgets.Box, words: str) -> widgets.Button:
 def everything(box: widgets.Box) -> list[widgets.Widget]:
     children = list(getattr(box, "children", ()))
     return [*children, *(inner for child in children for inner in everything(child))]
+
+
+def offered(panel: JobsPanel) -> list[widgets.Button]:
+    """The buttons that are shown for what is chosen."""
+    tools = [tool for tool in panel._tools.values() if tool.layout.display != "none"]
+    return [tool.children[0] if isinstance(tool, widgets.HBox) else tool for tool in tools]
+
+
+def watching() -> bool:
+    return any(thread.name.startswith("cpod-list-") for thread in threading.enumerate())
 
 
 def shown(panel: Panel) -> str:
@@ -79,6 +91,7 @@ def test_cancel_asks_first(session: Session, tmp_path: Path, eventually: Eventua
 def test_the_list_keeps_itself_up_to_date_and_opens_what_is_chosen(session: Session, eventually: Eventually) -> None:
     panel = panels.jobs(session)
     assert "nothing in namespace" in panel.text()
+    assert [each.description for each in offered(panel)] == []
     job = session.job("one", image="python", command=command("print(1)")).wait(60)
     assert isinstance(job, Job)
     eventually(lambda: "job/one" in panel.chosen.options, "the job is in the list")
@@ -88,11 +101,65 @@ def test_the_list_keeps_itself_up_to_date_and_opens_what_is_chosen(session: Sess
     panel.chosen.value = "job/one"
     button(panel, "Open").click()
     eventually(lambda: panel.opened is not None and "Succeeded" in shown(panel.opened), "it is opened")
-    button(panel, "Delete").click()
+    tools = panel.children[2]  # what was opened has a button of its own
+    button(tools, "Delete").click()
     sure = "Delete it with all that was made for it"
-    eventually(lambda: any(getattr(each, "description", "") == sure for each in everything(panel)), "it is asked")
-    button(panel, sure).click()
+    eventually(lambda: any(getattr(each, "description", "") == sure for each in everything(tools)), "it is asked")
+    button(tools, sure).click()
     eventually(lambda: not panel.chosen.options, "the job is gone")
+    panel.close()
+
+
+def test_each_group_has_its_list_and_each_object_what_can_be_done_with_it(
+    session: Session, tmp_path: Path, eventually: Eventually
+) -> None:
+    with pytest.raises(CpodError, match="there is no list of pods"):
+        panels.jobs(session, kind="pods")
+    session.inference("answers", predictor=predictor()).wait(60)
+    panel = panels.jobs(session, kind="deployments")
+    assert panel.text().splitlines()[1].split()[:3] == ["inference", "answers", "Ready"]
+    assert offered(panel) == []
+    panel.chosen.value = "inference/answers"
+    assert [each.description for each in offered(panel)] == ["Open", "Logs", "Chat", "Clone into the form", "Delete"]
+    button(panel, "Chat").click()
+    eventually(lambda: isinstance(panel.opened, ChatPanel), "its chat is open")
+    panel.kind.value = "jobs"
+    eventually(lambda: "no jobs" in panel.text(), "there are none")
+    session.job("b2", image="python", command=command("print(1)")).wait(60)
+    session.job("b10", image="python", command=command(WAITS.format(go=tmp_path / "go")))
+    eventually(lambda: "Running" in panel.text() and "Succeeded" in panel.text(), "they are seen by themselves")
+    panel.order.value = "by name"
+    assert panel.chosen.options == ("job/b2", "job/b10")
+    panel.filter.value = "job SUCCEEDED"
+    assert panel.chosen.options == ("job/b2",)
+    panel.chosen.value = "job/b2"
+    again = ["Open", "Logs", "Run again", "Clone into the form", "Delete"]
+    assert [each.description for each in offered(panel)] == again
+    button(panel, "Clone into the form").click()
+    eventually(lambda: isinstance(panel.opened, LauncherPanel), "the form is open")
+    form = panel.opened
+    assert isinstance(form, LauncherPanel)
+    form.name.value = "b3"
+    assert form.manifest["spec"]["command"] == command("print(1)")
+    button(panel, "Run again").click()
+    eventually(lambda: isinstance(panel.opened, JobPanel) and "b2-2" in panel.opened.text(), "the new one is opened")
+    panel.filter.value = "b10"
+    panel.chosen.value = "job/b10"
+    assert "Cancel" in [each.description for each in offered(panel)]
+    panel.close()
+    eventually(lambda: not watching(), "nothing is read any more")
+
+
+def test_a_run_is_compared_with_another(session: Session, eventually: Eventually) -> None:
+    for name, factor in (("slow", 1), ("quick", 2)):
+        lines = [f"print({{'loss': {4 / (factor * step)}, 'epoch': {step}}})" for step in range(1, 5)]
+        session.job(name, image="python", command=command("; ".join(lines))).wait(60)
+    panel = panels.job("slow", session)
+    assert panel.beside.options == ("quick",)
+    panel.beside.value = "quick"
+    eventually(lambda: "quick: Training loss by step: 2 at step" in shown(panel), "both are drawn")
+    panel.beside.value = "missing"
+    eventually(lambda: "missing" in shown(panel) and "not found" in shown(panel), "it is said that there is none")
     panel.close()
 
 

@@ -7,11 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from runtime_commands import Run, Start, Started, conversation, write_rows
-from tiny_model import WORDS, tiny_model
+from runtime_commands import Run, Start, Started
+from tiny_model import chat_rows, tiny_model
 
 from cpod_jupyter.api.records import TERMINATION_LOG_ENV
 
@@ -26,8 +25,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def start_command(*arguments: object, **environment: str) -> Started:
         message_file = tmp_path / f"termination-{len(started)}"
         command = [sys.executable, "-m", "cpod_jupyter.runtime", *map(str, arguments)]
-        # Two threads for each of several test processes would only wait for each other.
-        environment = {"OMP_NUM_THREADS": "1", TERMINATION_LOG_ENV: str(message_file), **environment}
+        environment = {TERMINATION_LOG_ENV: str(message_file), **environment}
         process = subprocess.Popen(
             command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -50,11 +48,4 @@ def run(start: Start) -> Run:
 @pytest.fixture
 def chat_data(tmp_path: Path) -> Path:
     """A directory with eight conversations in one file, one of them of two questions."""
-    directory = tmp_path / "data"
-    directory.mkdir()
-    pairs = list(zip(WORDS[0:6:2], WORDS[1:6:2], strict=True))
-    rows: list[dict[str, Any]] = [{"messages": conversation(pair)} for pair in pairs * 2]
-    rows.append({"messages": conversation(*pairs[:2])})
-    rows.append({"prompt": pairs[2][0], "completion": pairs[2][1]})
-    write_rows(directory / "train.jsonl", rows)
-    return directory
+    return chat_rows(tmp_path / "data")

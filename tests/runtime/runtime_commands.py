@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cpod_jupyter.api.chatrows import Message
 from cpod_jupyter.api.records import parse_record
+from cpod_jupyter.api.rows import Message
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cpod_jupyter.runtime.card import Outcome, write_model_card
-from cpod_jupyter.runtime.data import read_chat_data
+from cpod_jupyter.runtime.data import read_data
+from cpod_jupyter.runtime.encode import Counts
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of the trainer's libraries, which a run silences
 
@@ -18,7 +19,8 @@ def card_of(directory: Path, base: Path, chat_data: Path) -> str:
 
     directory.mkdir()
     arguments = SFTConfig(output_dir=str(directory / "none"), bf16=False, use_cpu=True, report_to="none")
-    write_model_card(directory, base, read_chat_data(chat_data), "full", arguments, None, Outcome(0.5, 12, 3.0))
+    outcome = Outcome(0.5, 12, 3.0)
+    write_model_card(directory, base, read_data(chat_data), Counts(8, 300), "full", arguments, None, outcome)
     return (directory / "README.md").read_text()
 
 

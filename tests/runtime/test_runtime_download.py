@@ -45,7 +45,7 @@ def test_a_second_download_finds_the_first_and_leaves_it(run: Run, chat_data: Pa
     shutil.rmtree(chat_data)
     second = run(*arguments)
     assert first.result() == second.result()
-    assert first.result()["rows"] == 8
+    assert {name: first.result()[name] for name in ("rows", "examples")} == {"rows": 8, "examples": "conversations"}
     assert "already" in second.out
     assert not second.records("progress")
 

@@ -9,8 +9,10 @@ import pytest
 from runtime_commands import conversation
 from tiny_model import CHATML
 
-from cpod_jupyter.api.chatrows import Message
-from cpod_jupyter.runtime.train import MASKED, encode
+from cpod_jupyter.api.rows import Completion, Conversation, Message, Preference, Text
+from cpod_jupyter.errors import WorkFailed
+from cpod_jupyter.runtime.data import Row
+from cpod_jupyter.runtime.encode import MASKED, Encoder, encode_rows, read_encoded
 
 TALK: list[Message] = [
     {"role": "system", "content": "Be kind."},
@@ -29,6 +31,10 @@ def tokenizer(tiny_model: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(tiny_model)
+
+
+def encode(tokenizer: Any, messages: list[Message], assistant_only: bool) -> list[dict[str, list[int]]]:
+    return Encoder(tokenizer, assistant_only).encode(Row("row 1", Conversation(messages)))
 
 
 def learnt(tokenizer: Any, example: dict[str, list[int]]) -> list[str]:
@@ -85,3 +91,74 @@ def test_a_prompt_that_opens_the_answer_is_left_to_the_prompt(tokenizer: Any) ->
 def test_with_assistant_only_loss_off_everything_is_learnt(tokenizer: Any) -> None:
     (example,) = encode(tokenizer, TALK, assistant_only=False)
     assert example["labels"] == example["input_ids"]
+
+
+def test_an_answer_of_weight_0_is_not_learnt(tokenizer: Any) -> None:
+    talk: list[Message] = [*TALK[:2], {**TALK[2], "weight": 0}, *TALK[3:]]
+    (example,) = encode(tokenizer, talk, assistant_only=True)
+    assert learnt(tokenizer, example) == ["Boats do.<|im_end|>"]
+
+
+def test_a_call_of_a_tool_is_learnt_and_what_the_tool_says_is_not(tokenizer: Any) -> None:
+    tokenizer.chat_template = (
+        "{% if tools %}<|im_start|>tools\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
+        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+        "{% for call in message.tool_calls or [] %}<call>{{ call.function | tojson }}</call>{% endfor %}<|im_end|>\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    function = {"name": "row", "arguments": {"boat": "green"}}
+    talk: list[Message] = [
+        {"role": "user", "content": "Row!"},
+        {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]},
+        {"role": "tool", "content": "done"},
+        {"role": "assistant", "content": "I rowed."},
+    ]
+    tools = [{"type": "function", "function": {"name": "row"}}]
+    (example,) = Encoder(tokenizer).encode(Row("row 1", Conversation(talk, tools)))
+    assert learnt(tokenizer, example) == [
+        '<call>{"name": "row", "arguments": {"boat": "green"}}</call><|im_end|>',
+        "I rowed.<|im_end|>",
+    ]
+    assert '"name": "row"}' in tokenizer.decode(example["input_ids"]).split("<|im_end|>")[0]
+
+
+def test_every_token_of_a_text_is_learnt_and_its_end(tokenizer: Any) -> None:
+    (example,) = Encoder(tokenizer).encode(Row("row 1", Text("The boat is green.")))
+    assert learnt(tokenizer, example) == ["The boat is green.<|im_end|>"]
+    assert example["labels"] == example["input_ids"]
+
+
+def test_without_a_chat_template_a_completion_follows_its_prompt_and_a_conversation_is_refused(tokenizer: Any) -> None:
+    tokenizer.chat_template = None
+    (example,) = Encoder(tokenizer).encode(Row("row 1", Completion("The boat is", " green.")))
+    assert learnt(tokenizer, example) == [" green.<|im_end|>"]
+    assert tokenizer.decode(example["input_ids"]) == "The boat is green.<|im_end|>"
+    with pytest.raises(WorkFailed, match="has no chat template, and the rows are conversations"):
+        encode(tokenizer, TALK, assistant_only=True)
+
+
+def test_the_answers_of_a_preference_begin_where_the_prompt_ends(tokenizer: Any) -> None:
+    asked, good, bad = TALK[:2], conversation(("", "The boat."))[1:], conversation(("", "A car."))[1:]
+    (example,) = Encoder(tokenizer).encode(Row("row 1", Preference(asked, good, bad)))
+    said = {name: tokenizer.decode(ids) for name, ids in example.items()}
+    assert said["prompt_ids"] == tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    assert (said["chosen_ids"], said["rejected_ids"]) == ("The boat.<|im_end|>\n", "A car.<|im_end|>\n")
+
+
+@pytest.mark.parametrize(("keep_end", "kept"), [(False, slice(12)), (True, slice(-12, None))])
+def test_what_is_too_long_is_cut_counted_and_left_out_where_nothing_would_be_learnt(
+    tokenizer: Any, tmp_path: Path, keep_end: bool, kept: slice
+) -> None:
+    rows = [Row(f"row {n}", Text("The boat is green. " * n)) for n in (1, 9)]
+    rows.append(Row("row 3", Conversation(conversation(("Who rows the boat? " * 9, "My sister.")))))
+    encoder = Encoder(tokenizer, max_length=12, keep_end=keep_end)
+    counts = encode_rows(tmp_path / "rows.arrow", rows, len(rows), encoder)
+    whole = [encoder.encode(row)[0] for row in rows]
+
+    found = read_encoded(tmp_path / "rows.arrow")
+    assert found is not None
+    assert found[1] == counts
+    assert found[0]["input_ids"][1] == whole[1]["input_ids"][kept]
+    assert (counts.examples, counts.cut, counts.dropped) == ((3, 2, 0) if keep_end else (2, 1, 1))
+    assert counts.longest == max(len(ids["input_ids"]) for ids in whole)
+    assert counts.tokens == sum(len(ids) for ids in found[0]["input_ids"])

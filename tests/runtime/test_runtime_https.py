@@ -101,13 +101,13 @@ def test_a_checksum_in_the_address_is_verified(run: Run, files: Files, tmp_path:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        pytest.param("facts.csv", "is no *.jsonl file", id="format"),
+        pytest.param("facts.txt", "is no file of rows; those end in .jsonl", id="format"),
         pytest.param("none.jsonl", "404", id="missing"),
         pytest.param("to-plain-http.jsonl", "that is not https", id="downgrade"),
     ],
 )
 def test_what_cannot_be_fetched_is_one_sentence(run: Run, files: Files, tmp_path: Path, name: str, words: str) -> None:
-    files.content["facts.csv"] = b"a,b\n"
+    files.content["facts.txt"] = b"a,b\n"
     ended = fetched(run, files, tmp_path, name)
     assert words in ended.message
     assert "Traceback" not in ended.err

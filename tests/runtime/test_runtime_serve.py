@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import time
@@ -14,6 +15,8 @@ from typing import Any
 import openai
 import pytest
 from runtime_commands import Run, Start, Started, ready
+
+from cpod_jupyter import Endpoint
 
 QUESTION: Any = [{"role": "user", "content": "What colour is the boat?"}]
 
@@ -49,6 +52,17 @@ def test_one_model_is_listed_and_answers_by_its_name_the_same_streamed_or_not(
     assert streamed == whole.choices[0].message.content
     assert chunks[-1].usage == whole.usage
     assert len(chunks) > 3
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32"])
+def test_a_model_in_half_precision_computes_in_bf16_where_the_cpu_is_quick_in_it(
+    start: Start, tiny_model: Path, dtype: str
+) -> None:
+    started = start("serve", "--model", tiny_model, "--name", "boats", "--port", 0, "--dtype", dtype)
+    assert started.process.stdout is not None
+    said = next(line for line in started.process.stdout if "computes in" in line)
+    quick = dtype == "auto" and "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    assert said.split()[-1] == ("bfloat16" if quick else "float32")
 
 
 def test_temperature_0_is_greedy_and_so_is_none_while_a_higher_one_samples(
@@ -163,6 +177,22 @@ def test_limits_hold_for_requests_that_set_none(start: Start, tiny_model: Path) 
     assert longer.usage is not None
     assert short.usage.completion_tokens <= 3
     assert longer.usage.completion_tokens == 5
+
+
+def test_it_bears_a_batch_and_a_load(
+    start: Start, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CPOD_HOME", str(tmp_path))
+    started = start("serve", "--model", tiny_model, "--name", "boats", "--port", 0, "--max-model-len", 64)
+    endpoint = Endpoint(ready(started).removesuffix("/v1"))
+    found = endpoint.generate(["What colour is the boat?", "boat " * 80, "Who?"], max_tokens=5, temperature=0)
+    assert list(found["finish_reason"].isin(["length", "stop"])) == [True, False, True]
+    assert found["completion_tokens"][0] == 5
+    assert re.fullmatch(r"the prompt is over the context: \d+ tokens, of 64 that the model takes", found["error"][1])
+    (level,) = endpoint.bench([2], ["Who?"], requests=4, max_tokens=5).levels
+    assert (level.requests, level.errors) == (4, 0)
+    assert level.ttft_p50 > 0
+    assert level.tokens_per_second > level.requests_per_second
 
 
 def test_a_context_beyond_the_models_own_is_refused(run: Run, tiny_model: Path) -> None:

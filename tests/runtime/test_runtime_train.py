@@ -38,7 +38,7 @@ def test_lora_merged_is_a_model_that_has_learnt(run: Run, tiny_model: Path, chat
     result, metrics = ended.result(), ended.records("metrics")
 
     assert (result["steps"], result["adapter"]) == (12, False)
-    assert result["size"] == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
+    assert result["size"] == sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert [record["step"] for record in metrics] == list(range(1, 13))
     assert result["loss"] < metrics[0]["loss"] * 0.9
     assert metrics[-1] | {"total_steps": 12, "total_epochs": 6, "epoch": 6.0, "eta_seconds": 0.0} == metrics[-1]
@@ -46,7 +46,7 @@ def test_lora_merged_is_a_model_that_has_learnt(run: Run, tiny_model: Path, chat
     assert metrics[-1]["memory_bytes"] > 100e6
     assert all(record[name] > 0 for record in metrics for name in ("grad_norm", "tokens_per_second"))
     phases = [record["phase"] for record in ended.records("progress")]
-    assert list(dict.fromkeys(phases)) == ["validate", "load", "train", "merge", "save"]
+    assert list(dict.fromkeys(phases)) == ["validate", "encode", "load", "train", "merge", "save"]
 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -63,7 +63,14 @@ def test_lora_merged_is_a_model_that_has_learnt(run: Run, tiny_model: Path, chat
     assert not list((tmp_path / "out").glob("adapter*"))
     assert not list((tmp_path / "ck").iterdir()), "checkpoints are for a run that has not ended"
     card = (tmp_path / "out" / "README.md").read_text()
-    assert all(text in card for text in ("8 conversations, sha256", "| lora_target | all-linear |", "| seed | 42 |"))
+    assert all(
+        text in card
+        for text in (
+            "8 conversations; 3 are the same as an earlier one, ",
+            "| lora_target | all-linear |",
+            "| seed | 42 |",
+        )
+    )
     assert result["model"]["parameters"] == sum(parameter.numel() for parameter in tuned.parameters())
     assert (result["model"]["hiddenSize"], result["model"]["layers"], result["model"]["dtypeBytes"]) == (64, 2, 2)
 
@@ -138,7 +145,7 @@ def test_every_bad_row_is_reported_with_its_reason_before_torch_is_loaded(
     rows = {
         "{not json": "invalid JSON: ",
         "[1]": "the row is not a JSON object",
-        "{}": "`messages` is missing",
+        "{}": "its fields (none) are of no known format",
         json.dumps({"messages": {}}): "`messages` is not a list",
         json.dumps({"messages": []}): "`messages` is empty",
         json.dumps({"messages": ["hi"]}): "message 1 is not an object",
@@ -193,8 +200,8 @@ def test_arguments_that_cannot_be_are_refused_together_with_the_nearest_name(
     }
     ended = run(*command(tmp_path, tiny_model, chat_data, arguments=arguments))
     assert ended.code == 1
-    assert "learning_rte is not an argument of the trainer, did you mean learning_rate?" in ended.message
-    assert "lora_rnk is not an argument of the trainer, did you mean lora_rank?" in ended.message
+    assert 'learning_rte is not an argument of the trainer; did you mean "learning_rate"?' in ended.message
+    assert 'lora_rnk is not an argument of the trainer; did you mean "lora_rank"?' in ended.message
     assert 'num_train_epochs is "three", it must be a number' in ended.message
     assert 'lr_scheduler_type is "banana", it must be one of linear, cosine' in ended.message
     assert "output_dir can't be set: the output goes where --output says" in ended.message
@@ -207,7 +214,7 @@ def test_arguments_that_cannot_be_are_refused_together_with_the_nearest_name(
         ({"finetuneType": "slora"}, 'finetuneType is "slora", it must be lora, qlora or full'),
         ({"finetuneType": "qlora"}, "finetuneType qlora needs a GPU and there is none: use finetuneType lora on a CPU"),
         ({"arguments": {"deepspeed": "/nowhere.json"}}, "the configuration of DeepSpeed /nowhere.json can't be read"),
-        ({"finetunetype": "lora"}, "unknown key `finetunetype`, did you mean finetuneType?"),
+        ({"finetunetype": "lora"}, 'unknown key `finetunetype`; did you mean "finetuneType"?'),
         ({"autoMerge": "yes"}, "autoMerge must"),
         ({"finetuneType": "full", "arguments": {"lora_rank": "4"}}, "lora_rank is for finetuneType lora"),
         ({"arguments": {"max_length": "4"}}, "no answer begins within max_length 4 tokens"),
@@ -232,7 +239,9 @@ def test_what_is_not_there_is_one_clear_sentence(
     model = empty if missing == "model" else tiny_model
     data = {"model": chat_data, "data": tmp_path / "nowhere", "rows": empty}[missing]
     ended = run(*command(tmp_path, model, data))
-    reason = {"model": "has no config.json", "data": "is not a directory", "rows": "has no *.jsonl file"}[missing]
+    reason = {"model": "has no config.json", "data": "is not a directory", "rows": "has no file that ends in .jsonl"}[
+        missing
+    ]
     assert ended.code == 1
     assert reason in ended.message
     assert "Traceback" not in ended.err

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from chat_server import Model, Served
 from parrot import predictor
 
-from cpod_jupyter import compare
+from cpod_jupyter import Endpoint, accuracy, compare
 from cpod_jupyter.api.resources import INFERENCES
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.sdk import Deployment, Session
@@ -54,7 +55,7 @@ def test_two_deployments_are_compared_in_pairs(pair: list[Deployment]) -> None:
     assert len(found.changed(count=3)) == 3
     html = found._repr_mimebundle_()["text/html"]
     assert "<td>100%</td>" in html
-    assert "Rows that changed most, base to tuned" in html
+    assert "Rows side by side: base, tuned" in html
     assert "<script" not in html
     assert "tuned - base: +1.000" in repr(found)
 
@@ -73,36 +74,70 @@ def test_a_scorer_that_raises_marks_its_row_and_the_rest_goes_on(pair: list[Depl
     assert found.differences[0].test == "paired permutation"
 
 
+def holding(folder: Path) -> dict[str, Any]:
+    """One that answers yes, writes down what it is asked, and holds question 3 while there is a file `hold`."""
+    made = answering("yes")
+    command = made["containers"][0]["command"]
+    command[-1] = command[-1].replace(
+        "        words =",
+        f"        open({str(folder / 'asked')!r}, 'a').write(said + chr(10))\n"
+        f"        while said == 'question 3' and os.path.exists({str(folder / 'hold')!r}): time.sleep(0.05)\n"
+        "        words =",
+    ).replace("import json, os", "import json, os, time")  # fmt: skip
+    return made
+
+
 def test_a_deployment_that_goes_away_marks_its_rows_and_calling_again_asks_only_those(
-    session: Session, pair: list[Deployment]
+    session: Session, tmp_path: Path
 ) -> None:
-    asked: list[str] = []
+    (tmp_path / "hold").touch()
+    base = session.inference("base", predictor=answering("no")).wait(60)
+    tuned = session.inference("tuned", predictor=holding(tmp_path)).wait(60)
 
-    def count(deployment: Deployment) -> Deployment:
-        ask = deployment.chat
+    def gone(done: int, total: int) -> None:
+        if done == 11:  # 3 of the second's 8
+            session.delete(INFERENCES, "tuned")
 
-        def chat(prompt: Any, **options: Any) -> str:
-            if deployment.name == "tuned" and asked.count("tuned") == 3:
-                session.delete(INFERENCES, "tuned")
-            answer = ask(prompt, **options)
-            asked.append(deployment.name)
-            return answer
-
-        deployment.chat = chat  # type: ignore[method-assign, assignment]
-        return deployment
-
-    base, tuned = map(count, pair)
-    found = compare([base, tuned], QUESTIONS, "contains", parallel=1)
+    found = compare([base, tuned], QUESTIONS, "contains", parallel=1, tell=gone)
     assert found.errors == {"base": 0, "tuned": 5}
     assert found["tuned"] == 1
     assert found.differences[0].rows == 3
     assert "tuned: 5 of 8 rows have no score" in repr(found)
-    asked[:] = ["tuned"] * 4  # what was asked before does not delete it again
-    again = count(session.inference("tuned", predictor=answering("yes")).wait(60))
+    assert "what was answered is kept" in found.to_df()["tuned_error"][7]
+    (tmp_path / "hold").unlink()
+    (tmp_path / "asked").unlink()
+    again = session.inference("tuned", predictor=holding(tmp_path)).wait(60)
     found = compare([base, again], QUESTIONS, "contains", parallel=1)
     assert found.errors == {"base": 0, "tuned": 0}
     assert found.differences[0].rows == 8
-    assert asked[4:] == ["tuned"] * 5
+    assert (tmp_path / "asked").read_text().splitlines() == [f"question {at}" for at in range(3, 8)]
+
+
+def test_a_model_elsewhere_is_compared_by_its_url(session: Session) -> None:
+    base = session.inference("base", predictor=answering("no")).wait(60)
+    served = Served(Model(models=("other",), answer=lambda said: f"{said}: yes"))
+    try:
+        found = compare(["base", served.url], QUESTIONS, session=session)
+        assert found.scores == {"base": 0, "other": 1}
+        found = compare([base, Endpoint(served.url, name="elsewhere")], QUESTIONS)
+        assert found.scores == {"base": 0, "elsewhere": 1}
+        assert accuracy([Endpoint(served.url)], QUESTIONS)["other"] == 1
+    finally:
+        served.stop()
+
+
+def test_answers_that_were_cut_by_their_length_are_marked_and_scored() -> None:
+    served = Served(Model(answer=lambda said: "YES " * 20 if said == "question 2" else "yes"))
+    try:
+        found = compare([Endpoint(served.url, name="talker")], QUESTIONS, max_tokens=5)
+    finally:
+        served.stop()
+    assert found.cut == {"talker": 1}
+    assert found.scores == {"talker": 1}
+    assert list(found.to_df()["talker_cut"]) == [at == 2 for at in range(8)]
+    shown = found._repr_mimebundle_()
+    assert "talker: 1 of 8 answers were cut off at the longest that was allowed" in shown["text/plain"]
+    assert shown["text/html"].count("cut off: the longest answer is reached") == 1
 
 
 def test_what_is_not_up_is_deployed_and_taken_down_on_errors_too(session: Session, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parrot import predictor
+from parrot import SERVER, predictor
 
-from cpod_jupyter.api.resources import PODS
-from cpod_jupyter.errors import CpodError, WaitTimeout
+from cpod_jupyter.api.resources import INFERENCES, PODS
+from cpod_jupyter.errors import BatchStopped, CpodError, WaitTimeout
 from cpod_jupyter.sdk import Deployment, Session, accuracy, contains, exact
 from cpod_jupyter.sdk.evaluate import load_rows
 from cpod_jupyter.sdk.scaling import deployment_of, scaled
@@ -81,6 +81,9 @@ def test_a_deployment_is_scaled_up_down_and_to_nothing(session: Session, eventua
     assert deployment.chat("hello").strip() == "You said: hello"
     deployment.scale(1).wait_scaled(60)
     assert len(pods_of(session, "choir")) == 1
+    earlier = session.get("inference", "choir")
+    assert isinstance(earlier, Deployment)
+    assert earlier.chat("hello").strip() == "You said: hello"
     with pytest.raises(CpodError, match="-1 replicas cannot be"):
         deployment.scale(-1)
     with pytest.raises(WaitTimeout, match=r"after 0 s: (the operator has not seen it yet|. of 2 replicas)"):
@@ -88,7 +91,8 @@ def test_a_deployment_is_scaled_up_down_and_to_nothing(session: Session, eventua
     deployment.scale(0).wait_scaled(60)
     eventually(lambda: not pods_of(session, "choir"), "it has no pod")
     assert deployment.ready
-    assert deployment.chat("again").strip() == "You said: again", "a question wakes it"
+    assert earlier.chat("once more").strip() == "You said: once more", "a question wakes it, at its new address"
+    assert deployment.chat("again").strip() == "You said: again"
     deployment.delete()
 
 
@@ -134,6 +138,59 @@ def test_a_deployment_that_is_not_ready_says_so(session: Session) -> None:
     deployment = session.inference("early", modelId="nothing")
     with pytest.raises(CpodError, match="inference/early is not ready"):
         deployment.chat("hello")
+    deployment.delete()
+
+
+def test_a_deployment_answers_a_batch_through_the_api_server_too(parrot: Deployment) -> None:
+    assert list(parrot.generate(["a", "b"])["answer"]) == ["You said: a", "You said: b"]
+    parrot.forget_endpoint()
+    parrot._ways = lambda: list(Deployment._ways(parrot))[1:]  # type: ignore[assignment, method-assign, return-value]
+    assert list(parrot.generate(["a", "b"])["answer"]) == ["You said: a", "You said: b"]
+    assert "/services/parrot-is-predictor:" in parrot.endpoint().url
+    parrot.delete()
+
+
+def test_a_batch_to_a_deployment_that_is_not_ready_says_so(session: Session) -> None:
+    deployment = session.inference("early", modelId="nothing")
+    with pytest.raises(CpodError, match=r"inference/early is not ready: .*wait"):
+        deployment.generate(["hello"])
+    deployment.delete()
+
+
+def test_a_deployment_that_is_deleted_in_the_middle_of_a_batch_is_told_and_its_rows_are_kept(
+    session: Session, tmp_path: Path
+) -> None:
+    held = tmp_path / "hold"
+    held.touch()
+    wait = f"        while said == 'hold' and os.path.exists({str(held)!r}): time.sleep(0.05)\n        words ="
+    program = SERVER.replace("        words =", wait).replace("import json, os", "import json, os, time")
+
+    def up() -> Deployment:
+        return session.inference("brief", predictor=predictor(program)).wait(60)
+
+    def gone(done: int, total: int) -> None:
+        if done == 2:
+            session.delete(INFERENCES, "brief")
+
+    rows = ["a", "b", "hold", "c"]
+    with pytest.raises(
+        BatchStopped, match=r'inference/brief was asked no further after 2 of 4 .*"brief" not found'
+    ) as told:
+        up().generate(rows, concurrency=1, tell=gone)
+    assert list(told.value.frame["answer"]) == ["You said: a", "You said: b", "", ""]
+    held.unlink()
+    found = up().generate(rows)
+    assert list(found["answer"]) == [f"You said: {each}" for each in rows]
+    assert found.attrs["batch"]["earlier"] == 2
+    session.delete(INFERENCES, "brief")
+
+
+def test_an_adapter_is_asked_by_the_name_of_its_deployment(session: Session) -> None:
+    listed = '[{"id": "parrot", "object": "model"}]'
+    assert listed in SERVER
+    program = SERVER.replace(listed, '[{"id": each, "object": "model"} for each in ("tuned-base", "tuned")]')
+    deployment = session.inference("tuned", predictor=predictor(program)).wait(60)
+    assert deployment.model == "tuned"
     deployment.delete()
 
 

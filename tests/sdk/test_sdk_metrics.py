@@ -3,6 +3,7 @@ else of lines as their sources and users' reports show them."""
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -265,6 +266,19 @@ def test_a_display_keeps_a_bounded_curve_and_the_frame_all_of_it() -> None:
     assert len(short.metrics) <= MOST_ROWS
     assert (short.metrics[0]["step"], short.metrics[-1]["step"]) == (1, 10_000)
     assert len(whole.metrics) == 10_000
+
+
+def test_of_a_long_run_the_whole_is_kept_evenly_and_every_evaluation_while_they_are_few() -> None:
+    lines = [
+        format_record({"type": "metrics", "step": n, "loss": 1 / n, **({"eval_loss": 2 / n} if n % 1000 == 7 else {})})
+        for n in range(1, 50_001)
+    ]
+    history = read(*lines, most=MOST_ROWS)
+    steps = [row["step"] for row in history.metrics]
+    assert MOST_ROWS / 3 < len(steps) <= MOST_ROWS
+    assert (steps[0], steps[-1]) == (1, 50_000)
+    assert max(after - before for before, after in itertools.pairwise(steps)) <= 64
+    assert [step for step, _ in column(history, "eval_loss")] == list(range(7, 50_001, 1000))
 
 
 def test_a_million_ordinary_lines_pass_in_seconds() -> None:

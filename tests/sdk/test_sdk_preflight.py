@@ -167,6 +167,17 @@ def test_the_setting_that_is_said_to_fit_does(kind: str) -> None:
     assert told(again, "memory", "note"), again
 
 
+def test_the_rows_of_preferences_are_planned_as_such() -> None:
+    facts = on_gpus(finetune(finetuneType="full", gpuCount=8), node("one", 8, "NVIDIA-A100-SXM4-80GB"))
+    datasets: list[Object] = [{"metadata": {"name": "facts"}, "spec": {}, "status": {}}]
+    known = [
+        dataclasses.replace(facts, datasets=datasets, data=Data(rows=10, tokens=1000, examples=examples))
+        for examples in ("conversations", "preferences")
+    ]
+    needs = [int(told(judge(each), "memory", "note").split()[1]) for each in known]
+    assert needs[1] > needs[0]
+
+
 def test_a_time_is_told_only_where_an_earlier_run_gives_a_speed() -> None:
     facts = dataclasses.replace(
         on_gpus(finetune(hyperParameters={"n_epochs": "2"}), node("a", 1)), data=Data(100, 60_000)

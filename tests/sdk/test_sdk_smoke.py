@@ -319,5 +319,5 @@ def test_a_fine_tune_of_a_catalogue_model_is_smoked_with_a_tiny_one(session: Ses
     assert "smoke of finetune/big passed on this machine" in told
     assert "a llama of 2 layers with random weights instead of meta-llama/Llama-2-7b" in told
     assert "lora, not qlora" in told
-    assert any("16 conversations, lora fine-tune" in line for line in smoked.handle.logs())
+    assert any("16 conversations; " in line and "; lora fine-tune of " in line for line in smoked.handle.logs())
     assert session.get("model", "smoke-llama").object["metadata"]["labels"][names.LABEL_SMOKE] == "true"

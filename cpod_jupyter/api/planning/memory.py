@@ -16,6 +16,10 @@ Parameter Models", sections 3.1 and 5; Micikevicius et al. 2018, "Mixed Precisio
     data parallel            4 T more: the buckets in which DDP sums gradients (Li et al. 2020, "PyTorch Distributed",
                              section 4.2)
 
+Preferences (Rafailov et al. 2023, "Direct Preference Optimization", section 4) are learnt with the chosen and the
+rejected answer at once, which are 2 n tokens, and beside a frozen reference: with all weights a second model, of 4 P,
+or under ZeRO of 2 P, which stage 3 shares too; with an adapter it is the base model, which is there.
+
 Activations are what autograd saves for a layer, counted term by term as Korthikanti et al. 2022 do ("Reducing
 Activation Recomputation in Large Transformer Models", section 4), but of the layers that transformers 5 has: RMSNorm in
 float32, gated MLP, attention that keeps no scores (Dao et al. 2022, "FlashAttention", section 3.1). `_layer_bytes` has
@@ -28,10 +32,9 @@ Logits never exist whole: TRL 1.16 computes the loss in tiles of 4096 tokens tim
 The peak is either where the backward pass begins (activations, no gradients yet) or where it ends (gradients, no
 activations); the estimate has the parts of the larger one.
 
-Measured on a CPU in float32 (tests/api/test_planning_memory.py has the runs): the estimate was 0.5 to 7.5 % above the
-peak where glibc gives memory back (MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ of 1 MiB). With its defaults it
-keeps what was freed, and a LoRA run's peak was a quarter higher. Half precision, several processes and GPUs are
-reckoned, not measured.
+Measured on a CPU (tests/api/test_planning_memory.py has the runs, in float32 and bf16, preferences among them): the
+estimate was 7 % below to 5 % above the peaks with all weights, and 11 % below to 11 % above with LoRA, for which it has
+what malloc keeps of what was freed (HEAP). Several processes and GPUs are reckoned, not measured.
 """
 
 from __future__ import annotations
@@ -59,6 +62,9 @@ NCCL_MIB = 400
 """Channels of NCCL, where several GPUs talk."""
 FRAGMENTATION = 0.05
 """Share of what comes and goes that the allocator can't use again."""
+HEAP = 0.18
+"""Of a LoRA run on the CPU, beside the rest: the holes that malloc leaves between activations that come and go, as the
+runtime sets it (`runtime/libraries.keep_freed_memory`; measured). A run of all weights has its gradients there."""
 PROCESS_MIB = 540
 """Of the host's memory: Python, torch, transformers, datasets and TRL, before any weight (measured)."""
 CPU_TILES = 9.25
@@ -84,11 +90,23 @@ class Work:
     zero_stage: int = 0
     offload: Offload = "none"
     lora_rank: int = 16
+    preferences: bool = False
+    """Whether the examples are preferences, of two answers each, which DPO learns."""
     on_gpu: bool = True
 
     @property
+    def sequences(self) -> int:
+        """Of a micro-batch on one device."""
+        return self.batch * (2 if self.preferences else 1)
+
+    @property
     def tokens(self) -> int:
-        return self.batch * self.max_length
+        return self.sequences * self.max_length
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether a frozen second model is held beside the one that learns: DPO's, unless an adapter's base is it."""
+        return self.preferences and self.finetune_type == "full"
 
     @property
     def half(self) -> bool:
@@ -134,6 +152,8 @@ def estimate(shape: ModelShape, work: Work, processes_per_node: int = 0) -> Esti
     peak = max(begins, ends, key=lambda moment: moment.total)
     fixed = (GPU_CONTEXT_MIB + (NCCL_MIB if work.processes > 1 else 0)) * MIB if work.on_gpu else PROCESS_MIB * MIB
     overhead = fixed + states.buffers + FRAGMENTATION * (peak.activations + peak.logits + peak.gradients)
+    if not work.on_gpu and work.finetune_type != "full":
+        overhead += HEAP * (peak.total + states.optimizer + overhead)
     host = states.offloaded * local / work.processes + (LOADING_MIB if work.on_gpu else 0) * MIB * local
     amounts = (peak.weights, peak.gradients, states.optimizer, peak.activations, peak.logits, overhead, host)
     return Estimate(*(math.ceil(amount / MIB) for amount in amounts))
@@ -184,6 +204,8 @@ def _states(shape: ModelShape, work: Work) -> _States:
         return _zero_states(shape, work, frozen, trained)
     copies = 2 * trained if work.half else 0
     buckets = 4 * trained if work.processes > 1 else 0
+    if work.has_reference:
+        frozen += 4 * shape.parameters
     return _States(frozen + 4 * trained, copies, 4 * trained, buckets, 8 * trained, 0, 0)
 
 
@@ -210,6 +232,8 @@ def _zero_states(shape: ModelShape, work: Work, frozen: float, trained: int) -> 
     if work.offload != "none":
         offloaded += 16 * trained
         gradients, optimizer = 0, 0
+    if work.has_reference:
+        weights += size * shape.parameters / (shared if stage == 3 else 1)
     return _States(weights, 0, gradients, 0, optimizer, bucket, offloaded)
 
 
@@ -235,7 +259,7 @@ def _layer_bytes(shape: ModelShape, work: Work) -> float:
     one beside each frozen matrix.
     """
     h, a = shape.hidden_size, shape.attention_size
-    v = a if work.batch > 1 else shape.kv_size
+    v = a if work.sequences > 1 else shape.kv_size
     i = shape.intermediate_size * max(1, shape.experts_per_token)
     mlp = (4 if shape.gated_mlp else 2) * i
     routed = 2 * h * shape.experts_per_token

@@ -30,6 +30,9 @@ def reasons_for(way: Way, refusal: str) -> dict[str, str]:
         "offload": _offload(way),
         "memory": refusal or _memory(way),
     }
+    if way.work.preferences:
+        reference = "a frozen copy of the model" if way.work.has_reference else "the base model, as it is there"
+        reasons["preferences"] = f"DPO takes both answers of an example at once, and as its reference {reference}."
     if way.request.shape.approximate:
         size = _billions(way.request.shape.parameters)
         reasons["shape"] = f"The model's shape isn't known; it is taken for what is usual at {size} parameters."
@@ -56,9 +59,11 @@ def _precision(way: Way) -> str:
     if {"bf16", "fp16"} & set(request.config):
         return f"{precision}, as config asks."
     if precision == "fp32":
-        return "fp32, because a CPU computes no faster in half precision."
+        return "fp32, because the CPU is not known to compute faster in half precision (it would with AMX)."
     if precision == "auto":
         return "The trainer looks at the GPU when it starts (bf16 where it has it, else fp16): its type isn't known."
+    if not request.gpus:
+        return "bf16, which the CPU has a matrix unit for (AMX): it is quicker than fp32 and takes less memory."
     product = request.gpu.product if request.gpu else "the GPU"
     if precision == "bf16":
         return f"bf16, which {product} computes in hardware and which needs no scaling of the loss."

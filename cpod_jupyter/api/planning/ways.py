@@ -38,6 +38,10 @@ class PlanRequest:
     batch_size: int = DEFAULT_BATCH_SIZE
     """Examples for each device and optimizer step, as in the original: the effective batch is this times `gpus`
     (times an accumulation that `config` sets). The plan may cut it into smaller ones that it accumulates."""
+    cpu_bf16: bool = False
+    """Whether the CPU is quicker in bf16 than in fp32."""
+    preferences: bool = False
+    """Whether the examples are preferences, which take two answers at once and a reference model."""
     config: Mapping[str, str] = field(default_factory=dict)
     """The trainer's arguments that the user sets, by their own names: the plan keeps to them."""
 
@@ -154,6 +158,7 @@ def ways_of(request: PlanRequest) -> Iterator[Way]:
             zero_stage=stage,
             offload=offload,
             lora_rank=request.lora_rank,
+            preferences=request.preferences,
             on_gpu=request.gpus > 0,
         )
         yield Way(request, work, replicas)
@@ -167,13 +172,16 @@ def replicas_of(gpus: int, gpus_per_node: int) -> int:
 
 
 def precision_of(request: PlanRequest) -> Precision:
-    """bf16 where the GPU has it, fp16 on an older one, fp32 on the CPU; the user's own choice before all."""
+    """bf16 where the GPU has it, or the CPU is quicker so; fp16 on an older GPU, fp32 on another CPU. The user's own
+    choice goes before all."""
     bf16, fp16 = _flag(request.config.get("bf16")), _flag(request.config.get("fp16"))
     if fp16:
         return "fp16"
     if bf16:
         return "bf16"
-    if not request.gpus or (bf16 is False and fp16 is False):
+    if not request.gpus:
+        return "bf16" if request.cpu_bf16 and bf16 is None else "fp32"
+    if bf16 is False and fp16 is False:
         return "fp32"
     if request.gpu is None:
         return "auto" if bf16 is None else "fp16"

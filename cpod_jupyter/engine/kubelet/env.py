@@ -27,6 +27,7 @@ INHERITED = frozenset(
         "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE",
         "TRANSFORMERS_OFFLINE", "MODELSCOPE_CACHE", "TORCH_HOME", "TRITON_CACHE_DIR", "OMP_NUM_THREADS",
         "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "TOKENIZERS_PARALLELISM",
+        "LLAMA_CPP_DIR",
     }
 )  # fmt: skip
 """Variables of the engine that describe the machine: where things are, how to get out, how many threads.

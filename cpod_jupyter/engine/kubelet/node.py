@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from cpod_jupyter.api.planning.cpus import LABEL_AMX_BF16, bf16_by_cpuinfo
 from cpod_jupyter.api.resources import NODES, Object
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.engine.kubelet import gpus
@@ -57,7 +58,7 @@ def node_object(name: str, home: Path) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": {**labels, **gpus.labels(found)}},
+        "metadata": {"name": name, "labels": {**labels, **cpu_labels(), **gpus.labels(found)}},
         "spec": {},
         "status": {
             "capacity": capacity,
@@ -69,25 +70,32 @@ def node_object(name: str, home: Path) -> Object:
     }
 
 
-def _node_info(system: str, architecture: str) -> dict[str, str]:
-    def read(path: str) -> str:
-        try:
-            return Path(path).read_text().strip()
-        except OSError:
-            return ""
+def cpu_labels() -> dict[str, str]:
+    """What Node Feature Discovery would say of the CPU, as far as plans depend on it."""
+    return {LABEL_AMX_BF16: "true"} if bf16_by_cpuinfo(_read("/proc/cpuinfo")) else {}
 
-    release = dict(re.findall(r'^(\w+)="?([^"\n]*)', read("/etc/os-release"), re.MULTILINE))
+
+def _read(path: str) -> str:
+    """What a file of the system says; nothing where there is none."""
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _node_info(system: str, architecture: str) -> dict[str, str]:
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)', _read("/etc/os-release"), re.MULTILINE))
     return {
         "architecture": architecture,
-        "bootID": read("/proc/sys/kernel/random/boot_id"),
+        "bootID": _read("/proc/sys/kernel/random/boot_id"),
         "containerRuntimeVersion": "process://1",
         "kernelVersion": platform.release(),
         "kubeProxyVersion": "",
         "kubeletVersion": KUBERNETES,
-        "machineID": read("/etc/machine-id"),
+        "machineID": _read("/etc/machine-id"),
         "operatingSystem": system,
         "osImage": release.get("PRETTY_NAME") or f"{platform.system()} {platform.release()}",
-        "systemUUID": read("/sys/class/dmi/id/product_uuid"),
+        "systemUUID": _read("/sys/class/dmi/id/product_uuid"),
     }
 
 
@@ -99,7 +107,7 @@ def register(api: KubeApi, name: str, home: Path) -> Object:
     except AlreadyExists:
         kept = api.get(NODES, name)
         labels = kept["metadata"].get("labels") or {}
-        others = {key: value for key, value in labels.items() if not key.startswith(gpus.PREFIXES)}
+        others = {key: value for key, value in labels.items() if not key.startswith((*gpus.PREFIXES, LABEL_AMX_BF16))}
         labelled = {**kept["metadata"], "labels": {**others, **node["metadata"]["labels"]}}
         api.replace(NODES, {**kept, "metadata": labelled})
     current = api.get(NODES, name)

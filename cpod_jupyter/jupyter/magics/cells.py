@@ -1,23 +1,22 @@
-"""What a cell does: its body is submitted and followed, or asked."""
+"""What a cell does: its body is submitted and followed."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import functools
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cpod_jupyter.api import meta
-from cpod_jupyter.api.resources import INFERENCES, Object, of_object
+from cpod_jupyter.api.resources import Object, of_object
 from cpod_jupyter.jupyter.magics import grammar, template, uploads, written
 from cpod_jupyter.jupyter.magics.bodies import top_level
 from cpod_jupyter.jupyter.magics.live import Live, show
 from cpod_jupyter.jupyter.magics.overview import Code, Outcomes
-from cpod_jupyter.sdk import Deployment, Handle, Session, Snapshot, State, Status, config
+from cpod_jupyter.sdk import Handle, Session, Snapshot, State, Status, config
 from cpod_jupyter.sdk.connect import ENGINE
 from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.export import export
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 _LANGUAGES = {"yaml": "yaml", "python": "python", "cli": "bash"}
 """What each form of an export is highlighted as."""
-_CHAT_SECONDS = 0.1
-"""Between updates of an answer that is being written."""
 
 
 def submit(magics: CpodMagics, options: argparse.Namespace, body: str) -> Handle | None:
@@ -172,23 +169,3 @@ def follow(
         live.snapshot(handle.snapshot(), handle.context)
     magics.mark_shown(handle)
     return handle
-
-
-def chat(magics: CpodMagics, options: argparse.Namespace, body: str) -> Any:
-    """Ask a deployment the body's question; the answer is shown as it is written."""
-    question = body.strip()
-    if not question:
-        raise grammar.MagicUsage("the body of the cell is the question, and it is empty")
-    deployment = magics.session(options).get(INFERENCES, options.name)
-    assert isinstance(deployment, Deployment)
-    live, answer, due = Live(magics.ip), "", 0.0
-    pieces = deployment.stream(
-        question, system=options.system, temperature=options.temperature, max_tokens=options.max_tokens
-    )
-    for piece in pieces:
-        answer += piece
-        if hasattr(magics.ip, "kernel") and time.monotonic() >= due:
-            due = time.monotonic() + _CHAT_SECONDS
-            live.show({"text/plain": answer, "text/markdown": answer})
-    live.show({"text/plain": answer or "(no answer)", "text/markdown": answer or "*(no answer)*"})
-    magics.bind(options, answer)

@@ -10,11 +10,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Unicode
 
-from cpod_jupyter.jupyter.magics import cells, evaluation, grammar, lines
+from cpod_jupyter.jupyter.magics import cells, chat, evaluation, grammar, lines
 from cpod_jupyter.sdk import Handle, Session
 from cpod_jupyter.sdk.sessions import Sessions
 
-_ASKED = re.compile(r"^\s*%%?cpod\s+([a-z]+)\s*(\?+|--help|-h)\s*$")
+_ASKED = re.compile(r"^\s*%%?cpod\s+([a-z][a-z-]*)\s*(\?+|--help|-h)\s*$")
 
 
 @magics_class
@@ -32,6 +32,7 @@ class CpodMagics(Magics):
         self._sessions = Sessions()
         self._told: Session | None = None
         self._shown: set[int] = set()
+        self.conversations = chat.Conversations()
 
     @line_cell_magic
     def cpod(self, line: str, cell: str | None = None) -> Any:
@@ -42,7 +43,7 @@ class CpodMagics(Magics):
             return None
         if cell is None:
             return lines.COMMANDS[options.command](self, options)
-        other = {"chat": cells.chat, "eval": evaluation.run_eval}
+        other = {"chat": chat.run_chat, "eval": evaluation.run_eval}
         return other.get(options.command, cells.submit)(self, options, cell)
 
     cpod.__doc__ = grammar.help_of(None)
@@ -66,14 +67,16 @@ class CpodMagics(Magics):
         """Take a context and a namespace for all lines that name none. Raises as Session does; nothing changes then."""
         found = self._sessions.get(context, namespace)
         self.context, self.namespace = context, namespace
+        self._told = found  # who asked for it says where it is
         return found
 
     def session(self, options: argparse.Namespace) -> Session:
         """The session of a line's context and namespace; an engine that went away is started again."""
         found = self._sessions.get(options.context or self.context, options.namespace or self.namespace)
-        if found.engine is not None and found.engine.started_now and options.command and found is not self._told:
+        if found.engine is not None and found.engine.started_now and found is not self._told:
             self._told = found
-            print(found.where())
+            if options.command:  # %cpod alone shows it itself
+                print(found.where())
         return found
 
     def session_at_hand(self, context: str, namespace: str) -> Session | None:

@@ -18,9 +18,12 @@ from cpod_jupyter.api.trainer import RESERVED, lora_fields, trainer_fields
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics import bodies, grammar
 from cpod_jupyter.jupyter.magics.bodies import ITEM, Path
+from cpod_jupyter.jupyter.magics.evaluation import FIELDS as EVAL_FIELDS
 from cpod_jupyter.sdk import shortforms
 from cpod_jupyter.sdk.attach import FIELDS
 from cpod_jupyter.sdk.content import is_data
+from cpod_jupyter.sdk.evaluate import SCORERS, options_of
+from cpod_jupyter.sdk.evaluate.lm_eval import tasks_in
 from cpod_jupyter.sdk.kinds import RUN_ONCE, TRAININGS, WORDS
 from cpod_jupyter.sdk.manifest import known_schema
 
@@ -126,6 +129,8 @@ def candidates(lines: list[str], names: Names) -> Iterable[str]:
     words = first.split()
     if len(lines) == 1:
         return _on_the_line(words if not first.endswith(" ") else [*words, ""], first.startswith("%%"), names)
+    if words[1:2] == ["eval"]:
+        return _in_eval(lines[1:], names)
     if len(words) < 2 or words[1] not in grammar.SUBMITTED:
         return []
     return in_body(lines[1:], WORDS.get(words[1]), names)
@@ -143,6 +148,11 @@ def _on_the_line(words: list[str], cell: bool, names: Names) -> Iterable[str]:
         return ["engine"]
     if words[-1].startswith("-"):
         return grammar.parser_of(command).options
+    if before == "--scorer" and command == "compare":
+        return SCORERS
+    if before == "--tasks" and command == "lm-eval":
+        included = words[words.index("--include") + 1] if "--include" in words[:-3] else ""
+        return tasks_in(included) if included else []
     if before.startswith("-") and grammar.parser_of(command).takes_value(before):
         return []
     if command == "ls":
@@ -155,7 +165,7 @@ def _on_the_line(words: list[str], cell: bool, names: Names) -> Iterable[str]:
         return ["engine"]
     if command == "scale" and len(words) > 3:
         return []
-    if command in ("chat", "accuracy", "compare", "scale"):
+    if command in ("chat", "accuracy", "compare", "scale", "bench", "lm-eval"):
         return names("inference")
     if command in grammar.JOB_LINES:
         return names(ANY_JOB)
@@ -188,6 +198,25 @@ def in_body(lines: Sequence[str], kind: Resource | None, names: Names) -> Iterab
     else:
         schema, inner = _spec_schema(kind), path
     return _at(_descend(schema, path), spot.key, kind, inner, names)
+
+
+def _in_eval(lines: Sequence[str], names: Names) -> Iterable[str]:
+    """The fields of a comparison, what can be compared, and scorers with their options."""
+    spot = bodies.spot(lines)
+    if spot is None:
+        return []
+    if not spot.path and not spot.key:
+        return [f"{field}: " for field in EVAL_FIELDS]
+    if spot.path[:1] == ("targets",) or (not spot.path and spot.key == "targets"):
+        return [*names("inference"), *names("model"), *names(ANY_JOB)]
+    if not spot.path and spot.key == "rows":
+        return [f"{{{{ {name} }}}}" for name in names(DATA)]
+    above = (
+        spot.path[2:] if spot.path[:2] == ("scorers", ITEM) else spot.path[1:] if spot.path[:1] == ("scorer",) else None
+    )
+    if spot.key == "scorer" or (above == () and spot.key in ("", ITEM)):
+        return SCORERS
+    return [f"{option}: " for option in options_of(above[0])] if above and len(above) == 1 and not spot.key else []
 
 
 def _spec_schema(kind: Resource) -> Mapping[str, Any]:

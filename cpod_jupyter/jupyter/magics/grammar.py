@@ -9,10 +9,11 @@ import re
 import shlex
 from typing import Any, NoReturn
 
-from cpod_jupyter import log_options
+from cpod_jupyter import bench_options, lm_eval_options, log_options
 from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.errors import CpodError
 from cpod_jupyter.jupyter.magics import help as texts
+from cpod_jupyter.sdk.chat import ROUNDS
 from cpod_jupyter.sdk.export import FORMS
 from cpod_jupyter.sdk.kinds import TRAININGS, WORDS
 
@@ -21,7 +22,8 @@ SUBMITTED = ("model", "dataset", "finetune", "job", "inference", *TRAININGS, "ap
 CELLS = (*SUBMITTED, "chat", "eval")
 LINES = (
     "", "connect", "context", "up", "down", "ls", "models", "datasets", "upload", "gpus", "status", "follow", "logs",
-    "events", "yaml", "fix", "cancel", "resume", "rerun", "scale", "delete", "compare", "accuracy", "doctor", "help",
+    "events", "yaml", "fix", "cancel", "resume", "rerun", "scale", "delete", "compare", "accuracy", "bench", "lm-eval",
+    "doctor", "help",
 )  # fmt: skip
 JUDGED = ("finetune", "job", *TRAININGS)
 """Cells whose work a preflight judges before it is submitted."""
@@ -31,7 +33,7 @@ JOB_LINES = ("cancel", "resume", "rerun")
 """Of them those that only a job understands."""
 _GIVE = (
     "ls", "models", "datasets", "status", "follow", "events", "yaml", "logs", "context", "gpus", "rerun", "accuracy",
-    "compare", "upload", "scale",
+    "compare", "upload", "scale", "bench", "lm-eval",
 )  # fmt: skip
 """Lines whose answer a variable can take."""
 
@@ -101,13 +103,14 @@ def _cell_parser(command: str) -> _Parser:
     if command in ("apply", "eval"):
         parser.set_defaults(name=None)
     else:
-        words = "the deployment" if command == "chat" else "its name; made from the body when left out"
+        words = (
+            "the deployment, or the URL of a model elsewhere"
+            if command == "chat"
+            else "its name; made from the body when left out"
+        )
         parser.add_argument("name", metavar="NAME", nargs=None if command == "chat" else "?", help=words)
     if command == "chat":
-        _output(parser, "the answer")
-        parser.add_argument("--system", help="the system message")
-        parser.add_argument("--temperature", type=float, help="0 for always the likeliest word")
-        parser.add_argument("--max-tokens", type=int, help="the longest answer")
+        _chat_options(parser)
         return parser
     _output(parser, "the comparison" if command == "eval" else "the handle")
     if command == "eval":
@@ -123,6 +126,27 @@ def _cell_parser(command: str) -> _Parser:
     parser.add_argument("--new", action="store_true", help="delete what has this name, with its result, and run again")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds to follow at most; it goes on after them")
     return parser
+
+
+def _chat_options(parser: _Parser) -> None:
+    _output(parser, "the answer; with --json what it says")
+    parser.add_argument("--system", help="the system message, from now on")
+    parser.add_argument("--temperature", type=float, help="0 for always the likeliest word")
+    parser.add_argument("--top-p", type=float, metavar="P", help="choose among the likeliest words of this probability")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="the longest answer")
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before it; may be repeated")
+    parser.add_argument("--seed", type=int, help="the same answer again, where the server can")
+    parser.add_argument("--model", help="the name to ask for, where the server has several models")
+    parser.add_argument("--api-key-env", metavar="NAME", help="the environment variable with the key for a URL")
+    parser.add_argument("--json", action="store_true", help="have a JSON object as the answer")
+    words = "the variable with the conversation, a list of messages; made where it is not there"
+    parser.add_argument("--history", metavar="VAR", type=_variable, help=words)
+    parser.add_argument("--new", action="store_true", help="begin the conversation again")
+    words = "a picture that goes with the question: a path, a URL, or a variable; may be repeated"
+    parser.add_argument("--image", action="append", default=[], metavar="PICTURE", help=words)
+    words = "the variable with what the model may call: functions, or schemas of tools"
+    parser.add_argument("--tools", metavar="VAR", type=_variable, help=words)
+    parser.add_argument("--tool-rounds", type=int, default=ROUNDS, metavar="N", help=f"of calls, {ROUNDS} at most")
 
 
 def _line_parser(command: str) -> _Parser:
@@ -159,15 +183,22 @@ def _line_parser(command: str) -> _Parser:
     if command == "context":
         parser.add_argument("action", metavar="use", nargs="?", choices=("use",), help="work in another from now on")
         parser.add_argument("target", metavar="CONTEXT", nargs="?", help="which")
+    if command == "bench":
+        bench_options.add(parser)
+    if command == "lm-eval":
+        lm_eval_options.add(parser)
     if command in ("accuracy", "compare"):
-        words = "deployments" if command == "accuracy" else "deployments, jobs (their results) or models"
+        words = (
+            "deployments, or URLs of servers"
+            if command == "accuracy"
+            else "deployments, jobs (their results) or models"
+        )
         parser.add_argument("name", metavar="NAME", nargs="+", help=words)
         parser.add_argument("--rows", metavar="FILE", required=True, help="JSONL: messages (the question) and answer")
         parser.add_argument("--max-tokens", type=int, default=64, help="the longest answer")
     if command == "compare":
-        parser.add_argument(
-            "--scorer", choices=("contains", "exact"), default="contains", help="what is a right answer"
-        )
+        words = "what is a right answer, again for several; with options as YAML: 'rouge: {kind: rouge1}'"
+        parser.add_argument("--scorer", metavar="NAME", action="append", help=words)
     if command == "help":
         parser.add_argument("topic", metavar="COMMAND", nargs="?")
     if command in _GIVE:

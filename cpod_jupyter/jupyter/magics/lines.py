@@ -209,6 +209,8 @@ COMMANDS: dict[str, Callable[[CpodMagics, argparse.Namespace], Any]] = {
     "delete": _delete,
     "compare": evaluation.run_compare,
     "accuracy": evaluation.run_accuracy,
+    "bench": evaluation.run_bench,
+    "lm-eval": evaluation.run_lm_eval,
     "doctor": _doctor,
     "help": _help,
 }

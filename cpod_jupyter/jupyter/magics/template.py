@@ -15,7 +15,7 @@ from typing import Any
 from cpod_jupyter.errors import CpodError, ManifestError, PreflightFailed
 from cpod_jupyter.sdk import Handle
 from cpod_jupyter.sdk.attach import value_at
-from cpod_jupyter.sdk.content import Content, dataset_content, is_table
+from cpod_jupyter.sdk.content import Content, dataset_content, is_data, is_table
 
 BODY_LINE = 2
 """Line 1 of a cell is the magic itself."""
@@ -43,6 +43,8 @@ class Rendered:
     pieces: Mapping[int, list[_Piece]]
     data: dict[str, Content] = field(default_factory=dict)
     """Data that stand where a dataset is named, by the name that they have in the text."""
+    rows: dict[str, Any] = field(default_factory=dict)
+    """Rows that stand where rows are wanted, by what stands for them in the text."""
 
     def locate(self, line: int, column: int) -> tuple[int, int]:
         """From a place in the text (from 0) to line and column of the cell (from 1)."""
@@ -55,27 +57,49 @@ class Rendered:
         return line + BODY_LINE, column + shift + 1
 
 
-def render(body: str, names: Mapping[str, Any]) -> Rendered:
+def render(body: str, names: Mapping[str, Any], rows_field: str = "") -> Rendered:
     """Replace every expression by its value. Raises ManifestError that names the line of each that fails.
 
     An expression that is a whole YAML value becomes that value, lists and mappings too; inside text
-    it becomes text. Data where a dataset is named become the name that they are to be uploaded under.
+    it becomes text. Data where a dataset is named become the name that they are to be uploaded under. Rows (a table, or
+    a list of mappings) that are the value of `rows_field` are kept beside the text, which they may be too many for.
     """
     faults: list[str] = []
-    lines, pieces, data = [], {}, dict[str, Content]()
+    lines, pieces, data, rows = [], {}, dict[str, Content](), dict[str, Any]()
+    takes_rows = re.compile(rf"^\s*{re.escape(rows_field)}:\s*$") if rows_field else None
     for number, line in enumerate(body.split("\n")):
-        rendered, found = _line(line, number, names, faults, data)
+        rendered, found = _line(line, number, names, faults, data, takes_rows, rows)
         lines.append(rendered)
         if found:
             pieces[number] = found
     if faults:
         raise ManifestError(faults, "cell")
-    return Rendered("\n".join(lines), pieces, data)
+    return Rendered("\n".join(lines), pieces, data, rows)
+
+
+def text(body: str, names: Mapping[str, Any]) -> str:
+    """The same where the body is no YAML but text: every value as `str` has it. Raises ManifestError."""
+    faults: list[str] = []
+
+    def value(found: re.Match[str]) -> str:
+        try:
+            return str(_evaluate(found[1].strip(), names))
+        except CpodError as error:
+            line = body.count("\n", 0, found.start())
+            column = found.start() - (body.rfind("\n", 0, found.start()) + 1)
+            faults.append(f"line {line + BODY_LINE}, column {column + 1}: {found[0]}: {error}")
+            return ""
+
+    filled = EXPRESSION.sub(value, body)
+    if faults:
+        raise ManifestError(faults, "cell")
+    return filled
 
 
 def _line(
-    line: str, number: int, names: Mapping[str, Any], faults: list[str], data: dict[str, Content]
-) -> tuple[str, list[_Piece]]:
+    line: str, number: int, names: Mapping[str, Any], faults: list[str], data: dict[str, Content],
+    takes_rows: re.Pattern[str] | None, rows: dict[str, Any],
+) -> tuple[str, list[_Piece]]:  # fmt: skip
     text, position, pieces = "", 0, []
     if line.lstrip().startswith("#"):
         return line, []
@@ -88,6 +112,9 @@ def _line(
                 content = dataset_content(value)
                 data[content.name] = content
                 value = content.name
+            elif takes_rows and takes_rows.match(line[: found.start()]) and is_data(value):
+                rows[found[0]] = value
+                value = found[0]
             shown = _written(value, line[: found.start()], line[found.end() :])
         except PreflightFailed as refused:
             place = f"line {number + BODY_LINE}, column {found.start() + 1}: {found[0]}"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cpod_jupyter.errors import CpodError, NotFound
+from cpod_jupyter.errors import CpodError, EngineDown
 
 if TYPE_CHECKING:
     from cpod_jupyter.sdk import Handle, Session
@@ -32,10 +32,6 @@ def texts_of(fields: Mapping[str, Any], *keys: str) -> list[str]:
             raise CpodError(f'{key} "{value}" is not a name that Kubernetes takes')
         values.append(value)
     return values
-
-
-class EngineDown(NotFound):
-    """What is asked for is of the engine on this machine, which does not run."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +79,13 @@ class Address:
         """From what a page sent. Raises CpodError for what no object can be called."""
         return cls(*texts_of(fields, "context", "namespace", "kind", "name"))
 
+    def session(self, sessions: Sessions) -> Session:
+        """The session there. Raises EngineDown, CpodError, ApiUnreachable."""
+        return session_at(sessions, self.context, self.namespace)
+
     def handle(self, sessions: Sessions) -> Handle:
-        """The object, read now. Raises NotFound, CpodError when its engine does not run, ApiUnreachable."""
-        session = session_at(sessions, self.context, self.namespace)
+        """The object, read now. Raises NotFound, EngineDown, CpodError, ApiUnreachable."""
+        session = self.session(sessions)
         resource = session.kind(self.kind)
         if resource.kind == "Secret":
             raise CpodError("what is in a Secret is not shown in a page")

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.errors import CpodError, Forbidden
 from cpod_jupyter.jupyter.server.address import session_at, texts_of
 from cpod_jupyter.jupyter.server.base import Handler, answered
+from cpod_jupyter.version import VERSION
 
 if TYPE_CHECKING:
     from cpod_jupyter.sdk import Session
 
 _ENGINE_SECONDS = 180.0
+
+
+class VersionHandler(Handler):
+    """GET: the version of this extension, which a page's own may differ from."""
+
+    @answered
+    async def get(self) -> None:
+        self.give({"version": VERSION})
 
 
 class ContextsHandler(Handler):
@@ -71,7 +81,13 @@ class DoctorHandler(Handler):
 
 
 class EngineHandler(Handler):
-    """POST: start (`up`) or stop (`down`) the engine on this machine; what came of it, in a sentence."""
+    """GET: whether the engine on this machine runs, and what runs on it. POST: start (`up`) or stop (`down`) it; what
+    came of it, in a sentence."""
+
+    @answered
+    async def get(self) -> None:
+        found = await self.in_thread(lambda _: {**_running(), "atWork": _at_work()})
+        self.give(found)
 
     @answered
     async def post(self) -> None:
@@ -93,6 +109,12 @@ def _running() -> dict[str, Any]:
 
     found = engine.running()
     return {"running": found is not None, "url": found.url if found is not None else ""}
+
+
+def _at_work() -> list[dict[str, str]]:
+    from cpod_jupyter.sdk import engine
+
+    return [asdict(each) for each in engine.at_work()]
 
 
 def _namespaces(session: Session) -> list[str]:

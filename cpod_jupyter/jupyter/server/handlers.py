@@ -5,8 +5,9 @@ from __future__ import annotations
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from cpod_jupyter.jupyter.server import chat, cluster, objects, stream, submitting
+from cpod_jupyter.jupyter.server import chat, cluster, objects, progress, stream, submitting
 from cpod_jupyter.jupyter.server.base import RESOURCE
+from cpod_jupyter.jupyter.server.log import handlers as log
 
 ROUTES: dict[str, type[web.RequestHandler]] = {
     "cancel": objects.CancelHandler,
@@ -16,12 +17,17 @@ ROUTES: dict[str, type[web.RequestHandler]] = {
     "events": objects.EventsHandler,
     "yaml": objects.YamlHandler,
     "logs": objects.LogsHandler,
+    "log/window": log.WindowHandler,
+    "log/find": log.FindHandler,
+    "metrics": progress.MetricsHandler,
+    "plan": progress.PlanHandler,
     "schema": submitting.SchemaHandler,
     "check": submitting.CheckHandler,
     "judge": submitting.JudgeHandler,
     "submit": submitting.SubmitHandler,
     "cell": submitting.CellHandler,
     "manifest": submitting.ManifestHandler,
+    "version": cluster.VersionHandler,
     "contexts": cluster.ContextsHandler,
     "namespaces": cluster.NamespacesHandler,
     "gpus": cluster.GpusHandler,

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from cpod_jupyter.errors import ApiUnreachable, CpodError, NotFound
+from cpod_jupyter.errors import ApiUnreachable, CpodError, EngineDown, NotFound, Timeout
 from cpod_jupyter.jupyter.server.address import Address
 from cpod_jupyter.jupyter.server.lists import Lists
+from cpod_jupyter.jupyter.server.log.keeper import Logs
+from cpod_jupyter.sdk.history import Metrics
 from cpod_jupyter.sdk.sessions import Sessions
 from cpod_jupyter.sdk.view import bundle, state
 
@@ -22,6 +24,9 @@ Sink = Callable[[Message], None]
 _THREADS = 16
 _SOONEST, _LATEST = 0.5, 10.0
 """Seconds before a server that did not answer is asked again."""
+_PATIENCE = 60.0
+_LINGER = 30.0
+"""For so long an object is followed for who has asked for its metrics."""
 
 
 class Hub:
@@ -32,6 +37,7 @@ class Hub:
         self._sessions = Sessions()
         self._topics: dict[Address, _Topic] = {}
         self.lists = Lists(self._sessions, loop)
+        self.logs = Logs(self._sessions)
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cpod-request")
         """What requests wait in: a cluster that does not answer holds up none of Jupyter's own."""
 
@@ -61,6 +67,21 @@ class Hub:
 
         return unsubscribe
 
+    async def metrics(self, address: Address) -> tuple[Sequence[Metrics], bool]:
+        """What an object's records have told so far, and whether they are all. The object is followed for a while, for
+        whoever asks again. Raises CpodError, Timeout."""
+        heard: asyncio.Queue[Message] = asyncio.Queue()
+        unsubscribe = self.subscribe(address, heard.put_nowait)
+        topic = self._topics[address]
+        self._loop.call_later(_LINGER, unsubscribe)
+        try:
+            message = await asyncio.wait_for(heard.get(), _PATIENCE)
+        except TimeoutError as error:
+            raise Timeout(f"nothing came of {address.kind}/{address.name} in {_PATIENCE:g} s") from error
+        if "state" not in message:
+            raise NotFound(message["trouble"]) if message.get("over") else ApiUnreachable(message["trouble"])
+        return topic.metrics, topic.over
+
 
 class _Topic:
     """One object that somebody looks at, followed in a thread of its own."""
@@ -69,6 +90,7 @@ class _Topic:
         self.address = address
         self.sinks: list[Sink] = []
         self.latest: Message | None = None
+        self.metrics: Sequence[Metrics] = ()
         self.stopped = threading.Event()
         self._sessions = sessions
         self._loop = loop
@@ -85,7 +107,13 @@ class _Topic:
         pause = _SOONEST
         while not self.stopped.is_set():
             try:
-                return self._follow()
+                if self._follow():
+                    return
+                pause = _SOONEST
+                continue
+            except EngineDown as error:
+                self._publish({"trouble": str(error)})
+                pause = _SOONEST  # to look whether it runs costs nothing
             except NotFound as error:
                 return self._publish({"trouble": str(error), "over": True})
             except ApiUnreachable as error:
@@ -95,17 +123,22 @@ class _Topic:
             self.stopped.wait(pause)
             pause = min(pause * 2, _LATEST)
 
-    def _follow(self) -> None:
-        """To the end, or until nobody looks any more: a follower gives word once a second at least."""
-        snapshot = None
+    def _follow(self) -> bool:
+        """To the end, or until nobody looks any more: a follower gives word once a second at least. False when the
+        engine was started anew, elsewhere perhaps. Raises EngineDown when it went away."""
+        snapshot, session = None, self.address.session(self._sessions)
         for snapshot in self.address.handle(self._sessions).follow():
             if self.stopped.is_set():
-                return
+                return True
+            if not snapshot.connected and self.address.session(self._sessions) is not session:
+                return False
+            self.metrics = snapshot.metrics
             if not snapshot.state.final:
                 self._publish({"state": state.of_snapshot(snapshot, self.address.context)})
         if snapshot is not None:
             kept = bundle.of_snapshot(snapshot, self.address.context)
             self._publish({"state": kept[state.MIME], "bundle": kept, "over": True})
+        return True
 
     def _publish(self, message: Message) -> None:
         if not self.stopped.is_set():

@@ -79,12 +79,14 @@ class YamlHandler(Handler):
 
 
 class LogsHandler(Handler):
-    """GET: an object's whole log as a file, sent as it is read."""
+    """GET: an object's whole log as a file, sent as it is read: of the pod that speaks for it, of that at a `place`,
+    or with `ranks=all` of all of them in the order of their times, each line behind its place."""
 
     @answered
     async def get(self) -> None:
         fields = self.query()
-        lines = await self.on(fields, lambda handle: handle.logs())
+        place, every = self.get_query_argument("place", ""), self.get_query_argument("ranks", "") == "all"
+        lines = await self.on(fields, lambda handle: handle.logs(pod=place, all_ranks=every))
         batch = await self.in_thread(lambda _: list(itertools.islice(lines, _LOG_BATCH)))
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Content-Disposition", f'attachment; filename="{fields["name"]}.log"')
@@ -121,12 +123,7 @@ def _job(handle: Handle) -> Job:
 
 
 def _deployed(session: Session, kind: str, name: str, new: str | None) -> Handle:
-    from cpod_jupyter.api.resources import MODELSTORAGES
-
-    handle = session.get(session.kind(kind), name)
-    if handle.resource == MODELSTORAGES:
-        return session.inference(new or handle.name, modelId=handle.name)
-    return _job(handle).deploy(new)
+    return session.deploy(session.get(session.kind(kind), name), new)
 
 
 def _events(handle: Handle) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ from cpod_jupyter.jupyter.server.address import Address, KindPlace
 from cpod_jupyter.jupyter.server.base import RESOURCE, hub_of
 
 if TYPE_CHECKING:
-    from cpod_jupyter.jupyter.server.lists import ListNews
+    from cpod_jupyter.sdk.livelist import ListNews
 
 _TOPICS = 500
 """Objects and lists that one page may look at at the same time."""

@@ -22,6 +22,8 @@ from cpod_jupyter.operator.settings import Settings
 CONFIG_KEY, PLAN_KEY, DEEPSPEED_KEY = "finetune.json", "plan.yaml", "deepspeed.json"
 MODEL_PATH, DATASET_PATH = "/data/model", "/data/dataset"
 SAVE_PATH, CKPT_PATH = "/data/save", "/data/ckpt"
+KILLS = 20
+"""How often the pods of a fine-tune may be killed; each time it goes on from its last checkpoint."""
 _LORA_RANK = 64
 """Checkpoints have room for an adapter of this rank."""
 
@@ -108,7 +110,7 @@ def need_of(
 
 
 def cpodjob(finetune: Object, need: Need, settings: Settings) -> Object:
-    """The CPodJob that trains. A failure is final: the trainer's words say what to change."""
+    """The CPodJob that trains. A failure of the trainer is final: its words say what to change."""
     spec, name = spec_of(finetune), meta.name_of(finetune)
     annotations = {
         names.ANNOTATION_MODEL_NAME: name,
@@ -147,7 +149,7 @@ def cpodjob(finetune: Object, need: Need, settings: Settings) -> Object:
             "ckptVolumeSize": need.checkpoint_mib,
             "configMap": names.config_of_finetune(name),
             "uploadModel": spec.upload,
-            "backoffLimit": 0,
+            "backoffLimit": KILLS,
         },
     }
 

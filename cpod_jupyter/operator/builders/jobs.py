@@ -13,7 +13,7 @@ from cpod_jupyter.api.quantity import is_quantity, parse_quantity
 from cpod_jupyter.api.resources import JOBS, MPIJOBS_V2BETA1, PYTORCHJOBS, TFJOBS, Object, Resource
 from cpod_jupyter.api.schema import nearest
 from cpod_jupyter.operator.builders.workload import GPU, Facts, clash, given_template, labels, pod_template, spec_of
-from cpod_jupyter.operator.metadata import child_metadata, generation
+from cpod_jupyter.operator.metadata import annotation, child_metadata, generation
 from cpod_jupyter.operator.settings import Settings
 
 
@@ -100,7 +100,10 @@ def _batch_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Setti
 
 def _training_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Settings, retries: int) -> dict[str, Any]:
     kind = kind_of(spec)
-    policy: dict[str, Any] = {"cleanPodPolicy": "Running", "backoffLimit": retries}
+    workers = _workers(spec)
+    elastic = spec.job_type == "pytorch" and workers > 1
+    # Of an elastic job the operator takes away what is left (`operator.leftovers`).
+    policy: dict[str, Any] = {"cleanPodPolicy": "None" if elastic else "Running", "backoffLimit": retries}
     if spec.duration:
         policy["activeDeadlineSeconds"] = spec.duration * 60
     job: dict[str, Any] = {"runPolicy": policy}
@@ -108,14 +111,11 @@ def _training_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Se
         job["nprocPerNode"] = str(_processes(spec))
     elif spec.job_type == "mpi":
         job["slotsPerWorker"] = _processes(spec)
-    workers = _workers(spec)
-    if spec.job_type == "pytorch" and workers > 1:
+    if elastic:
         job["elasticPolicy"] = {"rdzvBackend": "c10d", "minReplicas": workers, "maxReplicas": workers}
     if spec.replica_specs:
         return {**job, kind.specs_field: _given(cpodjob, spec, facts, settings)}
-    # Kubeflow counts restarts only once they happened and then deletes the pod with its last words;
-    # where the first failure is final, the pod had better not restart at all.
-    restart = "OnFailure" if retries else "Never"
+    restart = _restart_policy(cpodjob, retries)
     template = pod_template(cpodjob, facts, settings, kind.container)
     specs = {"Worker": {"replicas": workers, "restartPolicy": restart, "template": template}}
     if spec.job_type == "mpi":
@@ -124,6 +124,18 @@ def _training_job(cpodjob: Object, spec: CPodJobSpec, facts: Facts, settings: Se
         for field in ("command", "args"):
             worker.pop(field, None)  # a worker runs what mpirun starts in it
     return {**job, kind.specs_field: specs}
+
+
+def _restart_policy(cpodjob: Object, retries: int) -> str:
+    """What becomes of a pod that fails.
+
+    Kubeflow counts restarts only once they happened and then deletes the pod with its last words; where the first
+    failure is final, the pod had better not restart at all. Our trainer's own failures are final (its exit codes are
+    below 128), and what was killed goes on from its last checkpoint; it gives up by itself (`runtime.tries`).
+    """
+    if annotation(cpodjob, names.ANNOTATION_FINETUNE):
+        return "ExitCode"
+    return "OnFailure" if retries else "Never"
 
 
 def _processes(spec: CPodJobSpec) -> int:

@@ -12,8 +12,10 @@ from cpod_jupyter.api import scheduling
 from cpod_jupyter.api.catalog import BaseModel
 from cpod_jupyter.api.finetune import FineTuneSpec, finetune_type
 from cpod_jupyter.api.planning import Gpu, ModelShape, Plan, PlanRequest, gpu_of_node, known_gpu, known_shape, make_plan
+from cpod_jupyter.api.planning.cpus import bf16_by_labels
 from cpod_jupyter.api.planning.ways import replicas_of
 from cpod_jupyter.api.resources import Object
+from cpod_jupyter.api.rows import Preference
 from cpod_jupyter.api.trainer import trainer_config
 from cpod_jupyter.operator.builders.claims import MIB
 from cpod_jupyter.operator.builders.workload import GPU, GPU_PRODUCT
@@ -37,6 +39,10 @@ class PlanFacts:
     gpus_per_node: int = 0
     """The most that a node has; 0 where there is none with GPUs of that type."""
     host_memory_mib: int = 0
+    cpu_bf16: bool = False
+    """Whether the CPUs are quicker in bf16 than in fp32."""
+    preferences: bool = False
+    """Whether the dataset is known to have preferences."""
 
     @property
     def replicas(self) -> int:
@@ -65,9 +71,15 @@ def device_of(spec: FineTuneSpec, model: BaseModel | None, nodes: Sequence[Objec
     return Device(gpus, product if gpus else "")
 
 
-def facts_for(device: Device, nodes: Sequence[Object], shape: ModelShape | None) -> PlanFacts:
+def facts_for(
+    device: Device, nodes: Sequence[Object], shape: ModelShape | None, dataset: Object | None = None
+) -> PlanFacts:
+    """`dataset` is the DataSetStorage that is trained on, where there is one yet."""
+    preferences = ((dataset or {}).get("status") or {}).get("examples") == Preference.kind
     if device.gpus == 0:
-        return PlanFacts(shape, host_memory_mib=max(map(_memory_mib, nodes), default=0))
+        memory = max(map(_memory_mib, nodes), default=0)
+        quick = bool(nodes) and all(bf16_by_labels(_labels(node)) for node in nodes)
+        return PlanFacts(shape, host_memory_mib=memory, cpu_bf16=quick, preferences=preferences)
     fitting = _nodes_with(nodes, device.product)
     return PlanFacts(
         shape,
@@ -75,6 +87,7 @@ def facts_for(device: Device, nodes: Sequence[Object], shape: ModelShape | None)
         _weakest(fitting) or (known_gpu(device.product) if device.product else None),
         max(map(_gpus_of, fitting), default=0),
         min(map(_memory_mib, fitting), default=0),
+        preferences=preferences,
     )
 
 
@@ -99,6 +112,8 @@ def plan_of(finetune: Object, facts: PlanFacts) -> Plan | None:
         return None
     spec = FineTuneSpec.model_validate(finetune["spec"])
     batch = spec.hyper_parameters.get("batch_size", "auto")
+    config = trainer_config(spec.config)
+    format = config.get("dataset_format", "")
     wanted = {} if batch == "auto" else {"batch_size": int(float(batch))}
     return make_plan(
         PlanRequest(
@@ -108,7 +123,9 @@ def plan_of(finetune: Object, facts: PlanFacts) -> Plan | None:
             gpu=facts.gpu,
             gpus_per_node=facts.gpus_per_node,
             host_memory_mib=facts.host_memory_mib,
-            config=trainer_config(spec.config),
+            cpu_bf16=facts.cpu_bf16,
+            config=config,
+            preferences=facts.preferences if format in ("", "auto") else format == "preference",
             **wanted,
         )
     )

@@ -1,23 +1,24 @@
-"""`compare([base, job], data, scorer)`: from checkpoint to scores that can be told apart from luck."""
+"""`compare([base, job], data, scorers)`: from checkpoint to scores that can be told apart from luck."""
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.errors import CpodError
-from cpod_jupyter.sdk.evaluate.accuracy import Tell, check_names, greedy
-from cpod_jupyter.sdk.evaluate.answers import Answers
+from cpod_jupyter.sdk.deployment import Deployment
+from cpod_jupyter.sdk.evaluate.accuracy import check_names
+from cpod_jupyter.sdk.evaluate.asked import Tell, asked
+from cpod_jupyter.sdk.evaluate.measure import measured
 from cpod_jupyter.sdk.evaluate.result import Comparison
 from cpod_jupyter.sdk.evaluate.rows import Row, rows_of
-from cpod_jupyter.sdk.evaluate.scorers import Scorer, contains, scorer_of
-from cpod_jupyter.sdk.evaluate.up import Target, brought_up, found
+from cpod_jupyter.sdk.evaluate.scorers import Wanted, contains, scorers_of
+from cpod_jupyter.sdk.evaluate.up import Target, brought_up, found, is_name
 from cpod_jupyter.sdk.follow import Detached
 from cpod_jupyter.sdk.handles import Handle
+from cpod_jupyter.sdk.questions import Endpoint
+from cpod_jupyter.sdk.questions.progress import Counted
 from cpod_jupyter.sdk.session import Session
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ _READY_SECONDS = 1800.0
 
 
 def compare(
-    targets: Sequence[str | Handle],
+    targets: Sequence[str | Handle | Endpoint],
     data: pd.DataFrame | str | Path | Sequence[Row],
-    scorer: str | Scorer = contains,
+    scorers: Wanted | Sequence[Wanted] = contains,
     *,
     session: Session | None = None,
     deploy: Mapping[str, Any] | None = None,
@@ -40,38 +41,47 @@ def compare(
 ) -> Comparison:
     """Ask each of `targets` every question of `data` (temperature 0), and score the answers in pairs.
 
-    Targets are deployments, jobs (their result) and models, as handles or names; those that no deployment serves are
+    Targets are deployments, jobs (their result) and models, as handles or names, and what answers elsewhere, as an
+    `Endpoint` or a URL; those that no deployment serves are
     deployed with `deploy` as further fields of the Inference, and taken down again, on errors and interrupts too.
-    `data` is a DataFrame, rows, or a JSONL file, with `messages`, `question` or `prompt`, and `answer`. `scorer` is
-    `contains`, `exact`, or a function of the answer and the right one; where it raises, the row is marked.
-    A row that was not answered is marked too; calling again asks only what has no answer.
-    `timeout` (seconds) is how long each may take to be ready.
+    `data` is a DataFrame, rows, or a JSONL file, with `messages`, `question` or `prompt`, and `answer`. `scorers` is
+    one or several: names (`sdk.evaluate.SCORERS`), with options as `{"rouge": {"kind": "rouge1"}}`, scorers, or
+    functions of the answer and the right one; where one raises, the row is marked.
+    A row that was not answered is marked too; calling again asks only what has no answer. An answer is `max_tokens`
+    long at most, and marked when it was cut there.
+    `timeout` (seconds) is how long each may take to be ready. `tell` is told how many answers there are; without it
+    they are shown in the cell or the terminal, from the third second on.
 
     Raises CpodError for rows or targets that cannot be used, WorkFailed and WaitTimeout for one that does not come up.
     """
-    score, questions = scorer_of(scorer), rows_of(data)
-    if isinstance(targets, (str, Handle)) or not targets:
+    chosen, questions = scorers_of(scorers), rows_of(data)
+    if isinstance(targets, (str, Handle, Endpoint)) or not targets:
         raise CpodError("give a list of what to compare: deployments, jobs or models")
-    session = session or (Session() if any(isinstance(each, str) for each in targets) else None)
-    handles = [each if isinstance(each, Handle) else found(each, session) for each in targets]  # type: ignore[arg-type]
+    session = session or (Session() if any(map(is_name, targets)) else None)
+    handles = [found(each, session) if isinstance(each, str) else each for each in targets]
     check_names([handle.name for handle in handles])
+    for scorer in chosen:
+        scorer.prepare(session)
     up: list[Target] = []
     try:
         for handle in handles:
             up.append(brought_up(handle, deploy or {}))
         for target in up:
             _awaited(target, timeout)
-        answers, errors = _ask(up, questions, max_tokens, parallel, tell)
+        deployments = {target.name: target.deployment for target in up}
+        given = asked(list(deployments.items()), questions, max_tokens, parallel, tell or Counted())
+        measures = measured(chosen, deployments, questions, given.answers, given.errors)  # some scorers ask once more
+        given.forget()
     finally:
         _take_down([target for target in up if target.ours])
-    points = {target.name: _scored(score, questions, answers[target.name], errors[target.name]) for target in up}
-    return Comparison([target.name for target in up], questions, answers, points, errors)
+    return Comparison([target.name for target in up], questions, given.answers, measures, given.cut)
 
 
 def _awaited(target: Target, timeout: float) -> None:
     """Until it is ready. An interrupt ends the comparison, which does not go on as other work does."""
     try:
-        target.deployment.wait(timeout)
+        if isinstance(target.deployment, Deployment):
+            target.deployment.wait(timeout)
     except Detached:
         raise KeyboardInterrupt from None
 
@@ -86,82 +96,3 @@ def _take_down(targets: Sequence[Target]) -> None:
             failed = failed or error
     if failed is not None:
         raise failed
-
-
-def _ask(
-    up: Sequence[Target], questions: Sequence[Row], max_tokens: int, parallel: int, tell: Tell | None
-) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The answers and errors of each target, a row each; `parallel` questions under way at a time."""
-    asked = [_Asked(target, questions, max_tokens) for target in up]
-    total, done = len(up) * len(questions), 0
-    pool = ThreadPoolExecutor(parallel, thread_name_prefix="cpod-ask")
-    try:
-        futures: list[Future[None]] = [pool.submit(each.ask, at) for each in asked for at in range(len(questions))]
-        for future in as_completed(futures):
-            future.result()
-            done += 1
-            if tell is not None:
-                tell(done, total)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    if not any(any(each.errors) for each in asked):
-        for each in asked:
-            each.kept.finished()
-    return {each.target.name: each.answers for each in asked}, {each.target.name: each.errors for each in asked}
-
-
-class _Asked:
-    """One target, its answers so far, and whether it is still there."""
-
-    def __init__(self, target: Target, questions: Sequence[Row], max_tokens: int) -> None:
-        self.target = target
-        self.answers = [""] * len(questions)
-        self.errors = [""] * len(questions)
-        self._questions, self._max_tokens = questions, max_tokens
-        self.kept = Answers([*target.identity, max_tokens])
-        self._gone = ""
-        self._finding = threading.Lock()
-
-    def ask(self, at: int) -> None:
-        messages = self._questions[at]["messages"]
-        known = self.kept.get(messages)
-        if known is not None:
-            self.answers[at] = known
-            return
-        if self._gone:
-            self.errors[at] = self._gone
-            return
-        try:
-            with self._finding:
-                self.target.deployment.endpoint()  # found out once, and by one thread
-            self.answers[at] = greedy(self.target.deployment, self._questions[at], self._max_tokens)
-            self.kept.keep(messages, self.answers[at])
-        except CpodError as error:
-            self.errors[at] = str(error)
-            self._look()
-
-    def _look(self) -> None:
-        """After an error: one that cannot be reached any more is not asked the other questions."""
-        with self._finding:
-            if not self._gone:
-                self.target.deployment._endpoint = None
-                try:
-                    self.target.deployment.endpoint()
-                except CpodError as error:
-                    self._gone = f"{error}; call compare again when it is back: what was answered is kept"
-
-
-def _scored(score: Scorer, questions: Sequence[Row], answers: Sequence[str], errors: list[str]) -> list[float]:
-    """A score a row, NaN where there is none; what the scorer raises becomes the row's error."""
-    points = []
-    for at, (row, answer) in enumerate(zip(questions, answers, strict=True)):
-        point = math.nan
-        if not errors[at]:
-            try:
-                point = float(score(answer, str(row["answer"])))
-                if math.isnan(point):
-                    errors[at] = "the scorer gave no number (NaN)"
-            except Exception as error:  # the user's own function may raise anything
-                errors[at] = f"the scorer raised {type(error).__name__}: {error}"
-        points.append(point)
-    return points

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from cpod_jupyter.api.resources import INFERENCES, MODELSTORAGES, Object
 from cpod_jupyter.errors import CpodError, NotFound
 from cpod_jupyter.sdk.deployment import Deployment
 from cpod_jupyter.sdk.handles import Handle, Job, Storage
+from cpod_jupyter.sdk.questions import Endpoint
 from cpod_jupyter.sdk.session import Session
 
 _LONGEST = 40
@@ -21,24 +22,41 @@ _LONGEST = 40
 
 @dataclass
 class Target:
-    """One of the things compared. `identity` is the same when it is compared again, though deployed anew."""
+    """One of the things compared."""
 
     name: str
-    deployment: Deployment
-    identity: tuple[Any, ...]
+    deployment: Deployment | Endpoint
     ours: bool
     """Whether the comparison put it up, and takes it down."""
 
     def take_down(self) -> None:
         """Raises CpodError when it cannot be deleted; one that is gone already is well."""
-        with contextlib.suppress(NotFound):
-            self.deployment.delete()
+        if isinstance(self.deployment, Deployment):
+            with contextlib.suppress(NotFound):
+                self.deployment.delete()
 
 
-def found(wanted: str | Handle, session: Session) -> Handle:
-    """A handle as it is; a name is that of a deployment, else of a model, else of a job."""
-    if isinstance(wanted, Handle):
-        return wanted
+def is_name(wanted: object) -> bool:
+    """Whether it is to be looked up in a session; a URL is not."""
+    return isinstance(wanted, str) and "://" not in wanted
+
+
+def answering(
+    wanted: str, session: Callable[[], Session], model: str = "", api_key_env: str | None = None
+) -> Deployment | Endpoint:
+    """A deployment by its name, or what answers at a URL; a session is only made for a name. Raises NotFound."""
+    if not is_name(wanted):
+        return Endpoint(wanted, model, api_key_env=api_key_env)
+    deployment = session().get(INFERENCES, wanted.removeprefix("inference/"))
+    assert isinstance(deployment, Deployment), "an Inference is a deployment"
+    return deployment
+
+
+def found(wanted: str, session: Session | None) -> Handle | Endpoint:
+    """What a name or a URL means: a name is that of a deployment, else of a model, else of a job."""
+    if not is_name(wanted):
+        return Endpoint(wanted)
+    assert session is not None, "a name is looked up in a session"
     if "/" not in wanted:
         for kind in (INFERENCES, MODELSTORAGES):
             try:
@@ -48,10 +66,10 @@ def found(wanted: str | Handle, session: Session) -> Handle:
     return session.find(wanted)
 
 
-def brought_up(handle: Handle, deploy: Mapping[str, Any]) -> Target:
+def brought_up(handle: Handle | Endpoint, deploy: Mapping[str, Any]) -> Target:
     """A target that is there, though it may not answer yet. Raises CpodError for what cannot be deployed."""
-    if isinstance(handle, Deployment):
-        return Target(handle.name, handle, _identity(handle), False)
+    if isinstance(handle, (Deployment, Endpoint)):
+        return Target(handle.name, handle, False)
     client = handle._client
     if isinstance(handle, Job):
         model = client.get(MODELSTORAGES, handle.result, handle.namespace)
@@ -59,21 +77,10 @@ def brought_up(handle: Handle, deploy: Mapping[str, Any]) -> Target:
         model = handle.refresh().object
     else:
         raise CpodError(f"{handle.title} cannot be compared: give a deployment, a job, or a model")
-    identity = (meta.uid_of(model), str(sorted(deploy.items())))
     existing = None if deploy else _serving(handle, meta.name_of(model))
     if existing is not None:
-        return Target(handle.name, existing, identity, False)
-    return Target(handle.name, _deployed(handle, meta.name_of(model), deploy), identity, True)
-
-
-def _identity(deployment: Deployment) -> tuple[Any, ...]:
-    """The same for one that is deleted and made again of the same spec, with the same model."""
-    client, spec = deployment._client, deployment.refresh().object.get("spec") or {}
-    model = ""
-    if spec.get("modelId"):
-        with contextlib.suppress(NotFound):
-            model = meta.uid_of(client.get(MODELSTORAGES, str(spec["modelId"]), deployment.namespace))
-    return client.server, deployment.namespace, deployment.name, spec, model
+        return Target(handle.name, existing, False)
+    return Target(handle.name, _deployed(handle, meta.name_of(model), deploy), True)
 
 
 def _serving(handle: Handle, model: str) -> Deployment | None:

@@ -22,6 +22,8 @@ class Data:
     faults: tuple[str, ...] = ()
     whole: bool = True
     """False when reading stopped at its limit."""
+    examples: str = ""
+    """What the sound rows are: conversations, texts or preferences."""
 
 
 @dataclass(frozen=True)

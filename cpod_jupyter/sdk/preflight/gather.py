@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.api import meta, names
 from cpod_jupyter.api.catalog import CATALOG
-from cpod_jupyter.api.chatrows import Message, data_files, numbered_rows, parse_row
 from cpod_jupyter.api.records import parse_record
 from cpod_jupyter.api.resources import (
     DATASETSTORAGES,
@@ -26,6 +25,7 @@ from cpod_jupyter.api.resources import (
     Resource,
     of_object,
 )
+from cpod_jupyter.api.rows import BadRow, data_files, examples_of, parse_line, read_row
 from cpod_jupyter.api.sources import split_checksum
 from cpod_jupyter.errors import ApiError, ApiUnreachable, BadRequest, CpodError, Forbidden, Invalid, NotFound
 from cpod_jupyter.operator.catalogue import catalogue
@@ -35,7 +35,8 @@ from cpod_jupyter.sdk.content import Content
 from cpod_jupyter.sdk.preflight.asks import Named, named_storages, secrets_of
 from cpod_jupyter.sdk.preflight.facts import Data, Facts, Speed
 from cpod_jupyter.sdk.preflight.planned import planned
-from cpod_jupyter.sdk.preflight.rules import judge, storage_of
+from cpod_jupyter.sdk.preflight.rules import judge
+from cpod_jupyter.sdk.preflight.storages import storage_of
 from cpod_jupyter.sdk.preflight.verdict import Verdict
 from cpod_jupyter.sdk.upload import storage_of as storage_of_content
 
@@ -97,13 +98,13 @@ def gather(session: Session, obj: Object, content: Content | None = None, *, sec
 def _with_content(facts: Facts, content: Content, until: float) -> Facts:
     """The facts as if the content were a dataset already; whether each row is sound was looked at before."""
     storage = {**storage_of_content(content, content.name, meta.namespace_of(facts.obj)), "status": {"phase": "done"}}
-    rows, tokens = 0, 0
+    rows, tokens, kind = 0, 0, ""
     for line in content.files[0].chunks():
         if rows % 256 == 255 and time.monotonic() > until:
             break
-        rows += 1
-        tokens += _tokens_of(parse_row(line))
-    data = Data(rows, tokens, whole=rows == content.rows)
+        example = read_row(parse_line(line))
+        rows, tokens, kind = rows + 1, tokens + sum(map(_tokens, example.texts)), example.kind
+    data = Data(rows, tokens, whole=rows == content.rows, examples=kind)
     return dataclasses.replace(facts, datasets=[*(facts.datasets or ()), storage], data=data)
 
 
@@ -180,7 +181,8 @@ def _with_data(facts: Facts, session: Session, named: list[Named], until: float)
     path = _path_of(storage) if storage is not None else None
     if path is None or not path.exists():
         return facts
-    data = read_data(path, time.monotonic() + _SHARE * max(0.0, until - time.monotonic()))
+    format = str((facts.obj["spec"].get("config") or {}).get("dataset_format", "auto"))
+    data = read_data(path, time.monotonic() + _SHARE * max(0.0, until - time.monotonic()), format)
     return dataclasses.replace(facts, data=data)
 
 
@@ -194,30 +196,26 @@ def _path_of(storage: Object) -> Path | None:
     return Path(split_checksum(name.removeprefix("file://"))[0])
 
 
-def read_data(path: Path, until: float) -> Data:
+def read_data(path: Path, until: float, format: str = "auto") -> Data:
     """The rows of a file or folder, judged as the trainer does, until that time by the monotonic clock."""
-    rows, tokens, faults = 0, 0, list[str]()
+    rows, tokens, kind, faults = 0, 0, "", list[str]()
     for file in data_files(path) if path.is_dir() else [path]:
         place = file.relative_to(path) if path.is_dir() else file.name
         try:
-            with file.open("rb") as stream:
-                for number, line in numbered_rows(stream):
-                    if rows % 256 == 255 and time.monotonic() > until:
-                        return Data(rows, tokens, tuple(faults), whole=False)
-                    rows += 1
-                    turns = parse_row(line)
-                    if isinstance(turns, str):
-                        faults.append(f"{place} row {number}: {turns}")
-                    else:
-                        tokens += _tokens_of(turns)
+            for number, example in examples_of(file, format):
+                if rows % 256 == 255 and time.monotonic() > until:
+                    return Data(rows, tokens, tuple(faults), whole=False, examples=kind)
+                rows += 1
+                if isinstance(example, BadRow):
+                    faults.append(f"{place} row {number}: {example}")
+                else:
+                    tokens += sum(map(_tokens, example.texts))
+                    kind = example.kind
         except OSError as error:
             faults.append(f"{place} cannot be read: {error.strerror}")
-    return Data(rows, tokens, tuple(faults))
-
-
-def _tokens_of(turns: Sequence[Message] | str) -> int:
-    """Of a sound row's conversation."""
-    return 0 if isinstance(turns, str) else sum(_tokens(turn["content"]) for turn in turns)
+        except ValueError as error:
+            faults.append(f"{place} is broken: {error}")
+    return Data(rows, tokens, tuple(faults), examples=kind)
 
 
 def _tokens(text: str) -> int:

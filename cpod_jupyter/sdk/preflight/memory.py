@@ -17,6 +17,7 @@ from cpod_jupyter.api.resources import Object
 from cpod_jupyter.operator.builders import plan as planning
 from cpod_jupyter.operator.builders.finetune import spec_of
 from cpod_jupyter.sdk.preflight.facts import Facts
+from cpod_jupyter.sdk.preflight.storages import plan_facts
 from cpod_jupyter.sdk.preflight.verdict import Finding
 
 _SHORTEST, _SMALLEST_BATCH = 64, 1
@@ -26,7 +27,7 @@ _MIB = 1 << 20
 def plan_for(facts: Facts, storage: Object | None, model: BaseModel | None, nodes: Sequence[Object]) -> Plan | None:
     """The operator's plan on these nodes; None when nothing tells how large the model is."""
     device = planning.device_of(spec_of(facts.obj), model, nodes, facts.settings)
-    return planning.plan_of(facts.obj, planning.facts_for(device, nodes, planning.shape_of(storage, model)))
+    return planning.plan_of(facts.obj, plan_facts(facts, device, nodes, storage, model))
 
 
 def memory(facts: Facts, storage: Object | None, model: BaseModel | None) -> Iterator[Finding]:
@@ -118,7 +119,7 @@ def _first_that_fits(
             left = (changed.get("config") or {}).items()
             changed["config"] = {key: value for key, value in left if key != "per_device_train_batch_size"}
         device = planning.device_of(spec_of(facts.obj), model, nodes, facts.settings)
-        known = planning.facts_for(device, nodes, planning.shape_of(storage, model))
+        known = plan_facts(facts, device, nodes, storage, model)
         plan = planning.plan_of({**facts.obj, "spec": changed}, known)
         if plan is not None and plan.fits:
             return words

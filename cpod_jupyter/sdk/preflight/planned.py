@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cpod_jupyter.api import meta, names
-from cpod_jupyter.api.planning import Plan
 from cpod_jupyter.api.resources import (
     CPODJOBS,
     FINETUNES,
@@ -28,12 +27,10 @@ from cpod_jupyter.operator.storage_kinds import claim_of
 from cpod_jupyter.sdk.kinds import word_of
 from cpod_jupyter.sdk.preflight.asks import PRODUCT, Pods, named_storages, pods_of
 from cpod_jupyter.sdk.preflight.facts import Facts
-from cpod_jupyter.sdk.preflight.rules import base_of, storage_of
+from cpod_jupyter.sdk.preflight.storages import base_of, plan_facts, storage_of
 from cpod_jupyter.sdk.view import table
+from cpod_jupyter.sdk.view.plan import Line, rows_of
 from cpod_jupyter.sdk.view.rows import Rows
-
-Line = tuple[str, str, str]
-"""What, how, and why or with what."""
 
 _LONGEST = 160
 """Characters of a command that are shown."""
@@ -88,7 +85,7 @@ def _finetune(facts: Facts, obj: Object) -> list[Line]:
         return []
     spec = finetune.spec_of(obj)
     device = planning.device_of(spec, model, facts.nodes, facts.settings)
-    known = planning.facts_for(device, facts.nodes, planning.shape_of(storage, model))
+    known = plan_facts(facts, device, facts.nodes, storage, model)
     plan = planning.plan_of(obj, known)
     base = meta.name_of(storage) if storage else model.storage_name if model else ""
     size = int(((storage or {}).get("status") or {}).get("size") or 0)
@@ -103,32 +100,12 @@ def _finetune(facts: Facts, obj: Object) -> list[Line]:
         ("method", kind + merged, f"from the model {base}"),
     ]
     lines += (
-        _by_plan(plan) if plan else [("plan", "the trainer's own defaults", "nothing tells how large the model is")]
+        rows_of(plan.to_status())
+        if plan
+        else [("plan", "the trainer's own defaults", "nothing tells how large the model is")]
     )
     lines.append(("result", f"ModelStorage {names.result_storage(name)}", "uploaded too" if spec.upload else ""))
     return lines
-
-
-def _by_plan(plan: Plan) -> list[Line]:
-    work, request, why = plan.work, plan.request, plan.reasons
-    device = (request.gpu.product if request.gpu else "GPU") if request.gpus else "the CPU"
-    pods = f"{plan.replicas} pod{'s' if plan.replicas > 1 else ''} x {plan.processes_per_replica} on {device}"
-    batch = f"{work.batch} x {work.accumulation} accumulated x {plan.processes} = {plan.effective_batch} a step"
-    offload = "" if work.offload == "none" else f", {work.offload} in the host's memory"
-    sharding = plan.sharding if work.zero_stage else "none"
-    need = plan.estimate.to_status()
-    parts = ("weights", "gradients", "optimizer", "activations", "logits", "overhead")
-    made_of = ", ".join(f"{part} {need[part]}" for part in parts if need.get(part))
-    of = f" of {request.memory_mib}" if request.memory_mib else ""
-    return [
-        ("processes", pods, why["processes"]),
-        ("precision", work.precision, why["precision"]),
-        ("batch", batch, why["batch"]),
-        ("max_length", f"{work.max_length} tokens", ""),
-        ("checkpointing", "on" if work.checkpointing else "off", why["checkpointing"]),
-        ("DeepSpeed", sharding + offload, why["sharding"] if not offload else f"{why['sharding']} {why['offload']}"),
-        ("memory", f"{plan.estimate.total}{of} MiB", made_of),
-    ]
 
 
 # ---- what runs an image

@@ -14,9 +14,10 @@ from cpod_jupyter.operator.builders import plan as planning
 from cpod_jupyter.operator.builders.finetune import spec_of
 from cpod_jupyter.operator.objects import Refused
 from cpod_jupyter.sdk.kinds import word_of
-from cpod_jupyter.sdk.preflight.asks import GPU, PRODUCT, Named, Pods, named_storages, pods_of, with_gpus
+from cpod_jupyter.sdk.preflight.asks import GPU, PRODUCT, Pods, named_storages, pods_of, with_gpus
 from cpod_jupyter.sdk.preflight.facts import Facts
 from cpod_jupyter.sdk.preflight.memory import by_node, memory
+from cpod_jupyter.sdk.preflight.storages import base_of, storage_of
 from cpod_jupyter.sdk.preflight.verdict import Finding, Verdict
 from cpod_jupyter.sdk.states import State, status_of
 from cpod_jupyter.sdk.words import span
@@ -52,25 +53,6 @@ def _admission(facts: Facts) -> Iterator[Finding]:
         admission.check(facts.obj)
     except Refused as error:
         yield Finding("error", "operator", str(error))
-
-
-def storage_of(facts: Facts, named: Named) -> Object | None:
-    """The storage of a name, in the namespace or among the public ones, as the operator looks for it."""
-    own = facts.models if named.kind == "model" else facts.datasets
-    public = facts.public_models if named.kind == "model" else facts.public_datasets
-    wanted = names.public_original(named.name) if named.public else named.name
-    return next((item for item in (public if named.public else own) or () if meta.name_of(item) == wanted), None)
-
-
-def base_of(facts: Facts) -> tuple[Object | None, BaseModel | None]:
-    """A fine-tune's model: its storage, the catalogue's entry, or both."""
-    named = next(item for item in named_storages(facts.resource, facts.obj) if item.kind == "model")
-    storage = storage_of(facts, named)
-    if storage is not None:
-        return storage, next((model for model in facts.catalogue if model.storage_name == named.name), None)
-    model = find_model(named.name, facts.catalogue)
-    found = Named("model", model.storage_name, named.field) if model else None
-    return (storage_of(facts, found) if found else None), model
 
 
 def _names(facts: Facts) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ from cpod_jupyter.sdk.handles import Job, Show
 from cpod_jupyter.sdk.kinds import RUN_ONCE, word_of
 from cpod_jupyter.sdk.preflight.asks import GPU, PRODUCT, Named, named_storages, secrets_of
 from cpod_jupyter.sdk.preflight.gather import gather
-from cpod_jupyter.sdk.preflight.rules import base_of, storage_of
+from cpod_jupyter.sdk.preflight.storages import base_of, storage_of
 from cpod_jupyter.sdk.smoke import pods
 from cpod_jupyter.sdk.smoke.build import STEPS, Here, Smoke, Stand, build, is_smoke, smoke_name, written_name
 from cpod_jupyter.sdk.smoke.stand import Ask, Machine, dataset_stand, model_stand

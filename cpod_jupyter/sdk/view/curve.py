@@ -8,7 +8,8 @@ Its colours are readable on light and on dark ground.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -21,6 +22,9 @@ MOST_POINTS = 240
 _WIDTH, _HEIGHT = 640, 160
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 84, 10, 28
 _BLUE, _ORANGE, _GREY = "#2b7de0", "#d9730d", "#808080"
+_RUNS = (_BLUE, _ORANGE, "#2e8b57", "#a347ba")
+_NAME = 6
+"""Characters of a run's name that there is room for beside the end of its line."""
 _DOTS = 60
 """Evaluations that are marked one by one."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -52,6 +56,11 @@ def decimated(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return [*kept, points[-1]]
 
 
+def number(value: float) -> str:
+    """Three digits, and no power of ten for what a person reads as a number."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 10_000_000 else f"{value:.3g}"
+
+
 def image(drawn: str, words: str) -> str:
     """A drawn curve as an HTML element, with words for who cannot see it; empty for none."""
     if not drawn:
@@ -79,20 +88,47 @@ def svg(metrics: Sequence[Metrics], total_steps: float | None = None) -> str:
         return ""
     held_out = decimated(points_of(metrics, "eval_loss"))
     frame = _Frame.around([*points, *held_out], total_steps)
-    grid = "".join(_rule(value, frame.y(value)) for value in frame.values())
-    ticks = "".join(_tick(step, frame.x(step)) for step in frame.steps())
     drawn = _rate(decimated(points_of(metrics, "learning_rate")), frame) + _line(points, frame, _BLUE)
     labels = [("loss", points[-1], _BLUE)]
     if held_out:
         drawn += _line(held_out, frame, _ORANGE)
         drawn += "".join(_dot(point, frame, _ORANGE, 2.5) for point in held_out[-_DOTS:])
         labels.append(("eval", held_out[-1], _ORANGE))
+    return _drawing(label(metrics), frame, f"{drawn}{_dot(points[-1], frame, _BLUE, 3)}{_ends(labels, frame)}")
+
+
+def compared(runs: Mapping[str, Sequence[Metrics]]) -> str:
+    """The losses of several runs over each other, each named at its end; empty with none of two points."""
+    found = {name: decimated(points_of(metrics)) for name, metrics in runs.items()}
+    words = "; ".join(f"{name}: {label(metrics)}" for name, metrics in runs.items())
+    return lines({name: points for name, points in found.items() if len(points) > 1}, words)
+
+
+def lines(
+    found: Mapping[str, Sequence[Point]], words: str, x: str = "step", say: Callable[[float], str] = "{:.3f}".format
+) -> str:
+    """Lines over each other, each named at its end with its last value; empty with none. `words` are for who cannot
+    see them, `x` says what is counted to the right, `say` how a value is written."""
+    if not found:
+        return ""
+    frame = _Frame.around([point for points in found.values() for point in points], None)
+    drawn, labels = "", []
+    for (name, points), colour in zip(found.items(), itertools.cycle(_RUNS)):
+        drawn += _line(points, frame, colour) + _dot(points[-1], frame, colour, 3)
+        labels.append((name if len(name) <= _NAME else f"{name[: _NAME - 1]}…", points[-1], colour))
+    return _drawing(words, frame, drawn + _ends(labels, frame, say), x)
+
+
+def _drawing(words: str, frame: _Frame, drawn: str, x: str = "step") -> str:
+    """An image with axes."""
+    grid = "".join(_rule(value, frame.y(value)) for value in frame.values())
+    ticks = "".join(_tick(step, frame.x(step)) for step in frame.steps())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{escape(label(metrics))}" color="{_GREY}" font-family="system-ui,sans-serif" font-size="11">'
+        f'aria-label="{escape(words)}" color="{_GREY}" font-family="system-ui,sans-serif" font-size="11">'
         f"{grid}{ticks}"
-        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 2}" text-anchor="end" fill="currentColor" opacity=".7">step</text>'
-        f"{drawn}{_dot(points[-1], frame, _BLUE, 3)}{_ends(labels, frame)}</svg>"
+        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 2}" text-anchor="end" fill="currentColor" opacity=".7">'
+        f"{escape(x)}</text>{drawn}</svg>"
     )
 
 
@@ -146,7 +182,9 @@ def _rate(points: Sequence[Point], frame: _Frame) -> str:
     )
 
 
-def _ends(labels: Sequence[tuple[str, Point, str]], frame: _Frame) -> str:
+def _ends(
+    labels: Sequence[tuple[str, Point, str]], frame: _Frame, say: Callable[[float], str] = "{:.3f}".format
+) -> str:
     """The last value of each line beside its end, none over another."""
     texts, taken = [], float("-inf")
     for word, (step, value), colour in sorted(labels, key=lambda label: -label[1][1]):
@@ -154,7 +192,7 @@ def _ends(labels: Sequence[tuple[str, Point, str]], frame: _Frame) -> str:
         taken = y
         texts.append(
             f'<text x="{frame.x(step) + 6}" y="{y}" fill="{colour}" font-weight="600" font-size="12">'
-            f"{word} {value:.3f}</text>"
+            f"{escape(f'{word} {say(value)}'.strip())}</text>"
         )
     return "".join(texts)
 
@@ -179,7 +217,7 @@ def _bounds(low: float, high: float) -> tuple[float, float]:
 def _rule(value: float, y: float) -> str:
     return (
         f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" stroke="currentColor" opacity=".18"/>'
-        f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end" fill="currentColor" opacity=".7">{value:.3g}</text>'
+        f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end" fill="currentColor" opacity=".7">{number(value)}</text>'
     )
 
 

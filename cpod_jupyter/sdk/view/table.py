@@ -13,10 +13,14 @@ _WIDE = 30
 
 def html(columns: Sequence[str], rows: Sequence[Sequence[str]], *, pills: Collection[int] = ()) -> str:
     """A themed table; the cells of the columns in `pills` are shown as phases."""
+    return theme.block(inner(columns, rows, pills=pills))
+
+
+def inner(columns: Sequence[str], rows: Sequence[Sequence[str]], *, pills: Collection[int] = ()) -> str:
+    """The table alone, for a block that has more."""
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "".join(f"<tr>{''.join(_cell(cell, at in pills) for at, cell in enumerate(row))}</tr>" for row in rows)
-    table = f'<table class="cpod-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return theme.block(table)
+    return f'<table class="cpod-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _cell(text: str, pill: bool) -> str:

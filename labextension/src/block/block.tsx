@@ -28,7 +28,7 @@ export function Block({ state, trouble, actions, trans }: IBlockProps): JSX.Elem
   return (
     <section className={`cpodLab-block cpodLab-${state.tone}`} aria-label={title} data-phase={state.phase}>
       <Head state={state} trans={trans} />
-      {state.progress && <Progress progress={state.progress} />}
+      {state.progress && <Progress progress={state.progress} trans={trans} />}
       {state.numbers.length > 0 && <Words className="cpodLab-numbers cpodLab-dim" words={state.numbers} />}
       <Pods pods={state.pods} left={state.pods_left_out} trans={trans} />
       <Reason state={state} actions={actions} trans={trans} />
@@ -70,7 +70,7 @@ function Head({ state, trans }: { state: IBlockState; trans: TranslationBundle }
   );
 }
 
-function Progress({ progress }: { progress: IProgress }): JSX.Element {
+function Progress({ progress, trans }: { progress: IProgress; trans: TranslationBundle }): JSX.Element {
   if (progress.fraction === null) {
     return <Words className="cpodLab-numbers" words={[progress.words]} />;
   }
@@ -80,6 +80,7 @@ function Progress({ progress }: { progress: IProgress }): JSX.Element {
       <div
         className="cpodLab-bar"
         role="progressbar"
+        aria-label={trans.__('Progress')}
         aria-valuemin={0}
         aria-valuemax={100}
         aria-valuenow={percent}
@@ -200,7 +201,11 @@ function Tools({ state, actions, trans }: IPartProps): JSX.Element {
           {trans.__('Download the whole log')}
         </button>
       )}
-      {yaml && <pre className="cpodLab-yaml">{yaml}</pre>}
+      {yaml && (
+        <pre className="cpodLab-yaml" tabIndex={0} role="region" aria-label={trans.__('Manifest')}>
+          {yaml}
+        </pre>
+      )}
     </>
   );
 }

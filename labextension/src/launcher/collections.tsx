@@ -2,9 +2,8 @@ import React, { RefObject, useEffect, useRef, useState } from 'react';
 
 import { sentence } from '../errors';
 import { Field, Frame, idFor, IFieldProps, labelFor, useForm, useSaid } from './field';
-import { dotted, ISchema, shapeOf, Value } from './spec';
+import { dotted, ISchema, plainValue, shapeOf, Value } from './spec';
 import { write } from './yaml';
-import { plainValue, read } from './yamlreader';
 
 /**
  * Where the keyboard goes once a row is added or removed: into the new row, or to the button that adds. Gives the ref of
@@ -212,7 +211,7 @@ export function FreeField(props: IFieldProps): JSX.Element {
   const type = (typed: string): void => {
     setText(typed);
     try {
-      form.change(path, typed.trim() ? plainValue(read(typed)) : undefined);
+      form.change(path, typed.trim() ? plainValue(typed, form.trans) : undefined);
       setFault('');
     } catch (error) {
       form.change(path, typed); // which the server refuses, too

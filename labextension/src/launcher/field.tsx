@@ -138,7 +138,7 @@ function Group(props: IFieldProps): JSX.Element {
   const { ids, said } = useSaid(props);
   const label = labelFor(props);
   const inner = (): JSX.Element => <Fields schema={schema} path={path} value={value} />;
-  if (typeof path[path.length - 1] === 'number' || props.required) {
+  if (typeof path[path.length - 1] === 'number' || props.required || schema.open) {
     return (
       <fieldset className="cpodForm-group" aria-describedby={ids}>
         <legend>{label}</legend>
@@ -157,8 +157,8 @@ function Group(props: IFieldProps): JSX.Element {
   );
 }
 
-export function labelFor({ label, path }: IFieldProps): string {
-  return label ?? labelOf(String(path[path.length - 1]));
+export function labelFor({ label, path, schema }: IFieldProps): string {
+  return label ?? schema.label ?? labelOf(String(path[path.length - 1]));
 }
 
 export function idFor(form: IFormContext, path: Path): string {

@@ -3,6 +3,7 @@ import React, { useEffect, useId, useMemo, useRef, useState } from 'react';
 
 import { sentence } from '../errors';
 import { IAddress } from '../block/state';
+import { cellLikeManifest } from './comments';
 import { Checker, IOpinion, NO_OPINION } from './checker';
 import { Fields, FormContext, Frame, IFormContext } from './field';
 import { usePlaces, usePicks, useSchema } from './lists';
@@ -38,6 +39,8 @@ export interface IFormActions {
   open(address: IAddress): void;
   /** Put a cell into the notebook; null where there is none. */
   insert: ((text: string) => void) | null;
+  /** Put a cell back to where it came from; null where it came from none. */
+  putBack: ((text: string) => void) | null;
   /** What is in the form now, to be kept for a reload. */
   keep(start: IStart): void;
 }
@@ -54,7 +57,7 @@ export function Form({ server, start, actions, trans }: IFormProps): JSX.Element
   const id = useId();
   const places = usePlaces(server, start.context, start.namespace);
   const [kind, setKind] = useState<Kind>(start.kind);
-  const { schema, trouble } = useSchema(server, places.context, kind);
+  const { schema, trouble } = useSchema(server, places.context, kind, trans);
   const [drafts, setDrafts] = useState<Partial<Record<Kind, IManifest>>>({});
   const [unread, setUnread] = useState('');
   const [touched, setTouched] = useState(start.text !== '');
@@ -63,7 +66,7 @@ export function Form({ server, start, actions, trans }: IFormProps): JSX.Element
   useEffect(() => {
     if (schema && start.text && start.kind === kind && !drafts[kind]) {
       try {
-        const found = fromYaml(start.text, schema);
+        const found = fromYaml(start.text, schema, trans);
         setDrafts({ ...drafts, ...(found && { [kind]: found }) });
       } catch (error) {
         setUnread(sentence(error));
@@ -72,14 +75,13 @@ export function Form({ server, start, actions, trans }: IFormProps): JSX.Element
   }, [schema]);
 
   const manifest = drafts[kind] ?? { kind, metadata: {}, spec: {} };
-  const text = toYaml(manifest);
+  const source = start.kind === kind && !unread ? start.text : '';
+  const text = useMemo(() => toYaml(manifest, source), [drafts[kind], kind, source]);
   const { context, namespace } = places;
   const opinion = useOpinion(server, { context, namespace, text }, touched && schema !== null);
-  useEffect(() => {
-    if (touched) {
-      actions.keep({ kind, context, namespace, text });
-    }
-  }, [text, kind, context, namespace, touched]);
+  // What could not be read yet, or not at all, is kept as it came.
+  const worth = drafts[kind] ? text : start.kind === kind ? start.text : '';
+  useEffect(() => actions.keep({ kind, context, namespace, text: worth }), [worth, kind, context, namespace]);
 
   const change = (path: Path, value: Value | undefined): void => {
     setTouched(true);
@@ -93,7 +95,11 @@ export function Form({ server, start, actions, trans }: IFormProps): JSX.Element
   const waits = start.text !== '' && start.kind === kind && !drafts[kind] && !unread;
   return (
     <FormContext.Provider value={form}>
-      <form className="cpodForm" aria-label={trans.__('Launch')} onSubmit={event => event.preventDefault()}>
+      <form
+        className="cpodForm"
+        aria-label={trans.__('New %1', KINDS[kind])}
+        onSubmit={event => event.preventDefault()}
+      >
         <div className="cpodForm-left">
           <Place
             {...{ places, kind, setKind, trans, id, name: String(manifest.metadata.name ?? ''), change }}
@@ -127,8 +133,9 @@ export function Form({ server, start, actions, trans }: IFormProps): JSX.Element
             touched={touched}
             above={schema ? homeless(opinion.faults, schema) : opinion.faults}
             trans={trans}
-          />
-          <Ends {...{ server, actions, opinion, trans }} request={{ context, namespace, text }} />
+          >
+            <Ends {...{ server, actions, opinion, trans }} request={{ context, namespace, text }} />
+          </Opinion>
           <h3 id={`${id}-manifest`}>{trans.__('Manifest')}</h3>
           <pre className="cpodForm-manifest" tabIndex={0} role="region" aria-labelledby={`${id}-manifest`}>
             {text}
@@ -266,8 +273,9 @@ function Ends({ server, actions, opinion, request, trans }: IEndsProps): JSX.Ele
     made.slice(0, 1).forEach(({ address }) => actions.open(address));
     return made.map(({ address, outcome }) => `${address.kind}/${address.name}: ${outcome}`).join('; ');
   };
-  const insert = async (): Promise<string> => {
-    actions.insert!(await server.cell(request));
+  const put = (into: (text: string) => void) => async (): Promise<string> => {
+    const cell = await server.cell(request);
+    into(cellLikeManifest(cell, request.text, trans));
     return trans.__('The cell is in the notebook.');
   };
   const doubtful = opinion.verdict !== null && !opinion.verdict.ok;
@@ -281,8 +289,18 @@ function Ends({ server, actions, opinion, request, trans }: IEndsProps): JSX.Ele
       >
         {doubtful ? trans.__('Submit all the same') : trans.__('Submit')}
       </button>
+      {actions.putBack && (
+        <button
+          type="button"
+          className="cpodLab-button"
+          disabled={busy}
+          onClick={doing(put(actions.putBack))}
+        >
+          {trans.__('Put back into the cell')}
+        </button>
+      )}
       {actions.insert && (
-        <button type="button" className="cpodLab-button" disabled={busy} onClick={doing(insert)}>
+        <button type="button" className="cpodLab-button" disabled={busy} onClick={doing(put(actions.insert))}>
           {trans.__('Insert as cell')}
         </button>
       )}

@@ -3,6 +3,7 @@ import { useEffect, useState } from 'react';
 
 import { sentence } from '../errors';
 import { IPick } from './field';
+import { withNames } from './named';
 import { IFormServer } from './service';
 import { ISchema, Kind } from './spec';
 
@@ -54,7 +55,8 @@ export function usePlaces(server: IFormServer, context: string, namespace: strin
 export function useSchema(
   server: IFormServer,
   context: string,
-  kind: Kind
+  kind: Kind,
+  trans: TranslationBundle
 ): { schema: ISchema | null; trouble: string } {
   const [found, setFound] = useState<{ key: string; schema: ISchema | null; trouble: string } | null>(null);
   const key = `${context} ${kind}`;
@@ -63,7 +65,7 @@ export function useSchema(
       context
         ? ask(
             server.schema(context, kind),
-            schema => setFound({ key, schema, trouble: '' }),
+            schema => setFound({ key, schema: withNames(kind, schema, trans), trouble: '' }),
             trouble => setFound({ key, schema: null, trouble })
           )
         : undefined,

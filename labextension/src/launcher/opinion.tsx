@@ -1,6 +1,7 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
+import { PlanTable } from '../plantable';
 import { IOpinion } from './checker';
 import { IFault } from './spec';
 
@@ -10,11 +11,13 @@ export interface IOpinionProps {
   touched: boolean;
   /** The faults that are shown at no field. */
   above: IFault[];
+  /** What can be done about it: below the verdict, above its reasons, which may be long. */
+  children: React.ReactNode;
   trans: TranslationBundle;
 }
 
 /** Whether what is in the form is right, could be run, and how it would be. */
-export function Opinion({ opinion, touched, above, trans }: IOpinionProps): JSX.Element {
+export function Opinion({ opinion, touched, above, children, trans }: IOpinionProps): JSX.Element {
   const { faults, verdict, trouble, pending } = opinion;
   const plan = verdict?.plan;
   return (
@@ -22,6 +25,7 @@ export function Opinion({ opinion, touched, above, trans }: IOpinionProps): JSX.
       <p role="status" className={`cpodForm-verdict cpodLab-${tone(opinion)}`}>
         {words(touched, opinion, trans)}
       </p>
+      {children}
       {trouble && <p className="cpodForm-fault">{trouble}</p>}
       {above.length > 0 && (
         <ul className="cpodForm-list">
@@ -43,18 +47,7 @@ export function Opinion({ opinion, touched, above, trans }: IOpinionProps): JSX.
         </ul>
       )}
       {faults.length === 0 && plan && plan.rows.length > 0 && (
-        <table className="cpodForm-plan" aria-busy={pending}>
-          <caption>{plan.title || trans.__('Plan')}</caption>
-          <tbody>
-            {plan.rows.map(([what, value, why], at) => (
-              <tr key={at}>
-                <th scope="row">{what}</th>
-                <td>{value}</td>
-                <td className="cpodLab-dim">{why}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+        <PlanTable plan={plan} busy={pending} trans={trans} />
       )}
     </section>
   );

@@ -6,8 +6,10 @@ export type { IFault };
  * A kind's schema as a form's fields, and a form's values as a manifest and back. Nothing here draws or asks anybody.
  */
 
-import { resolved, Value, write } from './yaml';
-import { Node, Plain, plainValue, read } from './yamlreader';
+import { TranslationBundle } from '@jupyterlab/translation';
+import { isMap, isScalar, isSeq, Node, Scalar } from 'yaml';
+
+import { keyOf, read, Value, write, writeAs } from './yaml';
 
 export type { Value } from './yaml';
 
@@ -23,6 +25,10 @@ export interface ISchema {
   default?: Value;
   minimum?: number;
   maximum?: number;
+  /** Instead of the words that the field's name is made of; not in a cluster's schemas. */
+  label?: string;
+  /** Whether the fields of a group are to be seen at once; not in a cluster's schemas. */
+  open?: boolean;
   'x-kubernetes-int-or-string'?: boolean;
   'x-kubernetes-preserve-unknown-fields'?: boolean;
 }
@@ -171,65 +177,67 @@ export function withValue(value: Value | undefined, path: Path, next: Value | un
   return Object.keys(fields).length ? fields : undefined;
 }
 
-/** The manifest's YAML. */
-export function toYaml({ kind, metadata, spec }: IManifest): string {
-  return write({ apiVersion: API_VERSION, kind: KINDS[kind], metadata, spec });
+/** The manifest's YAML; what stands in `source`, too, is written as there, with its comments. */
+export function toYaml({ kind, metadata, spec }: IManifest, source = ''): string {
+  const value = { apiVersion: API_VERSION, kind: KINDS[kind], metadata, spec };
+  return source ? writeAs(value, source) : write(value);
 }
 
-/** The kind that a manifest is of, or null for one that the form does not make. Raises YamlError. */
-export function kindOf(text: string): Kind | null {
-  const kind = plainValue((read(text) as { [key: string]: Node }).kind ?? null);
+/** The kind that a manifest is of, or null for one that the form does not make. Raises YamlFault. */
+export function kindOf(text: string, trans: TranslationBundle): Kind | null {
+  const kind = valueAt(plainValue(text, trans), ['kind']);
   return (Object.keys(KINDS) as Kind[]).find(each => KINDS[each] === kind) ?? null;
 }
 
-/** The namespace that a manifest names itself; empty where it names none. Raises YamlError. */
-export function namespaceOf(text: string): string {
-  const found = valueAt(plainValue(read(text)), ['metadata', 'namespace']);
+/** The namespace that a manifest names itself; empty where it names none. Raises YamlFault. */
+export function namespaceOf(text: string, trans: TranslationBundle): string {
+  const found = valueAt(plainValue(text, trans), ['metadata', 'namespace']);
   return typeof found === 'string' ? found : '';
 }
 
 /**
  * A manifest's values as its kind's schema means them, without its namespace, for which a form has a field; null for a
- * kind that the form does not make. Raises YamlError.
+ * kind that the form does not make. Raises YamlFault.
  */
-export function fromYaml(text: string, schema: ISchema): IManifest | null {
-  const kind = kindOf(text);
+export function fromYaml(text: string, schema: ISchema, trans: TranslationBundle): IManifest | null {
+  const kind = kindOf(text, trans);
   if (!kind) {
     return null;
   }
-  const { metadata, spec } = read(text) as { [key: string]: Node };
   const named = { type: 'object', properties: { name: { type: 'string' } } };
-  const { namespace: _, ...rest } = fields(meant(metadata, named));
-  return {
-    kind,
-    metadata: rest,
-    spec: fields(meant(spec, schema))
-  };
+  const whole = fields(meant(read(text, trans), { properties: { metadata: named, spec: schema } }));
+  const { namespace: _, ...metadata } = fields(whole.metadata);
+  return { kind, metadata, spec: fields(whole.spec) };
 }
 
 function fields(value: Value): Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
 }
 
+/** A text with every plain scalar read as what it is by itself. Raises YamlFault. */
+export function plainValue(text: string, trans: TranslationBundle): Value {
+  return meant(read(text, trans), undefined);
+}
+
 /** A tree as a schema means it: where text belongs, `3` and `5e-5` are text, as they were written. */
-function meant(node: Node | undefined, schema: ISchema | undefined): Value {
-  if (node === undefined) {
-    return null;
+function meant(node: Node | null, schema: ISchema | undefined): Value {
+  if (isSeq<Node>(node)) {
+    return node.items.map(item => meant(item, schema?.items));
   }
-  if (node instanceof Plain) {
-    const value = resolved(node.text);
-    return schema?.type === 'string' && value !== null ? node.text : value;
-  }
-  if (Array.isArray(node)) {
-    return node.map(item => meant(item, schema?.items));
-  }
-  if (typeof node === 'object') {
+  if (isMap<Node, Node | null>(node)) {
     const others = typeof schema?.additionalProperties === 'object' ? schema.additionalProperties : undefined;
     return Object.fromEntries(
-      Object.entries(node).map(([key, each]) => [key, meant(each, schema?.properties?.[key] ?? others)])
+      node.items.map(({ key, value }) => {
+        const name = keyOf(key);
+        return [name, meant(value, schema?.properties?.[name] ?? others)];
+      })
     );
   }
-  return node;
+  if (!isScalar(node) || node.value === null) {
+    return null;
+  }
+  const { type, source, value } = node as Scalar<string | number | boolean>;
+  return schema?.type === 'string' && type === 'PLAIN' ? (source ?? value) : value;
 }
 
 /** What was typed into a field for a number: the number, or the text where it is none (the server says so). */

@@ -7,7 +7,7 @@ import { IAddress } from '../block/state';
 import { ICore } from '../core';
 
 import { ActionName, FORMS, groupOf } from '../sidebar/rows';
-import type { Tab } from './view';
+import type { Tab } from './kept';
 
 /** Commands of other plugins of ours, which may be disabled: the form, and the page with the chat. */
 export const LAUNCH = 'cpod:launch';

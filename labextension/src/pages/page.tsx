@@ -1,5 +1,6 @@
 import { MainAreaWidget } from '@jupyterlab/apputils';
 import { ReactWidget } from '@jupyterlab/ui-components';
+import { ISignal, Signal } from '@lumino/signaling';
 import React from 'react';
 
 import { IBlockActions } from '../block/block';
@@ -8,7 +9,11 @@ import { ICore } from '../core';
 import { cpodIcon } from '../icons';
 import type { IAction } from '../sidebar/list';
 import { ActionName } from '../sidebar/rows';
-import { Page, Tab } from './view';
+import { IKept, readKept, Tab } from './kept';
+import { ILogAsks } from './log/panel';
+import { IJobs } from './metrics/compare';
+import { IRunSource } from './metrics/feed';
+import { Page } from './view';
 
 /** What a page needs from the page around it. */
 export interface IPageSurroundings {
@@ -22,9 +27,11 @@ export interface IPageSurroundings {
 export class ObjectPage extends ReactWidget {
   constructor(
     readonly address: IAddress,
-    private _around: IPageSurroundings
+    private _around: IPageSurroundings,
+    kept: unknown = null
   ) {
     super();
+    this._kept = readKept(kept);
     this.addClass('cpodLab-page');
     const { trans, refreshed } = _around.core;
     const { context, namespace, kind, name } = address;
@@ -40,10 +47,18 @@ export class ObjectPage extends ReactWidget {
     super.dispose();
   }
 
+  /** What is to be as it is now after a reload. */
+  get kept(): IKept {
+    return this._kept;
+  }
+
+  get keptChanged(): ISignal<this, void> {
+    return this._keptChanged;
+  }
+
   /** Turn to a tab. */
   turn(tab: Tab): void {
-    this._tab = tab;
-    this.update();
+    this._keep({ ...this._kept, tab });
   }
 
   protected render(): JSX.Element {
@@ -52,13 +67,15 @@ export class ObjectPage extends ReactWidget {
     return (
       <Page
         address={address}
-        tab={this._tab}
-        onTab={tab => this.turn(tab)}
+        kept={this._kept}
+        onKept={kept => this._keep(kept)}
         round={this._round}
         subscribe={listener => stream.subscribe(address, listener)}
         yaml={() => server.yaml(address)}
         events={() => server.events(address)}
-        download={() => server.download(address)}
+        plan={() => server.plan(address)}
+        log={this._log}
+        runs={this._runs}
         block={around.block(address)}
         buttons={around.buttons}
         run={id => around.run(id, address)}
@@ -67,12 +84,29 @@ export class ObjectPage extends ReactWidget {
     );
   }
 
+  private _keep(kept: IKept): void {
+    this._kept = kept;
+    this._keptChanged.emit();
+    this.update();
+  }
+
   private _refresh(): void {
     this._round += 1;
     this.update();
   }
 
-  private _tab: Tab = 'overview';
+  private readonly _log: ILogAsks = {
+    window: (query, first, count) => this._around.core.server.logWindow(this.address, query, first, count),
+    find: (query, row, back) => this._around.core.server.logFind(this.address, query, row, back),
+    download: of => this._around.core.server.download(this.address, of)
+  };
+  private readonly _runs: IRunSource & IJobs = {
+    subscribe: (address, listener) => this._around.core.stream.subscribe(address, listener),
+    metrics: address => this._around.core.server.metrics(address),
+    jobs: listener => this._around.core.stream.subscribeList({ ...this.address, kind: 'jobs' }, listener)
+  };
+  private _kept: IKept;
+  private _keptChanged = new Signal<this, void>(this);
   private _round = 0;
 }
 

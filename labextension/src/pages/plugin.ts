@@ -1,6 +1,7 @@
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
+import { ReadonlyJSONObject } from '@lumino/coreutils';
 
 import { mayCancel } from '../ask';
 import { IBlockActions } from '../block/block';
@@ -8,7 +9,11 @@ import { IAddress, keyOf } from '../block/state';
 import { ICore } from '../core';
 import { actionsFor } from '../sidebar/rows';
 import { asButtons, CommandIDs, registerCommands } from './commands';
+import { IKept } from './kept';
 import { IPageSurroundings, ObjectPage, PageTab } from './page';
+
+/** Makes a page that was there before a reload; for nobody's menu. */
+const RESTORE = 'cpod:restore';
 
 /** Objects in tabs of their own, and the commands about objects. */
 export const pages: JupyterFrontEndPlugin<void> = {
@@ -37,13 +42,14 @@ export const pages: JupyterFrontEndPlugin<void> = {
         ),
       run: (id, address) => void app.commands.execute(CommandIDs[id], { ...address })
     };
-    const opened = (address: IAddress): PageTab => {
+    const opened = (address: IAddress, kept: unknown = null): PageTab => {
       const known = tracker.find(each => keyOf(each.content.address) === keyOf(address));
       if (known) {
         return known;
       }
-      const made = new MainAreaWidget({ content: new ObjectPage(address, around) });
+      const made = new MainAreaWidget({ content: new ObjectPage(address, around, kept) });
       made.id = `cpod-page-${keyOf(address)}`;
+      made.content.keptChanged.connect(() => void tracker.save(made));
       void tracker.add(made);
       app.shell.add(made, 'main');
       return made;
@@ -65,13 +71,23 @@ export const pages: JupyterFrontEndPlugin<void> = {
     for (const command of Object.values(CommandIDs)) {
       palette?.addItem({ command, category: core.trans.__('cpod') });
     }
+    app.commands.addCommand(RESTORE, {
+      label: core.trans.__('Show a page of cpod again'),
+      // A layout that an earlier version kept is the address alone.
+      execute: args => void opened((args.address ?? args) as unknown as IAddress, args.kept)
+    });
     void restorer?.restore(tracker, {
-      command: CommandIDs.open,
-      args: page => ({ ...page.content.address }),
+      command: RESTORE,
+      args: ({ content }) => ({ address: { ...content.address }, kept: asJSON(content.kept) }),
       name: page => keyOf(page.content.address)
     });
   }
 };
+
+/** The same as plain JSON, which a layout is kept as. */
+function asJSON(kept: IKept): ReadonlyJSONObject {
+  return JSON.parse(JSON.stringify(kept));
+}
 
 function addressOf({ context, namespace, kind, name }: IAddress): IAddress {
   return { context, namespace, kind, name };

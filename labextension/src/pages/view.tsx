@@ -1,29 +1,33 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useId, useState } from 'react';
 
-import { sentence } from '../errors';
 import { Block, IBlockActions } from '../block/block';
-import { Log } from '../block/log';
 import { IAddress, IBlockState, keyOf } from '../block/state';
-import { IEvent } from '../server';
+import { PlanTable } from '../plantable';
+import { IEvent, IPlan } from '../server';
 import type { IAction } from '../sidebar/list';
 import { ActionName } from '../sidebar/rows';
 import { INews } from '../stream';
 import { Asked, EventTable } from './asked';
-
-export type Tab = 'overview' | 'events' | 'yaml' | 'log';
-export const TABS: Tab[] = ['overview', 'events', 'yaml', 'log'];
+import { IKept } from './kept';
+import { ILogAsks, LogPanel } from './log/panel';
+import { IJobs } from './metrics/compare';
+import { IRunSource } from './metrics/feed';
+import { Metrics } from './metrics/panel';
+import { Tabs, tabsOf } from './tabs';
 
 export interface IPageProps {
   address: IAddress;
-  tab: Tab;
-  onTab: (tab: Tab) => void;
+  kept: IKept;
+  onKept: (kept: IKept) => void;
   /** Changes when everything is to be asked again. */
   round: number;
   subscribe: (listener: (news: INews) => void) => () => void;
   yaml: () => Promise<string>;
   events: () => Promise<IEvent[]>;
-  download: () => Promise<void>;
+  plan: () => Promise<IPlan>;
+  log: ILogAsks;
+  runs: IRunSource & IJobs;
   block: IBlockActions;
   /** The buttons of the page for how its object is now. */
   buttons: (state: IBlockState) => IAction[];
@@ -33,12 +37,19 @@ export interface IPageProps {
 
 /** An object in a tab of its own: how it is, live, and all that can be asked about it. */
 export function Page(props: IPageProps): JSX.Element {
-  const { address, tab, trans } = props;
+  const { address, kept, onKept, trans } = props;
+  const tab = tabOf(props);
   const { state, trouble } = useObject(props);
   const id = useId();
   return (
-    <section className="cpodLab-pageBody" aria-label={`${address.kind}/${address.name}`}>
-      <Tabs tab={tab} onTab={props.onTab} id={id} trans={trans} />
+    <section className="cpodLab-pageBody" data-tab={tab} aria-label={`${address.kind}/${address.name}`}>
+      <Tabs
+        kind={address.kind}
+        tab={tab}
+        onTab={next => onKept({ ...kept, tab: next })}
+        id={id}
+        trans={trans}
+      />
       {state && (
         <div className="cpodLab-pageTools" role="toolbar" aria-label={trans.__('Actions')}>
           {props.buttons(state).map(action => (
@@ -56,13 +67,18 @@ export function Page(props: IPageProps): JSX.Element {
   );
 }
 
+/** The tab that is shown: one that was kept may be none of this kind's. */
+function tabOf({ address, kept }: IPageProps): IKept['tab'] {
+  return tabsOf(address.kind).includes(kept.tab) ? kept.tab : 'overview';
+}
+
 type IPanelProps = IPageProps & { state: IBlockState | null; trouble: string };
 
 function Panel(props: IPanelProps): JSX.Element | null {
-  const { tab, state, trouble, trans, round } = props;
+  const { address, kept, onKept, state, trouble, trans, round } = props;
   // Both are asked again when the object has come further.
   const asked = `${round} ${state?.phase ?? ''}`;
-  switch (tab) {
+  switch (tabOf(props)) {
     case 'events':
       return (
         <Asked key="events" ask={props.events} again={asked} often={state?.final !== true} trans={trans}>
@@ -73,82 +89,42 @@ function Panel(props: IPanelProps): JSX.Element | null {
       return (
         <Asked key="yaml" ask={props.yaml} again={asked} often={false} trans={trans}>
           {text => (
-            <pre className="cpodLab-yaml" aria-label={trans.__('Manifest')}>
+            <pre className="cpodLab-yaml" tabIndex={0} role="region" aria-label={trans.__('Manifest')}>
               {text}
             </pre>
           )}
         </Asked>
       );
+    case 'metrics':
+      return (
+        <Metrics
+          address={address}
+          view={kept.metrics}
+          onView={metrics => onKept({ ...kept, metrics })}
+          source={props.runs}
+          trans={trans}
+        />
+      );
     case 'log':
-      return <LogPanel {...props} />;
+      return <LogPanel key={round} asks={props.log} trans={trans} />;
+    case 'plan':
+      return (
+        <Asked key="plan" ask={props.plan} again={asked} often={state?.final !== true} trans={trans}>
+          {plan =>
+            plan.rows.length > 0 ? (
+              <PlanTable plan={plan} trans={trans} />
+            ) : (
+              <p className="cpodLab-dim">{trans.__('It is not planned yet.')}</p>
+            )
+          }
+        </Asked>
+      );
     default:
       if (state) {
         return <Block state={state} trouble={trouble} actions={props.block} trans={trans} />;
       }
       return trouble ? null : <p className="cpodLab-dim">{trans.__('Asking how it is …')}</p>;
   }
-}
-
-function LogPanel({ state, download, trans }: IPanelProps): JSX.Element {
-  const [failure, setFailure] = useState('');
-  const load = (): void => {
-    setFailure('');
-    download().catch(error => setFailure(sentence(error)));
-  };
-  const lines = state?.log ?? [];
-  return (
-    <>
-      <Log lines={lines} places={(state?.pods ?? []).map(pod => pod.place)} trans={trans} />
-      <button className="cpodLab-link" onClick={load}>
-        {trans.__('Download the whole log')}
-      </button>
-      {failure && (
-        <p className="cpodLab-trouble" role="alert">
-          {failure}
-        </p>
-      )}
-    </>
-  );
-}
-
-function Tabs({
-  tab,
-  onTab,
-  id,
-  trans
-}: Pick<IPageProps, 'tab' | 'onTab' | 'trans'> & { id: string }): JSX.Element {
-  const labels: Record<Tab, string> = {
-    overview: trans.__('Overview'),
-    events: trans.__('Events'),
-    yaml: trans.__('YAML'),
-    log: trans.__('Log')
-  };
-  const pressed = (event: React.KeyboardEvent<HTMLElement>): void => {
-    const step = { ArrowRight: 1, ArrowLeft: TABS.length - 1 }[event.key];
-    if (step) {
-      const next = TABS[(TABS.indexOf(tab) + step) % TABS.length];
-      event.preventDefault();
-      onTab(next);
-      document.getElementById(`${id}${next}`)?.focus();
-    }
-  };
-  return (
-    <div className="cpodLab-tabs" role="tablist" onKeyDown={pressed}>
-      {TABS.map(each => (
-        <button
-          key={each}
-          id={`${id}${each}`}
-          role="tab"
-          aria-selected={each === tab}
-          aria-controls={each === tab ? `${id}panel` : undefined}
-          tabIndex={each === tab ? 0 : -1}
-          onClick={() => onTab(each)}
-        >
-          {labels[each]}
-        </button>
-      ))}
-    </div>
-  );
 }
 
 /** How an object is, from the server; the last that was known stays while there is trouble. */

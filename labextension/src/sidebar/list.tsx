@@ -1,4 +1,5 @@
 import { TranslationBundle } from '@jupyterlab/translation';
+import { Poll } from '@lumino/polling';
 import React, { useEffect, useId, useMemo, useState } from 'react';
 
 import { IRow, rowKey } from '../rows';
@@ -25,23 +26,35 @@ export interface IListActions {
   menu(row: IRow, x: number, y: number): void;
 }
 
+/** Something to do, in words. */
+export interface IOffer {
+  label: string;
+  run(): void;
+}
+
 export interface IListProps {
   /** What the list is called, as `Jobs`. */
   label: string;
   /** null while nothing is known. */
   rows: IRow[] | null;
-  /** What keeps the list from being up to date; empty when it is. */
-  trouble: string;
+  /** What keeps the list from being up to date, as it is shown; nothing when it is. */
+  trouble: React.ReactNode;
+  /** The order to begin with. */
+  order: Order;
   /** Whether somebody can see the list: ages stand still while nobody does. */
   seen: boolean;
   actions: IListActions;
+  /** What to begin with where there are no rows yet. */
+  offer?: IOffer | null;
   trans: TranslationBundle;
 }
 
 /** A list of any length, live: with a filter, an order, and the keys of a grid. */
-export function RowList({ label, rows, trouble, seen, actions, trans }: IListProps): JSX.Element {
+export function RowList(props: IListProps): JSX.Element {
+  const { label, rows, trouble, seen, actions, offer, trans } = props;
   const [text, setText] = useState('');
-  const [order, setOrder] = useState<Order>('age');
+  const [order, setOrder] = useState(props.order);
+  useEffect(() => setOrder(props.order), [props.order]);
   const shown = useMemo(() => sorted(filtered(rows ?? [], text), order), [rows, text, order]);
   return (
     <section className="cpodLab-list" aria-label={label}>
@@ -63,10 +76,17 @@ export function RowList({ label, rows, trouble, seen, actions, trans }: IListPro
           <option value="phase">{trans.__('by status')}</option>
         </select>
         <span className="cpodLab-dim" role="status">
-          {summary(rows, shown.length, trans)}
+          {rows === null && trouble ? '' : summary(rows, shown.length, trans)}
         </span>
       </div>
-      {trouble && <p className="cpodLab-trouble">{trouble}</p>}
+      {trouble}
+      {offer && rows?.length === 0 && (
+        <p>
+          <button className="cpodLab-button" onClick={offer.run}>
+            {offer.label}
+          </button>
+        </p>
+      )}
       <Grid label={label} rows={shown} seen={seen} actions={actions} trans={trans} />
     </section>
   );
@@ -82,7 +102,7 @@ function summary(rows: IRow[] | null, shown: number, trans: TranslationBundle): 
   return shown === rows.length ? String(shown) : trans.__('%1 of %2', shown, rows.length);
 }
 
-type IGridProps = Omit<IListProps, 'rows' | 'trouble'> & { rows: IRow[] };
+type IGridProps = Omit<IListProps, 'rows' | 'trouble' | 'order' | 'offer'> & { rows: IRow[] };
 
 /** The rows in sight. One of them is the active one, also when the rows around it change. */
 function Grid({ label, rows, seen, actions, trans }: IGridProps): JSX.Element {
@@ -187,9 +207,13 @@ function useNow(seen: boolean): number {
     if (!seen) {
       return;
     }
-    setNow(Date.now());
-    const timer = window.setInterval(() => setNow(Date.now()), TICK);
-    return () => window.clearInterval(timer);
+    const poll = new Poll({
+      name: 'cpod-jupyter:clock',
+      frequency: { interval: TICK, backoff: false },
+      standby: 'when-hidden',
+      factory: async () => setNow(Date.now())
+    });
+    return () => poll.dispose();
   }, [seen]);
   return now;
 }

@@ -64,7 +64,7 @@ export function ListRow(props: IRowProps): JSX.Element {
       <div role="gridcell" className="cpodLab-listName">
         <span className="cpodLab-name">{row.name}</span>
         <span className="cpodLab-dim">{row.kind}</span>
-        <span className="cpodLab-dim cpodLab-end cpodLab-age">{ageOf(row.created, now)}</span>
+        <span className="cpodLab-dim cpodLab-end cpodLab-age">{ageOf(row.created, now, trans)}</span>
       </div>
       <div role="gridcell" className="cpodLab-listState">
         <Status phase={row.phase} tone={row.tone} />

@@ -86,10 +86,13 @@ export class RowsModel {
       if (!trouble || rows.length > 0) {
         this._rows = rows;
       }
+      const news = trouble !== this._trouble;
       this._trouble = trouble;
       this._changed.emit();
       if (!trouble) {
         this._place.heard();
+      } else if (news) {
+        this._place.doubt();
       }
       const over = ended(before ?? [], this._rows ?? []);
       if (over.length > 0) {

@@ -1,17 +1,20 @@
-import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ILabShell, ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, Notification } from '@jupyterlab/apputils';
 import { ITranslator } from '@jupyterlab/translation';
-import { MenuSvg, refreshIcon } from '@jupyterlab/ui-components';
+import { MenuSvg } from '@jupyterlab/ui-components';
 
 import { IRow } from '../rows';
+import { addClusterCommands, EXAMINE, START, STOP } from '../cluster/commands';
+import { Doctor } from '../cluster/doctor';
 import { ICore } from '../core';
 import { LAUNCH } from '../pages/actions';
 import { asButtons, CommandIDs, possible } from '../pages/commands';
 import { IListActions } from './list';
 import { RowsModel } from './model';
-import { actionsFor, Group } from './rows';
+import { actionsFor, SectionName, toldOf } from './rows';
 import { endWords, Sidebar } from './sidebar';
 
+const TOGGLE = 'cpod:toggle-sidebar';
 /** After the file browser, the running kernels and the table of contents. */
 const RANK = 450;
 /** How many ended jobs are told one by one; of more, how many they are. */
@@ -20,7 +23,8 @@ const FEW = 3;
 /** The sidebar with the lists of what there is. */
 export const sidebar: JupyterFrontEndPlugin<void> = {
   id: 'cpod-jupyter:sidebar',
-  description: 'Lists jobs, deployments, models and datasets in the left sidebar, live.',
+  description:
+    'Lists jobs, deployments, models and datasets in the left sidebar, live, and shows the cluster.',
   autoStart: true,
   requires: [ICore],
   optional: [ICommandPalette, ILayoutRestorer, ITranslator],
@@ -31,11 +35,15 @@ export const sidebar: JupyterFrontEndPlugin<void> = {
     restorer: ILayoutRestorer | null,
     translator: ITranslator | null
   ) => {
-    const panel = new Sidebar(core, model => actionsOf(app, model), translator ?? undefined);
+    const doctor = new Doctor(core.server);
+    const run = (command: string) => () => void app.commands.execute(command);
+    const cluster = { start: run(START), stop: run(STOP), examine: run(EXAMINE) };
+    const panel = new Sidebar(core, doctor, model => actionsOf(app, model), cluster, translator ?? undefined);
     app.shell.add(panel, 'left', { rank: RANK });
     restorer?.add(panel, panel.id);
     addCommands(app, core, panel, palette);
-    core.jobs.ended.connect((_, rows) => tellEnded(app, core, rows));
+    addClusterCommands(app, core, doctor, run('cpod:show-cluster'), palette);
+    core.jobs.ended.connect((_, rows) => tellEnded(app, core, toldOf(rows, core.settings.current.notify)));
     void app.restored.then(() => {
       if (app.commands.hasCommand(LAUNCH)) {
         panel.addNew(kind => {
@@ -56,11 +64,12 @@ function addCommands(
 ): void {
   const { commands } = app;
   const { trans } = core;
-  const labels: [Group, string][] = [
+  const labels: [SectionName, string][] = [
     ['jobs', trans.__('Show jobs')],
     ['deployments', trans.__('Show deployments')],
     ['models', trans.__('Show models')],
-    ['datasets', trans.__('Show datasets')]
+    ['datasets', trans.__('Show datasets')],
+    ['cluster', trans.__('Show the cluster')]
   ];
   const category = trans.__('cpod');
   for (const [group, label] of labels) {
@@ -74,12 +83,20 @@ function addCommands(
     });
     palette?.addItem({ command, category });
   }
-  commands.addCommand('cpod:refresh', {
-    label: trans.__('Refresh all that cpod shows'),
-    icon: refreshIcon,
-    execute: () => core.refresh()
+  commands.addCommand(TOGGLE, {
+    label: args => (args.isPalette ? trans.__('Show or hide cpod') : trans.__('cpod')),
+    isToggleable: true,
+    isToggled: () => panel.isVisible,
+    execute: () => {
+      const { shell } = app;
+      if (panel.isVisible && 'collapseLeft' in shell) {
+        (shell as ILabShell).collapseLeft();
+      } else {
+        shell.activateById(panel.id);
+      }
+    }
   });
-  palette?.addItem({ command: 'cpod:refresh', category });
+  palette?.addItem({ command: TOGGLE, category, args: { isPalette: true } });
 }
 
 /** What a list does with its rows: all of it by commands, so that the palette and other extensions can do it too. */

@@ -1,7 +1,11 @@
+import { TranslationBundle } from '@jupyterlab/translation';
+
 import { Tone } from '../block/state';
 import { IRow, rowKey } from '../rows';
 
 export type Group = 'jobs' | 'deployments' | 'models' | 'datasets';
+/** A section of the sidebar. */
+export type SectionName = Group | 'cluster';
 export type Order = 'age' | 'name' | 'phase';
 
 /** What can be done with a row: the ends of the names of commands, `cpod:open`. */
@@ -54,18 +58,20 @@ export function sorted(rows: IRow[], order: Order): IRow[] {
 }
 
 /** How long ago a time (RFC 3339) is, in one unit: 45 s, 3 min, 2 h, 5 d. Empty for what is no time. */
-export function ageOf(created: string, now: number): string {
+export function ageOf(created: string, now: number, trans: TranslationBundle): string {
   const seconds = Math.max(0, Math.round((now - Date.parse(created)) / 1000));
   if (Number.isNaN(seconds)) {
     return '';
   }
   if (seconds < 60) {
-    return `${seconds} s`;
+    return trans.__('%1 s', seconds);
   }
   if (seconds < 3600) {
-    return `${Math.floor(seconds / 60)} min`;
+    return trans.__('%1 min', Math.floor(seconds / 60));
   }
-  return seconds < 48 * 3600 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} d`;
+  return seconds < 48 * 3600
+    ? trans.__('%1 h', Math.floor(seconds / 3600))
+    : trans.__('%1 d', Math.floor(seconds / 86400));
 }
 
 /** How many jobs do something now: run, or prepare to. */
@@ -77,6 +83,11 @@ export function atWork(rows: IRow[]): number {
 export function ended(before: IRow[], now: IRow[]): IRow[] {
   const going = new Set(before.filter(row => !row.final).map(rowKey));
   return now.filter(row => row.final && going.has(rowKey(row)));
+}
+
+/** Those of ended rows that one wants to be told of. */
+export function toldOf(rows: IRow[], notify: 'always' | 'failures' | 'never'): IRow[] {
+  return rows.filter(row => notify === 'always' || (notify === 'failures' && row.tone === 'bad'));
 }
 
 /** What can be done with an object as it is now, in the order of buttons. */

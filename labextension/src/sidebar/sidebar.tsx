@@ -12,15 +12,19 @@ import { AccordionPanel } from '@lumino/widgets';
 import React from 'react';
 
 import { IRow } from '../rows';
+import { Doctor } from '../cluster/doctor';
+import { EngineDown } from '../cluster/down';
+import { ClusterSection, IClusterActions } from '../cluster/section';
 import { ICore } from '../core';
 import { cpodIcon } from '../icons';
-import { IListActions, RowList } from './list';
+import { SeenWidget } from '../seen';
+import { IListActions, IOffer, RowList } from './list';
 import { RowsModel } from './model';
 import { Picker } from './picker';
-import { atWork, Group } from './rows';
+import { atWork, Group, SectionName } from './rows';
 
-/** The sections that are closed at first, so that the others have room. */
-const CLOSED: Group[] = ['models', 'datasets'];
+/** The part of the height below which an open section counts as having no room: a filter and a row need more. */
+const LEAST = 0.15;
 
 /** The attribute of the sidebar's tab (after `data-`) from which the style sheet takes the number of jobs. */
 const BADGE = 'cpod-running';
@@ -28,18 +32,21 @@ const BADGE = 'cpod-running';
 /** What the rows of a list can do, given where the list is. */
 export type ActionsOf = (model: RowsModel) => IListActions;
 
-/** The sidebar: where one works, and a section for each list. */
+/** The sidebar: where one works, a section for each list, and one for the cluster. */
 export class Sidebar extends SidePanel {
   constructor(
     private _core: ICore,
+    doctor: Doctor,
     actions: ActionsOf,
+    cluster: IClusterActions,
     translator: ITranslator | undefined
   ) {
     super({ translator });
-    const { jobs, place, stream, trans } = _core;
+    const { jobs, place, settings, stream, trans } = _core;
     this.id = 'cpod-sidebar';
     this.addClass('cpodLab-sidebar');
     this.title.icon = cpodIcon;
+    this.node.tabIndex = -1;
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', 'cpod');
     this.header.addWidget(new PickerWidget(_core));
@@ -51,27 +58,37 @@ export class Sidebar extends SidePanel {
     ];
     for (const [group, title] of titles) {
       const model = group === 'jobs' ? jobs : new RowsModel(stream, place, group);
-      const section = new Section(_core, model, title, actions(model));
-      this._sections.set(group, section);
-      this.addWidget(section);
+      const section = new Section(_core, model, title, actions(model), cluster.start);
+      this._lists.set(group, section);
+      this._add(group, section);
     }
+    this._add('cluster', new ClusterSection(_core, doctor, cluster));
     if (this.content instanceof AccordionPanel) {
-      for (const group of CLOSED) {
-        this.content.collapse(this.widgets.indexOf(this._sections.get(group)!));
-      }
+      this.content.expansionToggled.connect(giveRoom);
     }
+    this._openAsSet();
+    settings.changed.connect((_, keys) => {
+      if (keys.includes('sections')) {
+        this._openAsSet();
+      }
+    });
     jobs.changed.connect(this._count, this);
     this._count();
   }
 
   /** Bring a section into view, with its keys. */
-  reveal(group: Group): void {
-    const section = this._sections.get(group)!;
-    const index = this.widgets.indexOf(section);
+  reveal(name: SectionName): void {
+    const section = this._sections.get(name)!;
     if (this.content instanceof AccordionPanel) {
-      this.content.expand(index);
+      this.content.expand(this.widgets.indexOf(section));
     }
-    section.focus();
+    // Not at once: the palette gives the keys back to the widget in front when a command has run.
+    void Promise.resolve().then(() => section.activate());
+  }
+
+  /** The keys begin where one works; what that is may not be known yet. */
+  protected onActivateRequest(): void {
+    (this.header.node.querySelector<HTMLElement>('select:not(:disabled)') ?? this.node).focus();
   }
 
   /** What one may choose from may have changed since the sidebar was seen last. */
@@ -83,8 +100,10 @@ export class Sidebar extends SidePanel {
   /** A button that makes a new object, in the sections whose kinds the form makes. */
   addNew(make: (kind: string) => void): void {
     const { trans } = this._core;
-    this._sections.get('jobs')!.addNew(trans.__('New job'), () => make('finetune'));
-    this._sections.get('deployments')!.addNew(trans.__('New deployment'), () => make('inference'));
+    const finetune = { label: trans.__('Fine-tune a model'), run: () => make('finetune') };
+    const inference = { label: trans.__('Deploy a model'), run: () => make('inference') };
+    this._lists.get('jobs')!.addNew(trans.__('New job'), finetune);
+    this._lists.get('deployments')!.addNew(trans.__('New deployment'), inference);
   }
 
   /** How many jobs are at work, where it can be seen while the sidebar is closed. */
@@ -100,16 +119,49 @@ export class Sidebar extends SidePanel {
     section.title.label = count > 0 ? trans.__('Jobs (%1)', count) : trans.__('Jobs');
   }
 
-  private _sections = new Map<Group, Section>();
+  private _add(name: SectionName, section: Section | ClusterSection): void {
+    this._sections.set(name, section);
+    this.addWidget(section);
+  }
+
+  /** Open the sections that are set to be, and close the others. */
+  private _openAsSet(): void {
+    const { sections } = this._core.settings.current;
+    for (const [name, section] of this._sections) {
+      if (this.content instanceof AccordionPanel) {
+        const index = this.widgets.indexOf(section);
+        if (sections[name]) {
+          this.content.expand(index);
+        } else {
+          this.content.collapse(index);
+        }
+      }
+    }
+  }
+
+  private _sections = new Map<SectionName, Section | ClusterSection>();
+  private _lists = new Map<Group, Section>();
+}
+
+/** Give each open section without room an equal share of the height; the others share the rest as they did. */
+function giveRoom(content: AccordionPanel): void {
+  const sizes = content.relativeSizes();
+  const open = sizes.map((_, at) => !content.widgets[at].isHidden);
+  const small = sizes.map((size, at) => open[at] && size < LEAST);
+  const count = open.filter(Boolean).length;
+  if (small.includes(true)) {
+    const left = 1 - small.filter(Boolean).length / count;
+    content.setRelativeSizes(sizes.map((size, at) => (small[at] ? 1 / count : open[at] ? size * left : 0)));
+  }
 }
 
 /** A list with its title and a button that asks again. */
 class Section extends PanelWithToolbar {
-  constructor(core: ICore, model: RowsModel, title: string, actions: IListActions) {
+  constructor(core: ICore, model: RowsModel, title: string, actions: IListActions, start: () => void) {
     super();
     this.addClass('cpodLab-section');
     this.title.label = title;
-    this._list = new ListWidget(core, model, title, actions);
+    this._list = new ListWidget(core, model, title, actions, start);
     this.addWidget(this._list);
     this.toolbar.addItem(
       'refresh',
@@ -121,11 +173,13 @@ class Section extends PanelWithToolbar {
     );
   }
 
-  addNew(tooltip: string, onClick: () => void): void {
-    this.toolbar.insertItem(0, 'new', new ToolbarButton({ icon: addIcon, tooltip, onClick }));
+  /** A button that makes a new object; an empty list offers the same in words. */
+  addNew(tooltip: string, offer: IOffer): void {
+    this.toolbar.insertItem(0, 'new', new ToolbarButton({ icon: addIcon, tooltip, onClick: offer.run }));
+    this._list.offer = offer;
   }
 
-  focus(): void {
+  protected onActivateRequest(): void {
     this._list.node.querySelector<HTMLElement>('[role=grid]')?.focus();
   }
 
@@ -133,64 +187,55 @@ class Section extends PanelWithToolbar {
 }
 
 /** A list that is live while it can be seen. */
-class ListWidget extends ReactWidget {
+class ListWidget extends SeenWidget {
   constructor(
     private _core: ICore,
     private _model: RowsModel,
     private _title: string,
-    private _actions: IListActions
+    private _actions: IListActions,
+    private _start: () => void
   ) {
     super();
     this.addClass('cpodLab-listWidget');
     _model.changed.connect(this.update, this);
+    _core.engine.changed.connect(this.update, this);
+    _core.settings.changed.connect(this.update, this);
     _core.refreshed.connect(_model.refresh, _model);
+  }
+
+  set offer(offer: IOffer) {
+    this._offer = offer;
+    this.update();
   }
 
   protected render(): JSX.Element {
     const { rows, trouble } = this._model;
+    const { engine, settings, trans } = this._core;
+    const down = <EngineDown doing={engine.doing} onStart={this._start} trans={trans} />;
     return (
       <RowList
         label={this._title}
         rows={rows}
-        trouble={trouble}
-        seen={this._close !== null}
+        trouble={engine.missed ? down : trouble && <p className="cpodLab-trouble">{trouble}</p>}
+        order={settings.current.order}
+        seen={this.seen}
         actions={this._actions}
-        trans={this._core.trans}
+        offer={this._offer}
+        trans={trans}
       />
     );
   }
 
-  protected onAfterAttach(message: Message): void {
-    super.onAfterAttach(message);
-    this._look();
-  }
-
-  protected onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this._look();
-  }
-
-  protected onAfterHide(message: Message): void {
-    super.onAfterHide(message);
-    this._look();
-  }
-
-  protected onAfterDetach(message: Message): void {
-    super.onAfterDetach(message);
-    this._look();
-  }
-
-  private _look(): void {
-    const seen = this.isAttached && this.isVisible;
-    if (seen && !this._close) {
+  protected onSeen(seen: boolean): void {
+    if (seen) {
       this._close = this._model.open();
-    } else if (!seen && this._close) {
-      this._close();
+    } else {
+      this._close?.();
       this._close = null;
     }
-    this.update();
   }
 
+  private _offer: IOffer | null = null;
   private _close: (() => void) | null = null;
 }
 
@@ -198,17 +243,18 @@ class ListWidget extends ReactWidget {
 class PickerWidget extends ReactWidget {
   constructor(private _core: ICore) {
     super();
-    _core.place.changed.connect(this.update, this);
+    _core.engine.changed.connect(this.update, this); // with the place
   }
 
   protected render(): JSX.Element {
-    const { place, trans } = this._core;
+    const { engine, place, trans } = this._core;
     return (
       <Picker
         current={place.current}
         contexts={place.contexts}
         namespaces={place.namespaces}
-        trouble={place.trouble}
+        // The sections say that the engine does not run, and what to do.
+        trouble={engine.missed ? '' : place.trouble}
         onContext={name => void place.chooseContext(name)}
         onNamespace={name => place.chooseNamespace(name)}
         onRefresh={() => this._core.refresh()}

@@ -170,6 +170,7 @@ def test_an_elastic_job_meets_at_its_first_worker() -> None:
         "PET_RDZV_BACKEND": "c10d",
         "PET_RDZV_ENDPOINT": "127.9.9.2:4000",
         "PET_RDZV_ID": "j",
+        "PET_LOCAL_ADDR": "127.9.9.3",
         "PET_RDZV_CONF": "timeout=9",
         "PET_MAX_RESTARTS": "2",
     }

@@ -124,7 +124,8 @@ def test_pods_inherit_the_machine_and_not_the_users_secrets() -> None:
         "https_proxy": "p",
         "LC_ALL": "C",
         "OMP_NUM_THREADS": "2",
+        "LLAMA_CPP_DIR": "/l",
         "HF_TOKEN": "t",
         "AWS_SECRET_ACCESS_KEY": "k",
     }
-    assert set(inherited(environ)) == {"HOME", "https_proxy", "LC_ALL", "OMP_NUM_THREADS"}
+    assert set(inherited(environ)) == {"HOME", "https_proxy", "LC_ALL", "OMP_NUM_THREADS", "LLAMA_CPP_DIR"}

@@ -96,7 +96,7 @@ def test_a_command_runs_in_the_containers_environment(cluster: Cluster, core: ku
     pod = sleeper(cluster)
     talk = run(core, "sh", "-c", "echo $GREETING; pwd; echo in the volume > /data/file; echo oh >&2; exit 3")
     directory = cluster.scratch(pod)
-    assert talk.read_stdout() == f"hello\n{directory}/work/main\n"
+    assert talk.read_stdout() == f"hello\n{directory / 'work' / 'main'}\n"
     assert talk.read_stderr() == "oh\n"
     assert talk.returncode == 3
     assert (directory / "volumes" / "files" / "file").read_text() == "in the volume\n"

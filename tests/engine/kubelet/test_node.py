@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cpod_jupyter.api import meta
@@ -78,3 +80,8 @@ def test_what_people_gave_the_node_is_kept_when_the_engine_starts_again(cluster:
     assert node["metadata"]["labels"]["rack"] == "3"
     assert node["spec"] == {"unschedulable": True, "taints": [taint]}
     assert meta.condition(node, "Ready")["lastTransitionTime"] == before  # type: ignore[index]
+
+
+def test_the_node_is_labelled_for_its_cpu_as_node_feature_discovery_does(cluster: Cluster) -> None:
+    label = cluster.api.get(NODES, NODE)["metadata"]["labels"].get("feature.node.kubernetes.io/cpu-cpuid.AMXBF16")
+    assert label == ("true" if "amx_bf16" in Path("/proc/cpuinfo").read_text() else None)

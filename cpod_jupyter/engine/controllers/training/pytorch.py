@@ -55,7 +55,7 @@ class PyTorch(MasterAndWorkers):
                 value("PET_MASTER_PORT", leader.port),
                 value("PET_NODE_RANK", replica.rank),
             ]
-        return found + (_elastic(job, policy, leader) if policy else [])
+        return found + (_elastic(job, policy, leader, job.endpoint(replica, places)) if policy else [])
 
 
 def is_elastic(job: TrainingJob) -> bool:
@@ -66,12 +66,16 @@ def _policy(job: TrainingJob) -> dict[str, Any]:
     return dict(job.spec.get("elasticPolicy") or {})
 
 
-def _elastic(job: TrainingJob, policy: dict[str, Any], leader: Endpoint) -> list[Variable]:
+def _elastic(job: TrainingJob, policy: dict[str, Any], leader: Endpoint, own: Endpoint) -> list[Variable]:
+    """What torchrun is told. It gives ranks in the order of its nodes' addresses, as texts (`_NodeDesc`): on a cluster
+    those are the pods' names, here the whole machine has one. With an address of its own worker 0 has rank 0, of up to
+    eight workers, also when it was started again, and so goes on speaking for the job."""
     host, port = policy.get("rdzvHost") or leader.address, policy.get("rdzvPort") or leader.port
     found = [
         value("PET_RDZV_BACKEND", policy.get("rdzvBackend") or "c10d"),
         value("PET_RDZV_ENDPOINT", f"{host}:{port}"),
         value("PET_RDZV_ID", policy.get("rdzvId") or job.name),
+        value("PET_LOCAL_ADDR", own.address),
     ]
     if policy.get("rdzvConf"):
         conf = ",".join(f"{entry.get('key')}={entry.get('value')}" for entry in policy["rdzvConf"])

@@ -8,11 +8,13 @@ export interface IPlaygroundProps {
   server: IChatServer;
   /** One deployment, or two that are asked the same. */
   addresses: IAddress[];
+  /** What the fields for it begin with. */
+  start: IParameters;
   trans: TranslationBundle;
 }
 
 /** Ask a deployment, or two side by side, and read the answers as they are written: as text, whatever is in them. */
-export function Playground({ server, addresses, trans }: IPlaygroundProps): JSX.Element {
+export function Playground({ server, addresses, start, trans }: IPlaygroundProps): JSX.Element {
   const [, draw] = useReducer((count: number) => count + 1, 0);
   const kept = useRef(new Map<string, Conversation>());
   const conversations = useMemo(
@@ -36,6 +38,7 @@ export function Playground({ server, addresses, trans }: IPlaygroundProps): JSX.
       </div>
       <Prompt
         busy={busy}
+        start={start}
         trans={trans}
         ask={(prompt, parameters) => conversations.forEach(each => void each.ask(prompt, parameters))}
         stop={() => conversations.forEach(each => each.stop())}
@@ -97,17 +100,18 @@ function Message(props: { message: IMessage; name: string; trans: TranslationBun
 
 interface IPromptProps {
   busy: boolean;
+  start: IParameters;
   ask(prompt: string, parameters: IParameters): void;
   stop(): void;
   clear(): void;
   trans: TranslationBundle;
 }
 
-function Prompt({ busy, ask, stop, clear, trans }: IPromptProps): JSX.Element {
+function Prompt({ busy, start, ask, stop, clear, trans }: IPromptProps): JSX.Element {
   const id = useId();
   const [prompt, setPrompt] = useState('');
-  const [temperature, setTemperature] = useState('');
-  const [most, setMost] = useState('');
+  const [temperature, setTemperature] = useBegun(start.temperature);
+  const [most, setMost] = useBegun(start.max_tokens);
   const faults = {
     temperature: within(temperature, 0, 2) ? '' : trans.__('From 0 to 2'),
     most: within(most, 1, 1e6) && /^\d*$/.test(most.trim()) ? '' : trans.__('A whole number from 1')
@@ -175,6 +179,18 @@ function Prompt({ busy, ask, stop, clear, trans }: IPromptProps): JSX.Element {
       </div>
     </div>
   );
+}
+
+/** A field that begins with a setting, and goes with it while nobody has written into it. */
+function useBegun(value: number | undefined): [string, (text: string) => void] {
+  const set = value === undefined ? '' : String(value);
+  const [text, setText] = useState(set);
+  const [before, setBefore] = useState(set);
+  if (set !== before) {
+    setBefore(set);
+    setText(text === before ? set : text);
+  }
+  return [text, setText];
 }
 
 /** Whether a text is empty or a number between two. */

@@ -6,19 +6,22 @@ import { IAddress, IBlockState } from '../../block/state';
 import { IRow } from '../../rows';
 import { Stream } from '../../stream';
 import { Playground } from './chat';
-import { IChatServer } from './conversation';
+import { IChatServer, IParameters } from './conversation';
 import { curlSnippet, pythonSnippet } from './snippets';
 
 export interface IDeploymentProps {
   address: IAddress;
   server: IChatServer;
   stream: Pick<Stream, 'subscribe' | 'subscribeList'>;
+  /** What a chat begins with. */
+  start: IParameters;
   trans: TranslationBundle;
   copy(text: string): void;
 }
 
 /** One deployment: how it is, where it answers, code that asks it, and a place to ask it oneself. */
-export function DeploymentPage({ address, server, stream, trans, copy }: IDeploymentProps): JSX.Element {
+export function DeploymentPage(props: IDeploymentProps): JSX.Element {
+  const { address, server, stream, start, trans, copy } = props;
   const id = useId();
   const { rows, trouble: lost } = useDeployments(stream, address);
   const own = rows.find(row => row.name === address.name && row.kind === address.kind);
@@ -56,7 +59,7 @@ export function DeploymentPage({ address, server, stream, trans, copy }: IDeploy
           ))}
         </select>
       </div>
-      <Playground server={server} addresses={addresses} trans={trans} />
+      <Playground server={server} addresses={addresses} start={start} trans={trans} />
     </div>
   );
 }

@@ -25,15 +25,18 @@ class DeploymentWidget extends ReactWidget {
   ) {
     super();
     this.addClass('cpodDeployment-widget');
+    _core.settings.changed.connect(this.update, this);
   }
 
   render(): JSX.Element {
-    const { server, stream, trans } = this._core;
+    const { server, settings, stream, trans } = this._core;
+    const { temperature, maxTokens: max_tokens } = settings.current;
     return (
       <DeploymentPage
         address={this.address}
         server={server}
         stream={stream}
+        start={{ temperature, max_tokens }}
         trans={trans}
         copy={text => Clipboard.copyToSystem(text)}
       />
@@ -64,7 +67,7 @@ export const deployments: JupyterFrontEndPlugin<void> = {
       }
       const made = new MainAreaWidget({ content: new DeploymentWidget(address, core) });
       made.id = `cpod-deployment-${keyOf(address)}`;
-      made.title.label = address.name;
+      made.title.label = trans.__('Chat with %1', address.name);
       made.title.caption = trans.__(
         'Deployment %1 in %2 of %3',
         address.name,
