@@ -86,6 +86,9 @@ def test_a_list_and_a_page_heal_when_jupyter_and_then_the_engine_are_started_ane
     opened = page.get_by_role("region", name="job/facts")
     expect(opened.locator(".cpodLab-block")).to_have_attribute("data-phase", "Running")
 
+    # JupyterLab says so too, in a dialog, when it happens to ask while nobody answers; whoever sees it closes it.
+    lost = page.get_by_role("dialog", name=re.compile("Server Connection Error"))
+    page.add_locator_handler(lost, lambda: lost.get_by_role("button", name="Close", exact=True).click())
     own.stop()
     expect(sidebar.get_by_text("Jupyter does not answer")).not_to_have_count(0)
     Session().job("meanwhile", image="python", command=["true"]).wait(SECONDS)
