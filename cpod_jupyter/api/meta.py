@@ -36,6 +36,11 @@ def uid_of(obj: Object) -> str:
     return str(obj["metadata"].get("uid", ""))
 
 
+def is_going(obj: Object) -> bool:
+    """Whether it is being deleted, and only waits for its finalizers or its grace period."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
 def spec_hash(spec: Any) -> str:
     """Ten hexadecimal digits that differ when a specification does."""
     return hashlib.sha256(json.dumps(spec, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:10]

@@ -138,7 +138,7 @@ class Collector:
     def _end_foreground(self, kind: ServedKind, owner: Object) -> None:
         waits = False
         for child_kind, child, reference in self._owned_by(owner):
-            if not child["metadata"].get("deletionTimestamp"):
+            if not meta.is_going(child):
                 self._delete(child_kind, child, "Foreground")
             waits = waits or bool(reference.get("blockOwnerDeletion"))
         if not waits:
@@ -166,7 +166,7 @@ class Collector:
             for obj in self._store.list(kind.key, key[2])
         ]
         for kind, obj in contents:
-            if not obj["metadata"].get("deletionTimestamp"):
+            if not meta.is_going(obj):
                 self._delete(kind, obj)
         if not any(self._store.list(kind.key, key[2]) for kind, _ in contents):
             kind = self._objects.kinds.find("", "v1", "namespaces")
@@ -179,7 +179,7 @@ class Collector:
         served = self._objects.kinds.by_key(key)
         left = self._store.list(key)
         for obj in left:
-            if served is not None and not obj["metadata"].get("deletionTimestamp"):
+            if served is not None and not meta.is_going(obj):
                 self._delete(served, obj)
         if self._store.list(key):
             return

@@ -266,7 +266,7 @@ def status(definition: Object, others: Iterable[Object], taken: Iterable[Mapping
             conditions = meta.with_condition(
                 conditions, "Established", False, "NotAccepted", "not all names are accepted"
             )
-    if definition["metadata"].get("deletionTimestamp"):
+    if meta.is_going(definition):
         conditions = meta.with_condition(
             conditions, "Terminating", True, "InstanceDeletionInProgress", "CustomResource deletion is in progress"
         )

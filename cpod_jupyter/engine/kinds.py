@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cpod_jupyter.api import resources
+from cpod_jupyter.api import meta, resources
 from cpod_jupyter.api.model import built_in_schema, kubernetes_schema
 from cpod_jupyter.api.resources import Object, Resource
 from cpod_jupyter.api.schema import ENVELOPE, Node, Problem
@@ -243,7 +243,7 @@ def _served_kinds(definition: Object) -> list[ServedKind]:
     names = {**spec["names"], **accepted}
     served = [version for version in spec["versions"] if version.get("served")]
     storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
-    terminating = bool(definition["metadata"].get("deletionTimestamp"))
+    terminating = meta.is_going(definition)
     return [_served(spec, names, version, storage, terminating) for version in served]
 
 

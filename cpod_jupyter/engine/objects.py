@@ -378,7 +378,7 @@ class Objects:
         """Every namespace has the account `default` (the service account controller's work)."""
         kind = self.kinds.find("", "v1", "serviceaccounts")
         terminating = self.store.get((_NAMESPACE, "", namespace)) or {"metadata": {"deletionTimestamp": "now"}}
-        if terminating["metadata"].get("deletionTimestamp") or self.store.get((kind.key, namespace, "default")):
+        if meta.is_going(terminating) or self.store.get((kind.key, namespace, "default")):
             return
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
         self.create(kind, namespace, account)
@@ -389,7 +389,7 @@ class Objects:
         holder = self.store.get((_NAMESPACE, "", namespace))
         if holder is None:
             raise NotFound(f'namespaces "{namespace}" not found', {"name": namespace, "kind": "namespaces"})
-        if holder["metadata"].get("deletionTimestamp"):
+        if meta.is_going(holder):
             raise Forbidden(
                 f"unable to create new content in namespace {namespace} because it is being terminated",
                 {"name": namespace, "kind": "namespaces"},

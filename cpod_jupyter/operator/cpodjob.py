@@ -36,7 +36,7 @@ from cpod_jupyter.operator.conditions import (
     with_work,
 )
 from cpod_jupyter.operator.lookup import wanted_storage
-from cpod_jupyter.operator.metadata import annotation, generation, is_going, observed_generation
+from cpod_jupyter.operator.metadata import annotation, generation, observed_generation
 from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_live, write_status
 from cpod_jupyter.operator.result import Results, under_way
 from cpod_jupyter.operator.settings import Settings
@@ -163,7 +163,7 @@ class CPodJobReconciler:
     def _clear_away(self, work: Object) -> None:
         """Delete what ran and, before it goes, its pods: two of them must not write into one claim."""
         resource = next(resource for resource in jobs.RESOURCES if resource.kind == work["kind"])
-        if not is_going(work):
+        if not meta.is_going(work):
             place = meta.name_of(work), meta.namespace_of(work)
             self.api.delete(resource, *place, propagation="Foreground", uid=meta.uid_of(work))
 

@@ -20,7 +20,7 @@ from cpod_jupyter.operator.builders.finetune import PLAN_KEY
 from cpod_jupyter.operator.catalogue import is_catalogue
 from cpod_jupyter.operator.conditions import finetune_status
 from cpod_jupyter.operator.finetune_begin import Beginning, is_forced, preparing
-from cpod_jupyter.operator.metadata import annotation, generation, is_going, observed_generation
+from cpod_jupyter.operator.metadata import annotation, generation, observed_generation
 from cpod_jupyter.operator.objects import Refused, find, find_child, find_live, write_status
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.wakers import to_waiting
@@ -52,8 +52,8 @@ class FineTuneReconciler:
         if cpodjob is None:
             return {} if _is_done(finetune) else self.beginning.begin(finetune)
         made_for = annotation(cpodjob, names.ANNOTATION_OWNER_GENERATION)
-        if is_going(cpodjob) or made_for != str(generation(finetune)):
-            if not is_going(cpodjob):
+        if meta.is_going(cpodjob) or made_for != str(generation(finetune)):
+            if not meta.is_going(cpodjob):
                 # In the foreground: its pods and claims go first, so that the next job finds none of them.
                 uid = meta.uid_of(cpodjob)
                 namespace = meta.namespace_of(cpodjob)

@@ -69,7 +69,7 @@ class Access:
     def _remove(self, inference: Object, resource: Resource, name: str) -> None:
         namespace = meta.namespace_of(inference)
         found = find(self.api, resource, name, namespace)
-        if found is None or not meta.is_controlled_by(found, inference) or found["metadata"].get("deletionTimestamp"):
+        if found is None or not meta.is_controlled_by(found, inference) or meta.is_going(found):
             return
         with suppress(NotFound):
             self.api.delete(resource, name, namespace, propagation="Background", uid=meta.uid_of(found))

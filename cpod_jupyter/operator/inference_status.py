@@ -94,7 +94,7 @@ def served(
     old one makes it ready, and `failureMessage` says what holds up the new one.
     """
     data, refusal = deployed.data, deployed.refusal
-    alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    alive = [pod for pod in pods if not meta.is_going(pod)]
     revisions = _by_revision(alive)
     stands = {name: words.any_ready(some) and not words.crash_looping(some) for name, some in revisions.items()}
     empty = observed.may_be_empty and not alive

@@ -17,7 +17,6 @@ from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Controller, Key, to_itself
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.conditions import ended
-from cpod_jupyter.operator.metadata import is_going
 from cpod_jupyter.operator.objects import find_live
 from cpod_jupyter.operator.wakers import pods_of
 
@@ -35,7 +34,7 @@ class Leftovers:
         job = find_live(self.api, PYTORCHJOBS, key.name, key.namespace)
         if job is None or not _is_ours(job) or not ended(job):
             return None
-        left = [pod for pod in pods_of(self.api, job) if not is_going(pod) and not words.has_ended(pod)]
+        left = [pod for pod in pods_of(self.api, job) if not meta.is_going(pod) and not words.has_ended(pod)]
         wait = _seconds_left(job) if ended(job) == "Succeeded" else 0
         if left and wait > 0:
             return wait

@@ -8,10 +8,6 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 
 
-def is_going(obj: Object) -> bool:
-    return bool(obj["metadata"].get("deletionTimestamp"))
-
-
 def generation(obj: Object) -> int:
     return int(obj["metadata"].get("generation") or 0)
 

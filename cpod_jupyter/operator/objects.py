@@ -8,7 +8,7 @@ from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import NAMESPACES, Object, Resource
 from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, WorkFailed
-from cpod_jupyter.operator.metadata import generation, is_going
+from cpod_jupyter.operator.metadata import generation
 
 
 class Refused(WorkFailed):
@@ -35,7 +35,7 @@ def find(api: KubeApi, resource: Resource, name: str, namespace: str) -> Object 
 def find_live(api: KubeApi, resource: Resource, name: str, namespace: str) -> Object | None:
     """A primary to reconcile: None as well when it is being deleted, for then nothing is to be done."""
     obj = find(api, resource, name, namespace)
-    return None if obj is None or is_going(obj) else obj
+    return None if obj is None or meta.is_going(obj) else obj
 
 
 def find_child(api: KubeApi, resource: Resource, name: str, owner: Object) -> Object | None:

@@ -16,7 +16,7 @@ from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.control.controller import Key, Recorder, to_itself
 from cpod_jupyter.errors import Conflict, Forbidden
 from cpod_jupyter.operator.builders import publiccopy as build
-from cpod_jupyter.operator.metadata import annotation, is_going
+from cpod_jupyter.operator.metadata import annotation
 from cpod_jupyter.operator.objects import Refused, ensure_child, find
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.storage_kinds import StorageKind, claim_of, is_done, phase_of, standing
@@ -44,7 +44,7 @@ class Copies:
         """The status that a copy should have; None when it was deleted, since its original is gone."""
         public, name = self.settings.public_namespace, names.public_original(meta.name_of(storage))
         original = find(self.api, self.kind.resource, name, public)
-        if original is None or is_going(original) or meta.uid_of(original) != _of(storage):
+        if original is None or meta.is_going(original) or meta.uid_of(original) != _of(storage):
             self.recorder.warning(
                 storage, "PublicGone", f"the public {self.kind.resource.kind} {name!r} is gone, and so goes its copy"
             )
@@ -84,7 +84,7 @@ class Copies:
                 raise Refused("Rejected", f"the cluster does not accept the volume {name!r}: {error}") from error
         if annotation(found, names.ANNOTATION_COPY) != annotation(wanted, names.ANNOTATION_COPY):
             raise Refused("NameTaken", f"a PersistentVolume {name!r} of another origin is in the way; delete it")
-        if is_going(found) or self._is_left(found):
+        if meta.is_going(found) or self._is_left(found):
             self._delete(found)
             raise Conflict(f"the volume {name} of an earlier copy is still being deleted")
         return found
@@ -96,7 +96,7 @@ class Copies:
         return bool(bound.get("uid")) and (claim is None or meta.uid_of(claim) != bound["uid"])
 
     def _delete(self, volume: Object) -> None:
-        if not is_going(volume):
+        if not meta.is_going(volume):
             self.api.delete(PERSISTENTVOLUMES, meta.name_of(volume), uid=meta.uid_of(volume))
 
     def tidy(self, key: Key) -> None:

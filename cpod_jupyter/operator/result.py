@@ -11,7 +11,7 @@ from cpod_jupyter.control.api import KubeApi
 from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.builders import upload, workload
 from cpod_jupyter.operator.conditions import Conditions, ended, ending_message, set_condition
-from cpod_jupyter.operator.metadata import annotation, is_going
+from cpod_jupyter.operator.metadata import annotation
 from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_child, write_status
 from cpod_jupyter.operator.settings import Settings
 from cpod_jupyter.operator.storage import adopted_status
@@ -103,7 +103,7 @@ class Results:
         if outcome == "Succeeded":
             return over(conditions, True, "UploadModelSucceed", f"the model is at {destination}")
         failed = outcome == "Failed"
-        if is_going(found) or (failed and annotation(found, names.ANNOTATION_UPLOAD_TO) != asked(job)):
+        if meta.is_going(found) or (failed and annotation(found, names.ANNOTATION_UPLOAD_TO) != asked(job)):
             self._clear_away(found)  # somebody gave another destination: it is tried again there
             return under_way(conditions, "an upload that failed is cleared away, and the next begins")
         pods = pods_of(self.api, found)
@@ -125,7 +125,7 @@ class Results:
         return storage
 
     def _clear_away(self, upload_job: Object) -> None:
-        if not is_going(upload_job):
+        if not meta.is_going(upload_job):
             place = meta.name_of(upload_job), meta.namespace_of(upload_job)
             self.api.delete(JOBS, *place, propagation="Foreground", uid=meta.uid_of(upload_job))
 

@@ -24,7 +24,7 @@ from cpod_jupyter.operator import pods as words
 from cpod_jupyter.operator.builders import download
 from cpod_jupyter.operator.builders.claims import with_headroom
 from cpod_jupyter.operator.conditions import ended, ending_message
-from cpod_jupyter.operator.metadata import annotation, generation, is_going, observed_generation
+from cpod_jupyter.operator.metadata import annotation, generation, observed_generation
 from cpod_jupyter.operator.objects import Refused, ensure_child, find, find_child, find_live, write_status
 from cpod_jupyter.operator.progress import ProgressReader
 from cpod_jupyter.operator.publiccopy import Copies, is_copy
@@ -118,7 +118,7 @@ class StorageReconciler:
         if phase == StoragePhase.DONE and (status.get("source") or (source if unchanged else "")) == source:
             return self._done(storage, source, {}), None
         job = find_child(self.api, JOBS, names.download_job(self.kind.word, meta.name_of(storage)), storage)
-        if job is not None and (is_going(job) or self._outdated(job, storage, source)):
+        if job is not None and (meta.is_going(job) or self._outdated(job, storage, source)):
             self._clear_away(job)
             return _downloading(""), None
         if job is None:
@@ -152,7 +152,7 @@ class StorageReconciler:
 
     def _clear_away(self, job: Object) -> None:
         """Delete the Job and, before it goes, its pods: two of them must not write into one claim."""
-        if not is_going(job):
+        if not meta.is_going(job):
             self.api.delete(
                 JOBS, meta.name_of(job), meta.namespace_of(job), propagation="Foreground", uid=meta.uid_of(job)
             )
@@ -160,7 +160,7 @@ class StorageReconciler:
     def _begin(self, storage: Object, source: str) -> Changes:
         wanted = download.storage_claim(self.kind, storage, self.settings)
         found = find(self.api, PVCS, meta.name_of(wanted), meta.namespace_of(storage))
-        if found is not None and is_going(found) and meta.is_controlled_by(found, storage):
+        if found is not None and meta.is_going(found) and meta.is_controlled_by(found, storage):
             return _downloading(f"waiting for the old claim {meta.name_of(found)} to go")
         if found is not None and meta.controller_of(found) is None:
             raise Refused(
@@ -192,7 +192,7 @@ class StorageReconciler:
         """Take the claim away, and its Job first; the next step makes both anew."""
         claim = self._own_claim(storage)
         self._clear_away(job)
-        if claim is not None and not is_going(claim):
+        if claim is not None and not meta.is_going(claim):
             self.recorder.warning(
                 storage,
                 "ClaimTooSmall",

@@ -49,7 +49,7 @@ def submit(client: Client, obj: Object, *, new: bool = False) -> tuple[Object, O
                 return client.create(resource, obj), "created"
             except AlreadyExists:
                 continue  # someone was faster: look at theirs
-        if existing["metadata"].get("deletionTimestamp"):
+        if meta.is_going(existing):
             wait_gone(client, resource, name, namespace, meta.uid_of(existing))
             continue
         if _same(existing, obj):
@@ -75,7 +75,7 @@ def is_same(client: Client, obj: Object) -> bool:
         existing = client.get(resource, name, obj["metadata"].get("namespace")) if name else None
     except NotFound:
         existing = None
-    if existing is None or existing["metadata"].get("deletionTimestamp"):
+    if existing is None or meta.is_going(existing):
         return False
     same = _same(existing, _hashed(obj))
     if not same and resource in RUN_ONCE:

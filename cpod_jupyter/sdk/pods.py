@@ -131,7 +131,7 @@ class Family:
             return [self.root]
         pods = [obj for obj in self.descendants() if obj["kind"] == "Pod"]
         pods.sort(key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
-        return sorted(pods, key=lambda pod: (bool(pod["metadata"].get("deletionTimestamp")), rank(pod)))
+        return sorted(pods, key=lambda pod: (meta.is_going(pod), rank(pod)))
 
     def culprit(self) -> Object | None:
         """The pod that failed first: of a job that failed, the one that shows why."""

@@ -40,7 +40,7 @@ def _state(place: str, pod: Object, use: Use | None) -> PodState:
     containers = containers_of(pod)
     waits = [str((item.get("state") or {}).get("waiting", {}).get("reason") or "") for item in containers]
     shown = next((reason for reason in waits if reason and reason != "PodInitializing"), "")
-    if pod["metadata"].get("deletionTimestamp"):
+    if meta.is_going(pod):
         shown = "Terminating"
     over = phase in ("Succeeded", "Failed")
     return PodState(

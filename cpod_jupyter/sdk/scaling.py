@@ -107,8 +107,7 @@ def _standing(inference: Object, pods: list[Object]) -> tuple[bool, str]:
     serving = [
         pod
         for pod in pods
-        if not pod["metadata"].get("deletionTimestamp")
-        and names.LABEL_INFERENCE_SERVICE in (pod["metadata"].get("labels") or {})
+        if not meta.is_going(pod) and names.LABEL_INFERENCE_SERVICE in (pod["metadata"].get("labels") or {})
     ]
     ready = sum(meta.is_true(pod, "Ready") for pod in serving)
     fits = len(serving) <= max(low, high or low)

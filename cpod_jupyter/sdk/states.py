@@ -72,7 +72,7 @@ def status_of(obj: Object, resource: Resource | None = None) -> Status:
     """The state of an object, from its status alone."""
     resource = resource or of_object(obj)
     status = obj.get("status") or {}
-    if obj["metadata"].get("deletionTimestamp"):
+    if meta.is_going(obj):
         return Status(State.DELETED, "Deleting")
     if resource in (MODELSTORAGES, DATASETSTORAGES):
         if is_behind(obj):

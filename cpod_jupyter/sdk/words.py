@@ -55,7 +55,7 @@ def explain(family: Family, nodes: Sequence[Object] = ()) -> Words:
 
 def stuck_pods(family: Family) -> list[Object]:
     """Pods that will not come up by themselves: they crash again and again, or cannot start."""
-    return [pod for pod in family.pods() if not pod["metadata"].get("deletionTimestamp") and _is_stuck(pod)]
+    return [pod for pod in family.pods() if not meta.is_going(pod) and _is_stuck(pod)]
 
 
 def _is_stuck(pod: Object) -> bool:
@@ -72,7 +72,7 @@ def _is_down(family: Family, status: Status) -> bool:
     """Whether a deployment has pods that are stuck; of one that says it is ready, whether no other pod is."""
     if family.resource not in DEPLOYMENTS or not stuck_pods(family):
         return False
-    ready = (meta.is_true(pod, "Ready") and not pod["metadata"].get("deletionTimestamp") for pod in family.pods())
+    ready = (meta.is_true(pod, "Ready") and not meta.is_going(pod) for pod in family.pods())
     return status.state is not State.READY or not any(ready)
 
 

@@ -36,7 +36,7 @@ class DeploymentReconciler:
     def of_ending_pod(self, pod: Object) -> Iterable[Key]:
         """Recreate waits for the end of pods, which no ReplicaSet counts any more."""
         owner = meta.controller_of(pod)
-        if owner is None or owner.get("kind") != "ReplicaSet" or not podset.is_ending(pod):
+        if owner is None or owner.get("kind") != "ReplicaSet" or not meta.is_going(pod):
             return []
         try:
             return self.strays(self._api.get(REPLICASETS, str(owner["name"]), meta.namespace_of(pod)))
@@ -50,7 +50,7 @@ class DeploymentReconciler:
             return None
         replicasets = claimed(self._api, REPLICASETS, deployment)
         note = None
-        if not deployment["metadata"].get("deletionTimestamp"):
+        if not meta.is_going(deployment):
             note = self._act(deployment, replicasets)
             replicasets = claimed(self._api, REPLICASETS, deployment)
             self._forget(deployment, replicasets)

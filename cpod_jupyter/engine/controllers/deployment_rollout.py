@@ -198,9 +198,5 @@ def outdated(deployment: Object, old: Iterable[Object]) -> list[Object]:
     limit = deployment["spec"].get("revisionHistoryLimit")
     if limit is None:
         return []
-    empty = [
-        item
-        for item in old
-        if not replicas(item) and not counted(item, "replicas") and not item["metadata"].get("deletionTimestamp")
-    ]
+    empty = [item for item in old if not replicas(item) and not counted(item, "replicas") and not meta.is_going(item)]
     return sorted(empty, key=revision_of)[: max(0, len(empty) - int(limit))]

@@ -72,7 +72,7 @@ def endpoints(service: Object, groups: Mapping[Ports, Sequence[Object]]) -> Obje
         subset: dict[str, Any] = {}
         for pod in pods:
             ready = counts_as_ready(service, pod)
-            if podset.is_ending(pod) and not ready:
+            if meta.is_going(pod) and not ready:
                 continue
             address = {"ip": pod["status"]["podIP"], "targetRef": _target(pod)}
             if pod["spec"].get("nodeName"):
@@ -130,7 +130,7 @@ def _slice(service: Object, ports: Ports, members: list[dict[str, Any]]) -> Obje
 
 
 def _endpoint(service: Object, pod: Object) -> dict[str, Any]:
-    ready, ending = podset.is_ready(pod), podset.is_ending(pod)
+    ready, ending = podset.is_ready(pod), meta.is_going(pod)
     serving = meta.is_true(pod, "Ready")
     always = bool(service["spec"].get("publishNotReadyAddresses"))
     found = {

@@ -89,7 +89,7 @@ class EndpointsReconciler:
     def _drop_slices(self, key: Key, kept: set[str]) -> None:
         selector = f"{builder.SERVICE_NAME}={key.name},{builder.MANAGED_BY}={builder.CONTROLLER}"
         for item in self._api.list(ENDPOINTSLICES, key.namespace, label_selector=selector).items:
-            if meta.name_of(item) not in kept and not item["metadata"].get("deletionTimestamp"):
+            if meta.name_of(item) not in kept and not meta.is_going(item):
                 self._api.delete(ENDPOINTSLICES, meta.name_of(item), key.namespace, uid=meta.uid_of(item))
 
     def _remove(self, key: Key) -> None:

@@ -51,7 +51,7 @@ class InferenceServiceReconciler:
             service = self._api.get(INFERENCESERVICES, key.name, key.namespace)
         except NotFound:
             return None
-        if service["metadata"].get("deletionTimestamp"):
+        if meta.is_going(service):
             return None
         try:
             predictor = work_out(service, self._runtimes(service))

@@ -66,7 +66,7 @@ def decide(job: Object, pods: Sequence[Object], now: dt.datetime) -> Outcome | N
     """Whether the Job has succeeded or failed; None while it is under way."""
     spec, status = job["spec"], job.get("status") or {}
     # one that is asked to end, as by suspension, does not count for the way it ends
-    failed = [pod for pod in pods if podset.phase(pod) == podset.FAILED and not podset.is_ending(pod)]
+    failed = [pod for pod in pods if podset.phase(pod) == podset.FAILED and not meta.is_going(pod)]
     if (ending := job_policy.fatal(job, failed)) is not None:
         pod, sentence = ending
         message = f"{sentence}: {podset.failure(pod).sentence(meta.name_of(pod))}"
@@ -131,7 +131,7 @@ def job_status(job: Object, pods: Sequence[Object], outcome: Outcome | None) -> 
     status: dict[str, Any] = {
         "active": sum(podset.is_active(pod) for pod in pods),
         "ready": sum(podset.is_ready(pod) for pod in pods),
-        "terminating": sum(podset.is_ending(pod) for pod in running),
+        "terminating": sum(meta.is_going(pod) for pod in running),
         "succeeded": sum(podset.phase(pod) == podset.SUCCEEDED for pod in pods),
         "failed": sum(podset.phase(pod) == podset.FAILED for pod in pods),
     }
@@ -171,7 +171,7 @@ class JobReconciler:
             job = self._api.get(JOBS, key.name, key.namespace)
         except NotFound:
             return None
-        if job["metadata"].get("deletionTimestamp") or job["spec"].get("managedBy", MANAGER) != MANAGER:
+        if meta.is_going(job) or job["spec"].get("managedBy", MANAGER) != MANAGER:
             return None
         if is_finished(job):
             return self._expire(job)
@@ -198,7 +198,7 @@ class JobReconciler:
     def _scale(self, job: Object, pods: list[Object], now: dt.datetime) -> float | None:
         """Have as many pods active as are wanted; seconds until there is something to do, if time alone tells."""
         active = [pod for pod in pods if podset.is_active(pod)]
-        ending = [pod for pod in pods if podset.is_ending(pod) and podset.phase(pod) != podset.SUCCEEDED]
+        ending = [pod for pod in pods if meta.is_going(pod) and podset.phase(pod) != podset.SUCCEEDED]
         if job["spec"].get("podReplacementPolicy") != "Failed":
             ending = []  # a pod that is asked to end is replaced at once
         occupied = [*active, *ending]

@@ -56,7 +56,7 @@ def failed(job: Object, pods: Sequence[Object]) -> set[int]:
     limit = job["spec"].get("backoffLimitPerIndex")
     if limit is None:
         return set()
-    dead = [pod for pod in pods if podset.phase(pod) == podset.FAILED and not podset.is_ending(pod)]
+    dead = [pod for pod in pods if podset.phase(pod) == podset.FAILED and not meta.is_going(pod)]
     lost = {index_of(pod) for pod in job_policy.fatal_to_index(job, dead)}
     counts: dict[int | None, int] = {}
     for pod in job_policy.counted(job, dead):

@@ -22,19 +22,15 @@ def claimed(api: KubeApi, resource: Resource, owner: Object) -> list[Object]:
         controller = meta.controller_of(obj)
         matches = selects(selector, obj["metadata"].get("labels") or {})
         if controller is not None and controller.get("uid") == meta.uid_of(owner):
-            if matches or owner["metadata"].get("deletionTimestamp"):
+            if matches or meta.is_going(owner):
                 found.append(obj)
             else:
                 _release(api, resource, owner, obj)
-        elif controller is None and matches and not _ends(owner) and not _ends(obj):
+        elif controller is None and matches and not meta.is_going(owner) and not meta.is_going(obj):
             adopted = _adopt(api, resource, owner, obj)
             if adopted is not None:
                 found.append(adopted)
     return sorted(found, key=meta.name_of)
-
-
-def _ends(obj: Object) -> bool:
-    return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def _adopt(api: KubeApi, resource: Resource, owner: Object, obj: Object) -> Object | None:

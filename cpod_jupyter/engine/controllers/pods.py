@@ -34,17 +34,13 @@ def phase(pod: Object) -> str:
     return str((pod.get("status") or {}).get("phase") or PENDING)
 
 
-def is_ending(pod: Object) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp"))
-
-
 def is_active(pod: Object) -> bool:
     """Neither ended nor being deleted."""
-    return phase(pod) not in (SUCCEEDED, FAILED) and not is_ending(pod)
+    return phase(pod) not in (SUCCEEDED, FAILED) and not meta.is_going(pod)
 
 
 def is_ready(pod: Object) -> bool:
-    return meta.is_true(pod, "Ready") and not is_ending(pod)
+    return meta.is_true(pod, "Ready") and not meta.is_going(pod)
 
 
 def statuses(pod: Object) -> list[dict[str, Any]]:
@@ -133,7 +129,7 @@ def owned(api: KubeApi, owner: Object) -> list[Object]:
 def delete(api: KubeApi, doomed: Iterable[Object]) -> None:
     """Ask for the end of pods; those already ending or gone are left alone."""
     for pod in doomed:
-        if is_ending(pod):
+        if meta.is_going(pod):
             continue
         try:
             api.delete(PODS, meta.name_of(pod), meta.namespace_of(pod), uid=meta.uid_of(pod))

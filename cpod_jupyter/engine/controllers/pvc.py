@@ -38,7 +38,7 @@ class ClaimReconciler:
         except NotFound:
             claim = None
         self._release(key, claim)
-        if claim is not None and not claim["metadata"].get("deletionTimestamp"):
+        if claim is not None and not meta.is_going(claim):
             self._bind(claim)
         return None
 

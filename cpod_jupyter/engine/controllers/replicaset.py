@@ -110,7 +110,7 @@ class ReplicaSetReconciler:
         if owner is not None:
             return [Key(namespace, str(owner["name"]))] if owner.get("kind") == "ReplicaSet" else []
         labels = pod["metadata"].get("labels") or {}
-        if not labels or podset.is_ending(pod):
+        if not labels or meta.is_going(pod):
             return []
         sets = self._api.list(REPLICASETS, namespace).items
         return [Key(namespace, meta.name_of(item)) for item in sets if selects(item["spec"]["selector"], labels)]
@@ -122,7 +122,7 @@ class ReplicaSetReconciler:
             return None
         pods = claimed(self._api, PODS, replicaset)
         again, failure = None, None
-        if not replicaset["metadata"].get("deletionTimestamp"):
+        if not meta.is_going(replicaset):
             again, failure = self._scale(replicaset, pods)
             pods = claimed(self._api, PODS, replicaset)
         active = [pod for pod in pods if podset.is_active(pod)]

@@ -68,7 +68,7 @@ def choose(claim: Object, volumes: Iterable[Object]) -> Object | None:
         volume
         for volume in volumes
         if (not named or meta.name_of(volume) == named)
-        and not volume["metadata"].get("deletionTimestamp")
+        and not meta.is_going(volume)
         and not is_provisioned(volume)
         and _is_free(volume, claim)
         and _fits(volume, claim)

@@ -113,4 +113,4 @@ def answers(pod: Object, selector: dict[str, str]) -> bool:
     """Whether a pod is one of a Service's, ready, and not about to end."""
     labels = pod["metadata"].get("labels") or {}
     selected = all(labels.get(key) == value for key, value in selector.items())
-    return selected and meta.is_true(pod, "Ready") and not pod["metadata"].get("deletionTimestamp")
+    return selected and meta.is_true(pod, "Ready") and not meta.is_going(pod)

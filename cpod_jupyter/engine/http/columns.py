@@ -69,7 +69,7 @@ def _job_status(job: Object) -> Cell:
     for condition, word in (("Complete", "Complete"), ("Failed", "Failed")):
         if meta.is_true(job, condition):
             return word
-    if job["metadata"].get("deletionTimestamp"):
+    if meta.is_going(job):
         return "Terminating"
     for condition in ("Suspended", "FailureTarget", "SuccessCriteriaMet"):
         if meta.is_true(job, condition):
@@ -178,7 +178,7 @@ def _modes(path: tuple[str, ...]) -> Callable[[Object], Cell]:
 
 def _terminating(path: str) -> Callable[[Object], Cell]:
     phase = value(path, "")
-    return lambda obj: "Terminating" if obj["metadata"].get("deletionTimestamp") else phase(obj)
+    return lambda obj: "Terminating" if meta.is_going(obj) else phase(obj)
 
 
 def _volume_claim(volume: Object) -> Cell:

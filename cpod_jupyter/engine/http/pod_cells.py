@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cpod_jupyter.api import meta
 from cpod_jupyter.api.resources import Object
 from cpod_jupyter.engine.http.cells import AGE, NAME, NONE, Cell, Column, age, column, value
 
@@ -33,7 +34,7 @@ def _status(pod: Object) -> Cell:
             word = _reason(each) or word
         if word == "Completed" and any(each.get("ready") for each in _statuses(pod)):
             word = "Running"
-    if pod["metadata"].get("deletionTimestamp"):
+    if meta.is_going(pod):
         return "Terminating" if status.get("phase") not in ("Succeeded", "Failed") else word
     return word
 

@@ -227,7 +227,7 @@ class Kubelet:
                 self._limited.discard(key)
             return None
         report = self._observe(current)
-        if pod["metadata"].get("deletionTimestamp"):
+        if meta.is_going(pod):
             return self._end(pod, current, report)
         if report is None:
             return self._begin(pod, current)

@@ -62,7 +62,7 @@ class Scheduler:
         queue = []
         for waiting in order:
             pod = pods.get(waiting)
-            if pod is None or pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp"):
+            if pod is None or pod["spec"].get("nodeName") or meta.is_going(pod):
                 self._forget(waiting)
             elif str(pod["spec"].get("schedulerName") or _NAME) == _NAME:  # others wait for a scheduler of their own
                 queue.append((str(pod["metadata"]["creationTimestamp"]), order[waiting], waiting))
@@ -114,7 +114,7 @@ class Scheduler:
                 found = self._api.get(PVCS, claim, meta.namespace_of(pod))
             except NotFound:
                 return f'persistentvolumeclaim "{claim}" not found'
-            if found["metadata"].get("deletionTimestamp"):
+            if meta.is_going(found):
                 return f'persistentvolumeclaim "{claim}" is being deleted'
             if (found.get("status") or {}).get("phase") != "Bound":
                 return "pod has unbound immediate PersistentVolumeClaims"

@@ -86,8 +86,8 @@ def brought_up(handle: Handle | Endpoint, deploy: Mapping[str, Any]) -> Target:
 def _serving(handle: Handle, model: str) -> Deployment | None:
     """A deployment of the model that someone has up."""
     for obj in handle._client.list(INFERENCES, handle.namespace).items:
-        spec, metadata = obj.get("spec") or {}, obj["metadata"]
-        if spec.get("modelId") == model and not spec.get("predictor") and not metadata.get("deletionTimestamp"):
+        spec = obj.get("spec") or {}
+        if spec.get("modelId") == model and not spec.get("predictor") and not meta.is_going(obj):
             found = Deployment(handle._client, _whole(obj), INFERENCES)
             if found.ready:
                 return found

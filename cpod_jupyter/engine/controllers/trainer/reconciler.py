@@ -76,7 +76,7 @@ class TrainJobReconciler:
             train_job = self._api.get(TRAINJOBS, key.name, key.namespace)
         except NotFound:
             return None
-        if train_job["metadata"].get("deletionTimestamp") or train_job["spec"].get("managedBy", MANAGER) != MANAGER:
+        if meta.is_going(train_job) or train_job["spec"].get("managedBy", MANAGER) != MANAGER:
             return None
         jobs = self._jobs(train_job)
         if is_finished(train_job):
@@ -99,7 +99,7 @@ class TrainJobReconciler:
         """The Jobs of this attempt; those of an earlier one are sent away."""
         found = []
         for job in self._api.list(JOBS, meta.namespace_of(train_job)).items:
-            if not meta.is_controlled_by(job, train_job) or job["metadata"].get("deletionTimestamp"):
+            if not meta.is_controlled_by(job, train_job) or meta.is_going(job):
                 continue
             if (job["metadata"].get("labels") or {}).get(LABEL_RESTART_ATTEMPT) == str(_attempt(train_job)):
                 found.append(job)

@@ -53,7 +53,7 @@ class TrainingReconciler:
         job = TrainingJob(self._kind, obj)
         if not self._kind.owns(self._api, obj):
             return None
-        if obj["metadata"].get("deletionTimestamp") or job.policy.get("managedBy") not in (None, "", OWN_MANAGER):
+        if meta.is_going(obj) or job.policy.get("managedBy") not in (None, "", OWN_MANAGER):
             return None
         pods = podset.owned(self._api, obj)
         if job.is_finished:
@@ -83,7 +83,7 @@ class TrainingReconciler:
     def _remove(self, job: TrainingJob, pods: Sequence[Object]) -> None:
         """Delete pods, and the services of their names."""
         for pod in pods:
-            if podset.is_ending(pod):
+            if meta.is_going(pod):
                 continue
             podset.delete(self._api, [pod])
             if self._kind.with_services:
@@ -137,7 +137,7 @@ class TrainingReconciler:
 
     @staticmethod
     def _is_to_replace(job: TrainingJob, pod: Object) -> bool:
-        return podset.phase(pod) == podset.FAILED and not podset.is_ending(pod) and job.may_retry(pod)
+        return podset.phase(pod) == podset.FAILED and not meta.is_going(pod) and job.may_retry(pod)
 
     def _exists(self, job: TrainingJob, replica: Replica) -> bool:
         try:

@@ -47,7 +47,7 @@ def judge(job: TrainingJob, pods: Sequence[Object], recreated: int, now: dt.date
     """What the job is now, of its pods. `recreated` counts the failed pods that were replaced."""
     if job.kind.succeeded(job, {job.replica_of(pod) for pod in pods if podset.phase(pod) == podset.SUCCEEDED}):
         return _verdict(job, "Succeeded", job.kind.words.succeeded)
-    failed = [pod for pod in pods if podset.phase(pod) == podset.FAILED and not podset.is_ending(pod)]
+    failed = [pod for pod in pods if podset.phase(pod) == podset.FAILED and not meta.is_going(pod)]
     final = [pod for pod in failed if not job.may_retry(pod) and not job.kind.tolerates(job, job.replica_of(pod)[0])]
     if final:
         return _because(job, "Failed", job.kind.words.failed, final)
@@ -151,7 +151,7 @@ def _replica_statuses(job: TrainingJob, pods: Sequence[Object], verdict: Verdict
     for role in job.specs:
         own = [pod for pod in pods if job.replica_of(pod)[0] == role]
         phases = [podset.phase(pod) for pod in own]
-        active = sum(podset.phase(pod) == podset.RUNNING and not podset.is_ending(pod) for pod in own)
+        active = sum(podset.phase(pod) == podset.RUNNING and not meta.is_going(pod) for pod in own)
         succeeded = phases.count(podset.SUCCEEDED)
         if verdict.kind == "Succeeded":
             active, succeeded = 0, succeeded + active
