@@ -73,7 +73,11 @@ demo: install
 lab: install
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
-test: lint unit
+# What needs no engine first, the Python and the TypeScript at once.
+test: $(VENV)/.installed-for-tests
+	$(MAKE) --jobs=2 --output-sync=target lint page
+	$(MAKE) unit
+	$(MAKE) notebooks
 
 # On a machine made for it (CI): mpirun, podman and the like, for the tests that use them.
 tools:
@@ -87,10 +91,9 @@ lint: $(VENV)/.installed-for-tests
 
 # Bytecode is kept, whatever the surroundings say: every test process, kernel and pod would compile it all again.
 unit: export PYTHONDONTWRITEBYTECODE :=
-unit: $(VENV)/.installed-for-tests page
+unit: $(VENV)/.installed-for-tests
 	$(BIN)/python -m pytest $(TESTS) -n 3 --dist worksteal -m "not slow"
 	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadfile -m slow
-	$(MAKE) notebooks
 
 # The TypeScript: types, format, tests.
 page: $(EXTENSION)
@@ -100,7 +103,7 @@ else
 	@echo "JupyterLab's extension is not tested: there is no Node here"
 endif
 
-# The notebooks as they lie here, in kernels, on an engine of their own; outputs are compared where they are fixed.
+# The notebooks as they lie here, in kernels, on engines of their own; outputs are compared where they are fixed.
 notebooks: $(VENV)/.installed-for-tests
 	$(BIN)/python tests/notebooks.py $(NOTEBOOKS)
 
