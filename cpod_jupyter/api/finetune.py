@@ -73,7 +73,8 @@ class FineTunePlan(KubeModel):
     per_device_batch: int = Field(default=0, description="Examples at once on each device.")
     gradient_accumulation: int = 0
     effective_batch: int = Field(default=0, description="Examples of one optimizer step.")
-    max_length: int = Field(default=0, description="Tokens of the longest example.")
+    max_length: int = Field(default=0, description="Tokens of an example, of which the trainer cuts off what is more.")
+    longest: int = Field(default=0, description="Tokens of the longest example, as memory is reckoned with it.")
     gradient_checkpointing: bool = False
     sharding: str = Field(default="", description="ZeRO-1, ZeRO-2 or ZeRO-3 of DeepSpeed, or none.")
     offload: str = Field(default="", description="What lies in the host's memory: none, optimizer, or both.")

@@ -72,6 +72,11 @@ class ModelStorageStatus(StorageStatus):
 class DataSetStorageStatus(StorageStatus):
     rows: int = Field(default=0, description="Examples in the dataset.", json_schema_extra={"format": "int64"})
     examples: str = Field(default="", description="What they are: conversations, texts or preferences.")
+    longest: int = Field(
+        default=0,
+        description="Tokens of the longest example at most, whatever the tokenizer; 0 where it is not known.",
+        json_schema_extra={"format": "int64"},
+    )
 
 
 class ModelStorageSpec(KubeModel):

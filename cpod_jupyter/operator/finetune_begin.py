@@ -83,7 +83,9 @@ class Beginning:
         facts = planning.facts_for(device, nodes, planning.shape_of(base.storage, base.model), dataset)
         plan = planning.plan_of(finetune, facts)
         changes = {**preparing(), "plan": planning.plan_status(plan, spec)}
-        if plan is not None and planning.clearly_too_much(plan) and not is_forced(finetune):
+        # How long the rows are is known once they are there; before, only what no row is short enough for is refused.
+        least = plan if is_done(dataset) else planning.plan_of(finetune, dataclasses.replace(facts, longest=1))
+        if plan is not None and least is not None and planning.clearly_too_much(least) and not is_forced(finetune):
             return {**changes, "phase": FineTunePhase.FAILED.value, "failureMessage": _does_not_fit(plan)}
         need = build.need_of(finetune, base.storage_name, device, facts, plan, base.size, self.settings)
         if base.model is not None:

@@ -220,6 +220,7 @@ class StorageReconciler:
             if self.kind.word == "dataset":
                 changes["rows"] = words.whole_number(outcome.get("rows"))
                 changes["examples"] = str(outcome.get("examples") or "")
+                changes["longest"] = words.whole_number(outcome.get("longest"))
             else:
                 changes["model"] = shape_of(outcome)
         return changes

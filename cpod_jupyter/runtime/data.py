@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from cpod_jupyter.api.rows import SUFFIXES, BadRow, Example, data_files, examples_of, split_of
+from cpod_jupyter.api.rows import SUFFIXES, BadRow, Example, data_files, examples_of, most_tokens, split_of
 from cpod_jupyter.errors import WorkFailed
 from cpod_jupyter.runtime.report import progress
 
@@ -45,6 +45,8 @@ class DataSet:
     """Over the files' bytes, in the order of their names."""
     rows: int
     """To learn from."""
+    longest: int
+    """Tokens of the longest row at most, whatever the tokenizer."""
     eval_rows: int = 0
     duplicates: int = 0
     """Rows to learn from that are the same as an earlier one."""
@@ -123,6 +125,7 @@ def read_data(
         look.kind,
         look.digest.hexdigest(),
         rows=len(learnt),
+        longest=look.longest,
         eval_rows=len(evaluated[: most or None]),
         duplicates=len(learnt) - len(known),
         leaked=sum(mark in known for mark in evaluated[: most or None]),
@@ -147,11 +150,12 @@ def _splits(directory: Path, name: str) -> _Splits:
 
 
 class _Look:
-    """A first look at every row: its faults, its mark, and the digest of the files."""
+    """A first look at every row: its faults, its mark, the longest, and the digest of the files."""
 
     def __init__(self, directory: Path, format: str, files: int) -> None:
         self.kind = ""
         self.digest = hashlib.sha256()
+        self.longest = 0
         self._directory = directory
         self._format = format
         self._files = files
@@ -176,6 +180,7 @@ class _Look:
                     self._fault(f"{place}: it is one of {example.kind}, and those before it are {self.kind}")
                 else:
                     self.kind = example.kind
+                    self.longest = max(self.longest, most_tokens(example))
                     marks.append(_mark(example))
             self._done += 1
         progress("validate", self._done, self._files, "files")

@@ -91,7 +91,7 @@ def _make_ready(kind: Kind, source: str, partial: Path) -> tuple[dict[str, Any],
         return {}, False
     if kind == "dataset":
         data = read_data(partial, called=source)
-        return {"rows": data.rows + data.eval_rows, "examples": data.kind}, False
+        return {"rows": data.rows + data.eval_rows, "examples": data.kind, "longest": data.longest}, False
     ggufs = [file for file in files_in(partial) if file.suffix == ".gguf"]
     if ggufs and not (partial / "config.json").exists():
         if len(ggufs) > 1:
@@ -127,7 +127,7 @@ def _summary(marker: dict[str, Any], directory: Path) -> dict[str, Any]:
     if marker["kind"] == "model":
         shape = read_shape(directory)
         return summary | ({"model": shape} if shape else {})
-    return summary | {name: marker[name] for name in ("rows", "examples") if name in marker}
+    return summary | {name: marker[name] for name in ("rows", "examples", "longest") if name in marker}
 
 
 def _read_marker(directory: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ SMOLLM2_135M = ModelShape(134_515_008, 30, 576, 1536, 9, 3, 64, 49152, True, mod
 
 LORA, FULL = {"finetune_type": "lora"}, {"finetune_type": "full"}
 FP32, BF16 = {"precision": "fp32"}, {"precision": "bf16"}
-MANY, ONE, TWO = {"batch": 4, "max_length": 256}, {"batch": 1, "max_length": 512}, {"batch": 2, "max_length": 256}
+MANY, ONE, TWO = {"batch": 4, "length": 256}, {"batch": 1, "length": 512}, {"batch": 2, "length": 256}
 CHECKPOINTING, ACCUMULATED, PREFERENCES = {"checkpointing": True}, {"accumulation": 2}, {"preferences": True}
 
 MEASURED: list[tuple[str, dict[str, Any], int]] = [
@@ -66,7 +66,7 @@ def test_more_gpus_never_need_more_memory_on_each(
 ) -> None:
     """From two on: the second one brings what they talk through, and plain data parallel training has buckets."""
     stage, offload = sharding
-    work: dict[str, Any] = {"finetune_type": finetune_type, "precision": "bf16", "batch": batch, "max_length": 1024}
+    work: dict[str, Any] = {"finetune_type": finetune_type, "precision": "bf16", "batch": batch, "length": 1024}
     work |= {"checkpointing": checkpointing, "zero_stage": stage, "offload": offload}
     few, many = (estimate(shape, Work(processes=count, **work)) for count in (2**doublings, 2 ** (doublings + 1)))
     assert many.total <= few.total

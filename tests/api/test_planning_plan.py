@@ -145,7 +145,7 @@ def test_what_the_users_config_sets_is_kept_and_not_set_again() -> None:
     }
     plan = plan_for("Llama-3.2-1B-Instruct", "lora", 1, A100_80, **config)
     assert (plan.work.batch, plan.work.accumulation, plan.work.checkpointing) == (2, 8, False)
-    assert (plan.work.precision, plan.work.max_length) == ("fp16", 512)
+    assert (plan.work.precision, plan.work.length) == ("fp16", 512)
     assert plan.arguments == {"bf16": "false"}
     assert plan.reasons["precision"] == "fp16, as config asks."
 
@@ -192,7 +192,7 @@ def test_a_plan_stands_on_the_object_as_a_person_reads_it() -> None:
         parts[part] for part in ("weights", "gradients", "optimizer", "activations", "logits", "overhead")
     )
     assert set(status["reasons"]) == {
-        "processes", "precision", "batch", "checkpointing", "sharding", "offload", "memory",
+        "processes", "precision", "batch", "length", "checkpointing", "sharding", "offload", "memory",
     }  # fmt: skip
 
 

@@ -123,6 +123,42 @@ def test_a_fine_tune_is_planned_when_its_dataset_is_there(cluster: Cluster) -> N
     assert "preferences" in cluster.status(FINETUNES, "ft")["plan"]["reasons"]
 
 
+def test_memory_is_planned_by_the_longest_example_where_it_is_known(cluster: Cluster) -> None:
+    model(cluster, 1)
+    cluster.apply(FINETUNES, "unknown", {**SPEC, "config": {"max_length": "2048"}})
+    cluster.set_status(DATASETSTORAGES, "facts", {"longest": 300})
+    for name, config in (
+        ("short", {"max_length": "2048"}),
+        ("cut", {"max_length": "128"}),
+        ("packed", {"max_length": "2048", "packing": "true"}),
+    ):
+        cluster.apply(FINETUNES, name, {**SPEC, "config": config})
+    plans = {name: cluster.status(FINETUNES, name)["plan"] for name in ("unknown", "short", "cut", "packed")}
+    assert {name: (plan["maxLength"], plan["longest"]) for name, plan in plans.items()} == {
+        "unknown": (2048, 2048),
+        "short": (2048, 300),
+        "cut": (128, 128),
+        "packed": (2048, 2048),
+    }
+    assert plans["cut"]["memoryMiB"]["total"] < plans["short"]["memoryMiB"]["total"]
+    assert (plans["short"]["gradientCheckpointing"], plans["unknown"]["gradientCheckpointing"]) == (False, True)
+    assert "at most, by its bytes" in plans["short"]["reasons"]["length"]
+    assert arguments(cluster, "short")["max_length"] == "2048"
+
+
+def test_what_short_rows_may_make_fit_is_not_refused_before_they_are_there(cluster: Cluster) -> None:
+    model(cluster, 1)
+    cluster.apply(DATASETSTORAGES, "later", {"datasettype": "file", "datasetname": "/home/me/facts.jsonl"})
+    long = {"dataset": "later", "config": {"max_length": "32768", "per_device_train_batch_size": "4"}}
+    for name in ("fits", "does-not"):
+        cluster.apply(FINETUNES, name, {**SPEC, **long})
+        assert cluster.status(FINETUNES, name)["phase"] == "DataPreparing"
+        cluster.set_status(DATASETSTORAGES, "later", {"phase": "done", "longest": 200 if name == "fits" else 99_999})
+        cluster.settle()
+        assert (cluster.status(FINETUNES, name)["phase"] == "Failed") == (name == "does-not")
+        cluster.set_status(DATASETSTORAGES, "later", {"phase": "downloading"})
+
+
 def test_a_person_reads_the_plan_in_the_status_in_a_file_and_in_an_event(cluster: Cluster) -> None:
     model(cluster, 7)
     gpus(cluster, 1, RTX_3090)

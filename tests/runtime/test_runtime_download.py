@@ -46,6 +46,7 @@ def test_a_second_download_finds_the_first_and_leaves_it(run: Run, chat_data: Pa
     second = run(*arguments)
     assert first.result() == second.result()
     assert {name: first.result()[name] for name in ("rows", "examples")} == {"rows": 8, "examples": "conversations"}
+    assert 64 < first.result()["longest"] < 64 + 8 * 256
     assert "already" in second.out
     assert not second.records("progress")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from runtime_commands import conversation
 from tiny_model import CHATML
 
-from cpod_jupyter.api.rows import Completion, Conversation, Message, Preference, Text
+from cpod_jupyter.api.rows import Completion, Conversation, Example, Message, Preference, Text, most_tokens
 from cpod_jupyter.errors import WorkFailed
 from cpod_jupyter.runtime.data import Row
 from cpod_jupyter.runtime.encode import MASKED, Encoder, encode_rows, read_encoded
@@ -162,3 +163,41 @@ def test_what_is_too_long_is_cut_counted_and_left_out_where_nothing_would_be_lea
     assert (counts.examples, counts.cut, counts.dropped) == ((3, 2, 0) if keep_end else (2, 1, 1))
     assert counts.longest == max(len(ids["input_ids"]) for ids in whole)
     assert counts.tokens == sum(len(ids) for ids in found[0]["input_ids"])
+
+
+CALL: Message = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [{"type": "function", "function": {"name": "tide", "arguments": {"port": "Århus", "hours": [1, 2]}}}],
+}
+TOOLS = [{"type": "function", "function": {"name": "tide", "parameters": {"type": "object", "properties": {}}}}]
+WITH_TOOLS = "{{ tools | tojson(indent=4) if tools }}" + CHATML.replace(
+    "{{ message['content'] }}", "{{ message['content'] }}{{ message['tool_calls'] | tojson if message['tool_calls'] }}"
+)
+
+
+@pytest.mark.parametrize("said", ["x", "the boat is green " * 40, "船は緑です。" * 40, "🚣🏽‍♀️\n\n\t" * 40], ids=len)
+@pytest.mark.parametrize(
+    "of",
+    [
+        pytest.param(lambda said: Text(said), id="text"),
+        pytest.param(lambda said: Completion(said, said), id="completion"),
+        pytest.param(lambda said: Conversation(conversation((said, said), ("y", said))), id="conversation"),
+        pytest.param(lambda said: Conversation([*conversation((said, "y"))[:1], CALL], TOOLS), id="tools"),
+        pytest.param(
+            lambda said: Preference(*(conversation((said, answer))[at:to] for answer, at, to in
+                                      (("", 0, 1), ("y", 1, 2), (said, 1, 2)))), id="preference"),
+    ],
+)  # fmt: skip
+def test_no_example_has_more_tokens_than_are_reckoned_with_before_there_is_a_tokenizer(
+    tokenizer: Any, of: Callable[[str], Example], said: str
+) -> None:
+    """The memory of a fine-tune is planned by it."""
+    tokenizer.chat_template = WITH_TOOLS
+    (ids,) = Encoder(tokenizer).encode(Row("row 1", of(said)))
+    if "prompt_ids" in ids:
+        tokens = len(ids["prompt_ids"]) + max(len(ids["chosen_ids"]), len(ids["rejected_ids"]))
+    else:
+        tokens = len(ids["input_ids"])
+    assert tokens <= most_tokens(of(said))
+    assert most_tokens(of(said)) <= 8 * tokens + 512

@@ -63,5 +63,5 @@ def test_the_estimate_is_within_15_percent_of_what_a_training_holds(
     measured = ended.records("metrics")[-1]["memory_bytes"] / MIB
 
     shape = ModelShape.from_status(read_shape(model_60m) or {})
-    work = Work(finetune_type, "fp32", batch=2, max_length=512, preferences=preferences, on_gpu=False)
+    work = Work(finetune_type, "fp32", batch=2, length=512, preferences=preferences, on_gpu=False)
     assert estimate(shape, work).total == pytest.approx(measured, rel=0.15)

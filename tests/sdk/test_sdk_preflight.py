@@ -178,6 +178,17 @@ def test_the_rows_of_preferences_are_planned_as_such() -> None:
     assert needs[1] > needs[0]
 
 
+def test_memory_is_foretold_by_the_longest_row_that_was_read_here() -> None:
+    facts = on_gpus(finetune(gpuCount=1), node("one", 1, "NVIDIA-A100-SXM4-80GB"))
+    datasets: list[Object] = [{"metadata": {"name": "facts"}, "spec": {}, "status": {}}]
+    known = [
+        dataclasses.replace(facts, datasets=datasets, data=Data(rows=10, tokens=1000, longest=longest))
+        for longest in (0, 1024, 200)
+    ]
+    needs = [int(told(judge(each), "memory", "note").split()[1]) for each in known]
+    assert needs[2] < needs[1] == needs[0]
+
+
 def test_a_time_is_told_only_where_an_earlier_run_gives_a_speed() -> None:
     facts = dataclasses.replace(
         on_gpus(finetune(hyperParameters={"n_epochs": "2"}), node("a", 1)), data=Data(100, 60_000)

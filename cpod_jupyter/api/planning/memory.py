@@ -82,7 +82,7 @@ class Work:
     precision: Precision
     batch: int
     """Examples of a micro-batch on one device."""
-    max_length: int
+    length: int
     """Tokens of the longest example."""
     accumulation: int = 1
     processes: int = 1
@@ -101,7 +101,7 @@ class Work:
 
     @property
     def tokens(self) -> int:
-        return self.sequences * self.max_length
+        return self.sequences * self.length
 
     @property
     def has_reference(self) -> bool:

@@ -25,6 +25,7 @@ def reasons_for(way: Way, refusal: str) -> dict[str, str]:
         "processes": _processes(way),
         "precision": _precision(way),
         "batch": _batch(way),
+        "length": _length(way.request),
         "checkpointing": _checkpointing(way),
         "sharding": _sharding(way),
         "offload": _offload(way),
@@ -80,6 +81,17 @@ def _batch(way: Way) -> str:
         f"{work.batch} at once, {work.accumulation} times accumulated, because {request.wanted_batch} at once would "
         f"need {more} MiB; it stays at {together}."
     )
+
+
+def _length(request: PlanRequest) -> str:
+    limit = f"max_length, {request.max_length} tokens"
+    if request.packs:
+        return f"Several examples are packed into each of {limit}."
+    if not request.longest:
+        return f"How long the examples are isn't known; memory is reckoned with {limit}."
+    if request.length < request.max_length:
+        return f"The longest example has {request.length} tokens at most, by its bytes, and memory is reckoned with it."
+    return f"Memory is reckoned with {limit}; the longest example may have as many."
 
 
 def _checkpointing(way: Way) -> str:
@@ -208,7 +220,7 @@ def _more_gpus(request: PlanRequest) -> list[str]:
 
 
 def _shorter(request: PlanRequest) -> list[str]:
-    length = request.max_length // 2
+    length = request.length // 2
     while length >= SHORTEST:
         if _fits(with_config(request, max_length=str(length))):
             return [f"shorten the examples (config: max_length: {length})"]

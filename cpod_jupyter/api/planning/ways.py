@@ -42,6 +42,8 @@ class PlanRequest:
     """Whether the CPU is quicker in bf16 than in fp32."""
     preferences: bool = False
     """Whether the examples are preferences, which take two answers at once and a reference model."""
+    longest: int = 0
+    """Tokens of the longest example at most; 0 where it isn't known."""
     config: Mapping[str, str] = field(default_factory=dict)
     """The trainer's arguments that the user sets, by their own names: the plan keeps to them."""
 
@@ -52,6 +54,15 @@ class PlanRequest:
         if text is not None and text.strip().lower() in ("none", "null", ""):
             return self.shape.max_positions or DEFAULT_MAX_LENGTH
         return _whole(text) or DEFAULT_MAX_LENGTH
+
+    @property
+    def packs(self) -> bool:
+        return bool(_flag(self.config.get("packing")))
+
+    @property
+    def length(self) -> int:
+        """Tokens of an example that memory is reckoned with: `max_length`, unless no example is so long."""
+        return min(self.max_length, self.longest) if self.longest and not self.packs else self.max_length
 
     @property
     def wanted_batch(self) -> int:
@@ -151,7 +162,7 @@ def ways_of(request: PlanRequest) -> Iterator[Way]:
             finetune_type=request.finetune_type,
             precision=precision_of(request),
             batch=batch,
-            max_length=request.max_length,
+            length=request.length,
             accumulation=accumulation,
             processes=max(1, request.gpus),
             checkpointing=checkpointing,

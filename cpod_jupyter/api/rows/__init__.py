@@ -5,7 +5,16 @@
 files, and knows which of a directory's files are to learn from and which to evaluate with.
 """
 
-from cpod_jupyter.api.rows.examples import BadRow, Completion, Conversation, Example, Message, Preference, Text
+from cpod_jupyter.api.rows.examples import (
+    BadRow,
+    Completion,
+    Conversation,
+    Example,
+    Message,
+    Preference,
+    Text,
+    most_tokens,
+)
 from cpod_jupyter.api.rows.files import SUFFIXES, data_files, examples_of, numbered_lines, parse_line, rows_of, split_of
 from cpod_jupyter.api.rows.formats import FORMATS, format_of, read_row
 
@@ -22,6 +31,7 @@ __all__ = [
     "data_files",
     "examples_of",
     "format_of",
+    "most_tokens",
     "numbered_lines",
     "parse_line",
     "read_row",

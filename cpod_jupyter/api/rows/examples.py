@@ -98,6 +98,36 @@ class Preference:
 Example = Conversation | Completion | Text | Preference
 
 
+_MARKS_OF_A_TURN = 16
+"""Tokens by which chat templates mark a turn, at most (those of ChatML, Llama and Gemma take 4 to 8)."""
+_BEFORE_THE_TURNS = 64
+"""Tokens that chat templates put first by themselves, such as a system prompt of their own (up to 45 of Llama's)."""
+
+
+def most_tokens(example: Example) -> int:
+    """So many tokens an example has at most, whatever the tokenizer: one for each byte of UTF-8, which byte-level BPE
+    and byte fallback can fall back to (Radford et al. 2019, section 2.2; Kudo and Richardson 2018), and what a chat
+    template adds. Of a preference those of the prompt with the longer answer.
+    """
+    if isinstance(example, Text):
+        return len(example.text.encode()) + 1
+    if isinstance(example, Completion):
+        example = example.conversation
+    if isinstance(example, Conversation):
+        return _BEFORE_THE_TURNS + _bytes_of(example.tools) + sum(map(_turn, example.messages))
+    answers = max(sum(map(_turn, example.chosen)), sum(map(_turn, example.rejected)))
+    return _BEFORE_THE_TURNS + _bytes_of(example.tools) + sum(map(_turn, example.prompt)) + answers
+
+
+def _turn(message: Message) -> int:
+    return _MARKS_OF_A_TURN + len(message["content"].encode()) + _bytes_of(message.get("tool_calls"))
+
+
+def _bytes_of(given: object) -> int:
+    """Of a value as chat templates write it; 0 for none."""
+    return len(json.dumps(given, ensure_ascii=False, indent=4).encode()) if given else 0
+
+
 def text_in(row: Mapping[str, Any], field: str) -> str:
     """A field that must be a text. Raises BadRow."""
     found = row.get(field)

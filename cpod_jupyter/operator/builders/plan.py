@@ -43,6 +43,8 @@ class PlanFacts:
     """Whether the CPUs are quicker in bf16 than in fp32."""
     preferences: bool = False
     """Whether the dataset is known to have preferences."""
+    longest: int = 0
+    """Tokens of the dataset's longest example at most; 0 where it isn't known."""
 
     @property
     def replicas(self) -> int:
@@ -75,11 +77,15 @@ def facts_for(
     device: Device, nodes: Sequence[Object], shape: ModelShape | None, dataset: Object | None = None
 ) -> PlanFacts:
     """`dataset` is the DataSetStorage that is trained on, where there is one yet."""
-    preferences = ((dataset or {}).get("status") or {}).get("examples") == Preference.kind
+    known = (dataset or {}).get("status") or {}
+    rows: dict[str, Any] = {
+        "preferences": known.get("examples") == Preference.kind,
+        "longest": int(known.get("longest") or 0),
+    }
     if device.gpus == 0:
         memory = max(map(_memory_mib, nodes), default=0)
         quick = bool(nodes) and all(bf16_by_labels(_labels(node)) for node in nodes)
-        return PlanFacts(shape, host_memory_mib=memory, cpu_bf16=quick, preferences=preferences)
+        return PlanFacts(shape, host_memory_mib=memory, cpu_bf16=quick, **rows)
     fitting = _nodes_with(nodes, device.product)
     return PlanFacts(
         shape,
@@ -87,7 +93,7 @@ def facts_for(
         _weakest(fitting) or (known_gpu(device.product) if device.product else None),
         max(map(_gpus_of, fitting), default=0),
         min(map(_memory_mib, fitting), default=0),
-        preferences=preferences,
+        **rows,
     )
 
 
@@ -125,6 +131,7 @@ def plan_of(finetune: Object, facts: PlanFacts) -> Plan | None:
             host_memory_mib=facts.host_memory_mib,
             cpu_bf16=facts.cpu_bf16,
             config=config,
+            longest=facts.longest,
             preferences=facts.preferences if format in ("", "auto") else format == "preference",
             **wanted,
         )

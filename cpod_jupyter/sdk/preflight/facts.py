@@ -24,6 +24,8 @@ class Data:
     """False when reading stopped at its limit."""
     examples: str = ""
     """What the sound rows are: conversations, texts or preferences."""
+    longest: int = 0
+    """Tokens of the longest sound row at most."""
 
 
 @dataclass(frozen=True)

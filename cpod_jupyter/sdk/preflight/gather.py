@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
@@ -25,7 +25,7 @@ from cpod_jupyter.api.resources import (
     Resource,
     of_object,
 )
-from cpod_jupyter.api.rows import BadRow, data_files, examples_of, parse_line, read_row
+from cpod_jupyter.api.rows import BadRow, Example, data_files, examples_of, most_tokens, parse_line, read_row
 from cpod_jupyter.api.sources import split_checksum
 from cpod_jupyter.errors import ApiError, ApiUnreachable, BadRequest, CpodError, Forbidden, Invalid, NotFound
 from cpod_jupyter.operator.catalogue import catalogue
@@ -98,13 +98,12 @@ def gather(session: Session, obj: Object, content: Content | None = None, *, sec
 def _with_content(facts: Facts, content: Content, until: float) -> Facts:
     """The facts as if the content were a dataset already; whether each row is sound was looked at before."""
     storage = {**storage_of_content(content, content.name, meta.namespace_of(facts.obj)), "status": {"phase": "done"}}
-    rows, tokens, kind = 0, 0, ""
+    tally = _Tally(until)
     for line in content.files[0].chunks():
-        if rows % 256 == 255 and time.monotonic() > until:
+        if tally.is_late:
             break
-        example = read_row(parse_line(line))
-        rows, tokens, kind = rows + 1, tokens + sum(map(_tokens, example.texts)), example.kind
-    data = Data(rows, tokens, whole=rows == content.rows, examples=kind)
+        tally.add(read_row(parse_line(line)))
+    data = tally.data(whole=tally.rows == content.rows)
     return dataclasses.replace(facts, datasets=[*(facts.datasets or ()), storage], data=data)
 
 
@@ -198,24 +197,48 @@ def _path_of(storage: Object) -> Path | None:
 
 def read_data(path: Path, until: float, format: str = "auto") -> Data:
     """The rows of a file or folder, judged as the trainer does, until that time by the monotonic clock."""
-    rows, tokens, kind, faults = 0, 0, "", list[str]()
+    tally, faults = _Tally(until), list[str]()
     for file in data_files(path) if path.is_dir() else [path]:
         place = file.relative_to(path) if path.is_dir() else file.name
         try:
             for number, example in examples_of(file, format):
-                if rows % 256 == 255 and time.monotonic() > until:
-                    return Data(rows, tokens, tuple(faults), whole=False, examples=kind)
-                rows += 1
+                if tally.is_late:
+                    return tally.data(faults, whole=False)
+                tally.add(example)
                 if isinstance(example, BadRow):
                     faults.append(f"{place} row {number}: {example}")
-                else:
-                    tokens += sum(map(_tokens, example.texts))
-                    kind = example.kind
         except OSError as error:
             faults.append(f"{place} cannot be read: {error.strerror}")
         except ValueError as error:
             faults.append(f"{place} is broken: {error}")
-    return Data(rows, tokens, tuple(faults), examples=kind)
+    return tally.data(faults)
+
+
+class _Tally:
+    """What the rows that were read come to."""
+
+    def __init__(self, until: float) -> None:
+        self.rows = 0
+        self._until = until
+        self._tokens = 0
+        self._longest = 0
+        self._kind = ""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is over; the clock is looked at now and then."""
+        return self.rows % 256 == 255 and time.monotonic() > self._until
+
+    def add(self, example: Example | BadRow) -> None:
+        self.rows += 1
+        if not isinstance(example, BadRow):
+            self._tokens += sum(map(_tokens, example.texts))
+            self._longest = max(self._longest, most_tokens(example))
+            self._kind = example.kind
+
+    def data(self, faults: Sequence[str] = (), *, whole: bool = True) -> Data:
+        """Of a part of the rows it is not known how long the longest is."""
+        return Data(self.rows, self._tokens, tuple(faults), whole, self._kind, self._longest if whole else 0)
 
 
 def _tokens(text: str) -> int:

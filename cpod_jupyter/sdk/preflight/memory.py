@@ -77,7 +77,7 @@ def largest(facts: Facts, storage: Object | None, model: BaseModel | None, nodes
     if plan is None:
         return []
     batches = _halves(plan.request.wanted_batch, _SMALLEST_BATCH)
-    lengths = _halves(plan.request.max_length, _SHORTEST)
+    lengths = _halves(plan.request.length, _SHORTEST)
     ways: list[list[tuple[dict[str, Any], str]]] = [
         [({"hyperParameters": {"batch_size": str(b)}}, f"hyperParameters.batch_size: {b}") for b in batches],
         [({"config": {"max_length": str(n)}}, f"config.max_length: {n}") for n in lengths],
@@ -97,7 +97,7 @@ def largest(facts: Facts, storage: Object | None, model: BaseModel | None, nodes
             f"finetuneType: {kind}, hyperParameters.batch_size: 1 and config.max_length: {length}",
         )
         for kind in (kinds if spec.get("finetuneType") != "qlora" else ["qlora"])
-        for length in (plan.request.max_length, *lengths)
+        for length in (plan.request.length, *lengths)
     ]
     words = _first_that_fits(facts, storage, model, nodes, both)
     return [words] if words else []

@@ -37,7 +37,10 @@ def dataset_of(facts: Facts) -> Object | None:
     storage = storage_of(facts, named) if named is not None else None
     if storage is None or facts.data is None:
         return storage
-    return {**storage, "status": {"examples": facts.data.examples, **(storage.get("status") or {})}}
+    return {
+        **storage,
+        "status": {"examples": facts.data.examples, "longest": facts.data.longest, **(storage.get("status") or {})},
+    }
 
 
 def plan_facts(

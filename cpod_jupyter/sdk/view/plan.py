@@ -28,7 +28,7 @@ def rows_of(status: Mapping[str, Any]) -> list[Line]:
         ("processes", f"{pods} x {status['processesPerReplica']} on {device}", why.get("processes", "")),
         ("precision", status["precision"], why.get("precision", "")),
         ("batch", f"{batch} = {status['effectiveBatch']} a step", why.get("batch", "")),
-        ("max_length", f"{status['maxLength']} tokens", ""),
+        ("max_length", f"{status['maxLength']} tokens", why.get("length", "")),
         ("checkpointing", "on" if status["gradientCheckpointing"] else "off", why.get("checkpointing", "")),
         ("DeepSpeed", status["sharding"] + offload, _joined(why, "sharding", *(["offload"] if offloads else []))),
         ("memory", f"{need['total']}{of} MiB", made_of),
