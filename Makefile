@@ -11,13 +11,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TESTS ?= tests
-# What make notebooks runs, in this order.
-NOTEBOOKS := notebooks/quickstart.ipynb
-NOTEBOOKS += notebooks/tour.ipynb
-NOTEBOOKS += notebooks/distributed.ipynb
-NOTEBOOKS += notebooks/serve-anything.ipynb
-NOTEBOOKS += notebooks/evaluate.ipynb
+# What make notebooks runs, the longest first, for two run at a time.
+NOTEBOOKS := notebooks/evaluate.ipynb
+NOTEBOOKS += notebooks/quickstart.ipynb
 NOTEBOOKS += notebooks/compare.ipynb
+NOTEBOOKS += notebooks/serve-anything.ipynb
+NOTEBOOKS += notebooks/distributed.ipynb
+NOTEBOOKS += notebooks/tour.ipynb
 NODE := $(shell command -v node)
 JLPM := PATH="$(CURDIR)/$(BIN):$$PATH" jlpm
 ifdef NODE
