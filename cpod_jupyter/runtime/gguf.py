@@ -61,8 +61,8 @@ def convert_gguf(file: Path, directory: Path) -> None:
 
 @contextmanager
 def _read_once() -> Iterator[None]:
-    """Have transformers read a file once, and not anew for the config, the tokenizer and the weights, and make the names
-    of its tensors once, and not for each module: more than half of what a small model takes."""
+    """Have transformers read a file once, not anew for the config, the tokenizer and the weights, and make the names of
+    its tensors once, not for each module: more than half of what a small model takes."""
     import gguf
 
     own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
