@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cpod_jupyter.errors import WorkFailed
-from cpod_jupyter.runtime.libraries import prepare_libraries
+from cpod_jupyter.runtime.libraries import SELDOM_USED, prepare_libraries
 from cpod_jupyter.runtime.report import log, progress
 
 
@@ -26,7 +26,7 @@ def convert_gguf(file: Path, directory: Path) -> None:
     Raises:
         WorkFailed: transformers can't read this file, or its architecture isn't a language model's.
     """
-    prepare_libraries(offline=True, unused=("deepspeed", "scipy"))
+    prepare_libraries(offline=True, unused=SELDOM_USED)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 

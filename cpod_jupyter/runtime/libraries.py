@@ -18,6 +18,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt(3)."""
 
 
+SELDOM_USED = ("deepspeed", "scipy")
+"""Packages that Accelerate and transformers import where they are installed, for a second or so: DeepSpeed, which only
+its own trainings need, and SciPy, which the losses of object detectors and 4-bit weights need."""
+
+
 def prepare_libraries(*, offline: bool, unused: Iterable[str] = ()) -> None:
     """Silence progress bars, notices and warnings, and let threads wait with little work; call before torch is there.
 

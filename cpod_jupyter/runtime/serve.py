@@ -62,7 +62,7 @@ def serve(
     require_model(model_dir)
     if adapter is not None and not (adapter / "adapter_config.json").is_file():
         raise WorkFailed(f"{adapter} has no adapter_config.json: it is not an adapter in the format of PEFT")
-    prepare_libraries(offline=True)
+    prepare_libraries(offline=True, unused=["deepspeed"])
     with bind(host, port) as sock:
         with plain_memory_errors("serve a smaller model, or free the GPU"):
             model, tokenizer = load(model_dir, adapter, dtype)
@@ -97,7 +97,6 @@ def load(model_dir: Path, adapter: Path | None, dtype: str = "auto") -> tuple[Pr
     that is quicker.
     """
     import torch
-    from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     size = size_of(model_dir) + (size_of(adapter) if adapter else 0)
@@ -111,6 +110,8 @@ def load(model_dir: Path, adapter: Path | None, dtype: str = "auto") -> tuple[Pr
     if not tokenizer.chat_template:
         log("the model has no chat template: only /v1/completions can answer")
     if adapter is not None:
+        from peft import PeftModel
+
         with plain_load_errors(f"the adapter {adapter} onto the model {model_dir}"):
             model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     model = model.to("cuda" if gpu else "cpu", dtype=None if first == wanted else wanted).eval()

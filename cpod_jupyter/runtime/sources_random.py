@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpod_jupyter.errors import WorkFailed
-from cpod_jupyter.runtime.libraries import prepare_libraries
+from cpod_jupyter.runtime.libraries import SELDOM_USED, prepare_libraries
 from cpod_jupyter.runtime.report import log
 from cpod_jupyter.runtime.sources import Sums, Wanted
 
@@ -34,7 +34,7 @@ def make_random(wanted: Wanted, directory: Path) -> Sums:
     """Write the model; the same for the same architecture. Raises WorkFailed for one that transformers lacks."""
     if wanted.kind != "model":
         raise WorkFailed(f"{wanted.source}: random:// is for models, not for data sets")
-    prepare_libraries(offline=True)
+    prepare_libraries(offline=True, unused=SELDOM_USED)
     import torch
     from transformers import AutoModelForCausalLM
 

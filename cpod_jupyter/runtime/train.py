@@ -45,6 +45,7 @@ from cpod_jupyter.runtime.encode import Counts, Encoder, encode_rows, read_encod
 from cpod_jupyter.runtime.files import PARTIAL, files_in, plain_disk_errors, publish, size_of
 from cpod_jupyter.runtime.gguf import check_export, export_gguf
 from cpod_jupyter.runtime.libraries import (
+    SELDOM_USED,
     keep_freed_memory,
     plain_load_errors,
     plain_memory_errors,
@@ -134,10 +135,9 @@ def train(paths: TrainPaths) -> None:
 
 
 def _unused(config: FineTuneConfig) -> list[str]:
-    """Packages that only take time here: to import DeepSpeed and SciPy (which transformers wants for the loss of object
-    detectors, and bitsandbytes for 4 bits) is a sixth of all."""
-    unneeded = {"deepspeed": not config.arguments.get("deepspeed"), "scipy": config.finetune_type != "qlora"}
-    return [name for name, leave in unneeded.items() if leave]
+    """Packages that only take time here, a sixth of what all imports take."""
+    needed = {"deepspeed": bool(config.arguments.get("deepspeed")), "scipy": config.finetune_type == "qlora"}
+    return [name for name in SELDOM_USED if not needed[name]]
 
 
 # ---- encode
