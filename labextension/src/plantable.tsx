@@ -3,7 +3,7 @@ import React from 'react';
 
 import { IPlan } from './server';
 
-/** How something will be run, or is: a choice and its reason in each row. */
+/** How something will be run, or is: a choice in each row, and its reason beneath. */
 export function PlanTable({
   plan,
   busy = false,
@@ -20,8 +20,10 @@ export function PlanTable({
         {plan.rows.map(([what, how, why], at) => (
           <tr key={at}>
             <th scope="row">{what}</th>
-            <td>{how}</td>
-            <td className="cpodLab-dim">{why}</td>
+            <td>
+              {how}
+              {why && <div className="cpodLab-dim">{why}</div>}
+            </td>
           </tr>
         ))}
       </tbody>

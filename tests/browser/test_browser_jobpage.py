@@ -94,6 +94,7 @@ def test_runs_are_compared_zoomed_into_and_there_again_after_a_reload(
     opened_page.get_by_label("Compare with").select_option("job/third")
     other = values.locator('[data-run="job/other"]')
     expect(other).to_contain_text("0.2018 (step 150)")
+    expect(values.locator('[data-run="job/third"]')).to_contain_text("(step 150)")
     expect(values.locator("tbody tr")).to_have_count(3)
     expect(plot).to_have_accessible_name(re.compile("other: first 4 .* third: first"))
     dashes = values.locator("svg line").evaluate_all(

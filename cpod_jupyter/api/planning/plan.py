@@ -76,13 +76,18 @@ class Plan:
     @property
     def sentence(self) -> str:
         """The plan in one sentence, for an event."""
+        return f"{self.choices}: {self.reasons['memory']}"
+
+    @property
+    def choices(self) -> str:
+        """What it chooses, in a few words."""
         head = f"{self.processes} process{'es' if self.processes > 1 else ''}, {self.work.precision}"
         batch = f"batch {self.work.batch} x {self.work.accumulation} accumulated"
         extras = [batch, *(["gradient checkpointing"] if self.work.checkpointing else [])]
         if self.work.zero_stage:
             offload = f" with {self.work.offload} offloaded" if self.work.offload != "none" else ""
             extras.append(self.sharding + offload)
-        return f"{head}, {', '.join(extras)}: {self.reasons['memory']}"
+        return f"{head}, {', '.join(extras)}"
 
     def to_status(self) -> dict[str, Any]:
         """As it stands in the status of a FineTune."""

@@ -47,7 +47,7 @@ def memory(facts: Facts, storage: Object | None, model: BaseModel | None) -> Ite
     where = "each GPU" if plan.request.gpus else "the machine"
     if plan.fits:
         guess = " (the model's shape is a guess)" if plan.request.shape.approximate else ""
-        yield Finding("note", "memory", f"about {needs} MiB{of} on {where}{guess}: {plan.sentence}")
+        yield Finding("note", "memory", f"about {needs} MiB{of} on {where}{guess}: {plan.choices}")
         yield from _free_memory(facts, plan)
         return
     forced = (facts.obj["metadata"].get("annotations") or {}).get(names.ANNOTATION_FORCE) == "true"

@@ -41,7 +41,9 @@ export function DeploymentPage(props: IDeploymentProps): JSX.Element {
             </span>
           )}
         </span>
-        <span className="cpodLab-dim">{trans.__('in %1 of %2', address.namespace, address.context)}</span>
+        <span className="cpodLab-dim">
+          {trans.__('in namespace %1 of %2', address.namespace, address.context)}
+        </span>
       </div>
       {[trouble || lost, shown?.reason].filter(Boolean).map(each => (
         <p key={each} className="cpodLab-dim">

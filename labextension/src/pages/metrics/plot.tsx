@@ -1,4 +1,4 @@
-import React, { useEffect, useRef, useState } from 'react';
+import React, { useEffect, useLayoutEffect, useRef, useState } from 'react';
 import uPlot from 'uplot';
 
 import { short, Table } from './series';
@@ -34,7 +34,8 @@ export function Plot(props: IPlotProps): JSX.Element {
   told.current = props;
   const theme = useTheme();
 
-  useEffect(() => {
+  // Before it is painted, so that what is told in words and what is drawn are never apart.
+  useLayoutEffect(() => {
     const made = new uPlot(
       options(box.current!, strokes, xLabel, log, told),
       table as uPlot.AlignedData,
@@ -52,7 +53,7 @@ export function Plot(props: IPlotProps): JSX.Element {
     };
   }, [JSON.stringify(strokes), xLabel, log, theme]);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (plot.current!.series.length === table.length) {
       plot.current!.setData(table as uPlot.AlignedData, false);
       show(plot.current!, zoom, table[0]);
