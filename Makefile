@@ -22,9 +22,9 @@ NODE := $(shell command -v node)
 JLPM := PATH="$(CURDIR)/$(BIN):$$PATH" jlpm
 ifdef NODE
 EXTENSION := cpod_jupyter/labextension/package.json
-else
-export SKIP_JUPYTER_BUILDER := 1
 endif
+# It is built from here; pip would build it once more at each installation, and all that depends on it.
+export SKIP_JUPYTER_BUILDER := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install extension demo lab test tools bench lint format unit page notebooks clean

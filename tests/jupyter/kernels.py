@@ -94,6 +94,19 @@ class Kernel:
         reply = self.reply(self.client.inspect(code))
         return str(reply["data"].get("text/plain", "")) if reply["found"] else ""
 
+    def until_read(self) -> None:
+        """Return once the kernel has read what was sent to it, though it is busy: its thread that reads passes on one
+        message after the other, and a second shell answers the last of them (Jupyter Enhancement Proposal 91)."""
+        session, control = self.client.session, self.client.control_channel
+        control.send(session.msg("create_subshell_request", {}))
+        shell = control.get_msg(timeout=SECONDS)["content"]["subshell_id"]
+        asked = session.msg("kernel_info_request", {})
+        asked["header"]["subshell_id"] = shell
+        self.client.shell_channel.send(asked)
+        self.reply(asked["header"]["msg_id"])
+        control.send(session.msg("delete_subshell_request", {"subshell_id": shell}))
+        control.get_msg(timeout=SECONDS)
+
     def interrupt(self) -> None:
         """Send it SIGINT, as the ■ of a notebook does."""
         self.manager.interrupt_kernel()

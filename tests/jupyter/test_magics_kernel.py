@@ -233,6 +233,7 @@ def test_an_interrupt_detaches_the_job_goes_on_and_queued_cells_do_not_run(engin
     cell = engine.begin(f"%%cpod job idle -o idle\nimage: python:3.12\n{SLEEP}")
     engine.until_shown(cell, "Running")
     queued = engine.begin("print('never')")
+    engine.until_read()
     engine.interrupt()
     ran = engine.end(cell)
     assert ran.status == "error"
