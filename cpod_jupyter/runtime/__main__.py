@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cpod_jupyter.errors import CpodError, DoesNotFit, TemporaryFailure, WorkFailed
-from cpod_jupyter.runtime.report import leave_message
+from cpod_jupyter.runtime.report import has_left_message, is_started_anew, leave_message, log, starts_before
 
 AddParser = Callable[..., argparse.ArgumentParser]
 """Adds a command: argparse's `add_parser`."""
@@ -34,6 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     # As the first process of a container we would ignore SIGTERM unless we handle it (kill(2), signal(7)).
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = _parser().parse_args(argv)
+    if starts_before():
+        if has_left_message():  # it would fail again, for the same reason
+            return 1
+        log(f"start {starts_before() + 1}: one of the processes was killed, or has lost another")
     try:
         _run(arguments)
     except DoesNotFit as error:
@@ -46,7 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         return _TRY_AGAIN if isinstance(error, TemporaryFailure) else 1
     except Exception as error:
         traceback.print_exc()
-        leave_message(f"{arguments.command} failed unexpectedly: {type(error).__name__}: {error}")
+        if not is_started_anew():
+            leave_message(f"{arguments.command} failed unexpectedly: {type(error).__name__}: {error}")
         return 1
     return 0
 

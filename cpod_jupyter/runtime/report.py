@@ -24,6 +24,16 @@ def is_first_in_pod() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
+def starts_before() -> int:
+    """How often torchrun has started this process before (PyTorch, "torchrun", "Environment Variables")."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def is_started_anew() -> bool:
+    """Whether torchrun starts this process, and its peers, once more when one of them ends badly."""
+    return starts_before() < int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))
+
+
 def log(message: str) -> None:
     """A line for a person who reads the log."""
     if is_main_process():
@@ -41,6 +51,14 @@ def emit(kind: str, **fields: Any) -> None:
         print(format_record({"type": kind, **fields}), flush=True)
 
 
+def has_left_message() -> bool:
+    """Whether an earlier start in this container has told why it failed."""
+    try:
+        return bool(_message_file().read_bytes())
+    except OSError:
+        return False
+
+
 def leave_message(message: str | dict[str, Any]) -> None:
     """Write the termination message: an object on success, a sentence on failure.
 
@@ -54,13 +72,16 @@ def leave_message(message: str | dict[str, Any]) -> None:
     raw = text.encode()
     if len(raw) > TERMINATION_MESSAGE_LIMIT:
         raw = raw[: TERMINATION_MESSAGE_LIMIT - len(_CUT)].decode(errors="ignore").encode() + _CUT.encode()
-    path = os.environ.get(TERMINATION_LOG_ENV)
-    if path:
-        Path(path).write_bytes(raw)
+    if os.environ.get(TERMINATION_LOG_ENV):
+        _message_file().write_bytes(raw)
         return
     try:
         # Kubernetes creates the file; /dev of a developer's machine is no place to make one.
-        with open(TERMINATION_LOG, "r+b") as file:
+        with _message_file().open("r+b") as file:
             file.write(raw)
     except OSError:
         return
+
+
+def _message_file() -> Path:
+    return Path(os.environ.get(TERMINATION_LOG_ENV) or TERMINATION_LOG)

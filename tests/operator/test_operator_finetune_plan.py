@@ -225,7 +225,11 @@ def test_several_gpus_are_one_process_each_on_one_node(cluster: Cluster) -> None
     gpus(cluster, 4, A100)
     cluster.apply(FINETUNES, "ft", {**SPEC, "gpuCount": 4})
     spec = cluster.get(CPODJOBS, "ft-cpodjob")["spec"]
-    assert spec["command"] == ["torchrun", "--standalone", "--nproc-per-node=4", "-m", "cpod_jupyter.runtime"]
+    assert spec["command"] == [
+        *("torchrun", "--standalone", "--nproc-per-node=4", "--max-restarts=3"),
+        *("-m", "cpod_jupyter.runtime"),
+    ]
+    assert {"name": "TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "value": "1"} in spec["env"]
     assert (spec["workerReplicas"], spec["gpuRequiredPerReplica"]) == (1, 4)
     assert cluster.get(PYTORCHJOBS, "ft-cpodjob")["spec"]["nprocPerNode"] == "4"
 

@@ -10,27 +10,35 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from cpod_jupyter.api.planning.deepspeed import deepspeed_config
 from cpod_jupyter.api.planning.memory import Offload
 from cpod_jupyter.api.records import TERMINATION_LOG_ENV, parse_record
+from cpod_jupyter.operator.builders.finetune import NEW_STORE, RESTARTS
 
 QUICK = {"num_train_epochs": "6", "per_device_train_batch_size": "2", "learning_rate": "0.01"}
 
 
 def torchrun(directory: Path, model: Path, data: Path, **config: Any) -> subprocess.Popen[str]:
     """A fine-tune of two processes, as the pod of two GPUs starts it, into `directory`/out."""
+    restarts = f"--max-restarts={RESTARTS}"
     directory.mkdir(exist_ok=True)
     (directory / "config.json").write_text(json.dumps({"arguments": QUICK, **config}))
     line = [
-        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cpod_jupyter.runtime"),
+        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", restarts),
+        *("-m", "cpod_jupyter.runtime"),
         *("train", "--config", directory / "config.json", "--model", model, "--dataset", data),
         *("--output", directory / "out", "--checkpoints", directory / "ck"),
     ]
-    environment = os.environ | {TERMINATION_LOG_ENV: str(directory / "message")}
+    told = {NEW_STORE["name"]: NEW_STORE["value"], TERMINATION_LOG_ENV: str(directory / "message")}
     return subprocess.Popen(
-        [sys.executable, *map(str, line)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, *map(str, line)],
+        env=os.environ | told,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -68,6 +76,36 @@ def test_two_processes_speak_once_stop_at_the_same_step_and_go_on_together(
     assert steps == list(range(int(message.split()[5]) + 1, 81))
     assert (tmp_path / "run" / "out" / "model.safetensors").exists()
     assert not list((tmp_path / "run" / "ck").iterdir())
+
+
+def test_when_one_process_is_killed_all_go_on_from_the_last_checkpoint(
+    tiny_model: Path, chat_data: Path, tmp_path: Path
+) -> None:
+    arguments = QUICK | {"num_train_epochs": "12", "save_strategy": "steps", "save_steps": "4"}
+    run = torchrun(tmp_path / "run", tiny_model, chat_data, arguments=arguments)
+    assert run.stdout is not None
+    seen = []
+    for text in run.stdout:
+        seen.append(text)
+        if '"step":10,' in text:
+            break
+    [second] = [each for each in psutil.Process(run.pid).children() if each.environ().get("RANK") == "1"]
+    second.kill()
+    rest, _ = run.communicate(timeout=120)
+    assert run.returncode == 0, rest
+    assert "start 2: one of the processes was killed" in rest
+    steps = [record["step"] for record in records(rest, "metrics")]
+    again = steps.index(9)
+    assert steps[again:] == list(range(9, 25)), "after the checkpoint of step 8"
+    assert json.loads((tmp_path / "run" / "message").read_text())["steps"] == 24
+
+
+def test_what_would_fail_again_is_not_begun_again(tiny_model: Path, chat_data: Path, tmp_path: Path) -> None:
+    run = torchrun(tmp_path / "run", tiny_model, chat_data, arguments=QUICK | {"max_length": "2"})
+    output, _ = run.communicate(timeout=120)
+    assert run.returncode == 1
+    assert (tmp_path / "run" / "message").read_text().startswith("no answer begins within max_length 2 tokens")
+    assert "start 2" not in output
 
 
 @pytest.mark.slow

@@ -24,6 +24,11 @@ MODEL_PATH, DATASET_PATH = "/data/model", "/data/dataset"
 SAVE_PATH, CKPT_PATH = "/data/save", "/data/ckpt"
 KILLS = 20
 """How often the pods of a fine-tune may be killed; each time it goes on from its last checkpoint."""
+RESTARTS = 3
+"""How often torchrun starts the processes of a pod anew when one of them was killed; they go on likewise."""
+NEW_STORE = {"name": "TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "value": "1"}
+"""Has torchrun make a new store for each start of its processes. In that of the start before they find the addresses of
+processes that have ended, and wait for them (torch 2.13, `DynamicRendezvousHandler`)."""
 _LORA_RANK = 64
 """Checkpoints have room for an adapter of this rank."""
 
@@ -134,6 +139,7 @@ def cpodjob(finetune: Object, need: Need, settings: Settings) -> Object:
             "jobType": "pytorch",
             "image": settings.runtime_image,
             "command": _command(need),
+            **({"env": [NEW_STORE]} if need.distributed and need.replicas == 1 else {}),
             "args": _arguments(),
             "workerReplicas": need.replicas,
             "gpuRequiredPerReplica": need.device.gpus // need.replicas,
@@ -161,8 +167,8 @@ def _command(need: Need) -> list[str]:
     """
     if not need.distributed:
         return list(RUNTIME)
-    here = ["--standalone", f"--nproc-per-node={need.device.gpus}"] if need.replicas == 1 else []
-    return ["torchrun", *here, *RUNTIME[1:]]
+    here = ["--standalone", f"--nproc-per-node={need.device.gpus}", f"--max-restarts={RESTARTS}"]
+    return ["torchrun", *(here if need.replicas == 1 else []), *RUNTIME[1:]]
 
 
 def _arguments() -> list[str]:
