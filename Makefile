@@ -89,11 +89,19 @@ lint: $(VENV)/.installed-for-tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What fails beside others is tried once more by itself, and fails all when it fails again. Both are seen in the output:
+# a test that passes only alone is wrong, and is to be mended.
+AGAIN := -n 0 --last-failed --last-failed-no-failures none
+define tested
+$(BIN)/python -m pytest $(TESTS) $(1) || \
+  { echo "Once more, one after the other:"; $(BIN)/python -m pytest $(TESTS) $(1) $(AGAIN); }
+endef
+
 # Bytecode is kept, whatever the surroundings say: every test process, kernel and pod would compile it all again.
 unit: export PYTHONDONTWRITEBYTECODE :=
 unit: $(VENV)/.installed-for-tests
-	$(BIN)/python -m pytest $(TESTS) -n 3 --dist worksteal -m "not slow"
-	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadfile -m slow
+	$(call tested,-n 3 --dist worksteal -m "not slow")
+	$(call tested,-n 2 --dist loadfile -m slow)
 
 # The TypeScript: types, format, tests.
 page: $(EXTENSION)

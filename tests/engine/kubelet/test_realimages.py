@@ -231,7 +231,7 @@ def test_commands_run_in_a_container_and_end_with_their_client(
         assert terminal.returncode == 0
         gone = stream(call, "box", NAMESPACE, command=["sh", "-c", f"sleep {word} & echo ready; wait"], **streams)
         assert gone.readline_stdout(timeout=60) == "ready"
-        assert sleeping()
+        eventually(sleeping, "the shell has become the program")  # it says that it is ready when it has forked
         gone.close()
         eventually(lambda: not sleeping(), "what a command started in the container has ended with its client")
 
