@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tiny_model import chat_rows, tiny_model
@@ -27,6 +26,7 @@ ARGUMENTS = {
     "save_steps": "20",
 }
 """200 steps of two processes with two rows each."""
+MOST_SECONDS = 240
 
 
 def job(name: str, model: Path, data: Path, folder: Path) -> Object:
@@ -39,13 +39,6 @@ def job(name: str, model: Path, data: Path, folder: Path) -> Object:
     ]
     spec = {"jobType": "pytorch", "image": "python", "command": [*command, *options], "workerReplicas": 2}
     return {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
-
-
-def until_true(what: str, true: Any, seconds: float = 240) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, what
-        time.sleep(0.1)
 
 
 def succeeded(client: Client, name: str) -> bool:
@@ -69,24 +62,24 @@ def losses(folder: Path) -> list[float]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_pod_that_is_deleted_comes_back_and_the_training_goes_on_at_the_last_checkpoint(
-    tiny_model: Path, tmp_path: Path
+    tiny_model: Path, tmp_path: Path, eventually: Callable[..., object]
 ) -> None:
     data = chat_rows(tmp_path / "data")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     with whole_engine(tmp_path / "home") as engine:
         client = Client.from_kubeconfig(engine.kubeconfig)
         client.create(CPODJOBS, job("whole", tiny_model, data, whole))
-        until_true("the unbroken run does not end", lambda: succeeded(client, "whole"))
+        eventually(lambda: succeeded(client, "whole"), "the unbroken run's end", MOST_SECONDS)
 
         client.create(CPODJOBS, job("broken", tiny_model, data, broken))
         checkpoints = "ck/run-*/checkpoint-*/trainer_state.json"
-        until_true("there is no checkpoint", lambda: any(broken.glob(checkpoints)))
+        eventually(lambda: any(broken.glob(checkpoints)), "a checkpoint", MOST_SECONDS)
         pod = client.get(PODS, "broken-worker-1", "default")
         client.delete(PODS, "broken-worker-1", "default")
-        until_true("the broken run does not end", lambda: succeeded(client, "broken"))
+        eventually(lambda: succeeded(client, "broken"), "the broken run's end", MOST_SECONDS)
         assert client.get(PODS, "broken-worker-1", "default")["metadata"]["uid"] != pod["metadata"]["uid"]
         # The job has succeeded when one of them has; the other is left to end by itself, with its log.
-        until_true("a worker does not end", lambda: all(outcomes(client, "broken")))
+        eventually(lambda: all(outcomes(client, "broken")), "each worker's end", MOST_SECONDS)
         first, second = outcomes(client, "broken")
         said = "\n".join(line for n in (0, 1) for line in client.logs(f"broken-worker-{n}", "default"))
         client.close()

@@ -89,6 +89,11 @@ class Need:
     result_mib: int
     checkpoint_mib: int
 
+    @property
+    def standalone(self) -> bool:
+        """Whether the processes have to find each other in one pod only."""
+        return self.distributed and self.replicas == 1
+
 
 def need_of(
     finetune: Object, model: str, device: Device, facts: PlanFacts, plan: Plan | None, size: int, settings: Settings
@@ -139,7 +144,7 @@ def cpodjob(finetune: Object, need: Need, settings: Settings) -> Object:
             "jobType": "pytorch",
             "image": settings.runtime_image,
             "command": _command(need),
-            **({"env": [NEW_STORE]} if need.distributed and need.replicas == 1 else {}),
+            **({"env": [NEW_STORE]} if need.standalone else {}),
             "args": _arguments(),
             "workerReplicas": need.replicas,
             "gpuRequiredPerReplica": need.device.gpus // need.replicas,
@@ -168,7 +173,7 @@ def _command(need: Need) -> list[str]:
     if not need.distributed:
         return list(RUNTIME)
     here = ["--standalone", f"--nproc-per-node={need.device.gpus}", f"--max-restarts={RESTARTS}"]
-    return ["torchrun", *(here if need.replicas == 1 else []), *RUNTIME[1:]]
+    return ["torchrun", *(here if need.standalone else []), *RUNTIME[1:]]
 
 
 def _arguments() -> list[str]:
